@@ -1,0 +1,49 @@
+"""What a call's records say, as the pipeline knows it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mcp_guard.model.call import Status
+from mcp_guard.model.codes import Code, Executed
+from mcp_guard.model.decision import Decision
+from mcp_guard.model.principal import Principal
+
+
+@dataclass(frozen=True, slots=True)
+class CallFacts:
+    """Who wants what, and what policy said. Absent is what a call did not live to have.
+
+    `fingerprint` is missing for an unknown tool; `arguments` where they were never read as JSON; `decision` where the
+    call ended before policy was asked. `sensitive` are JSON pointers into arguments or result that are never kept in
+    clear. `justification` is the agent's stated purpose.
+    """
+
+    call: str
+    principal: Principal
+    tool: str
+    fingerprint: str | None = None
+    arguments: Mapping[str, object] | None = None
+    sensitive: tuple[str, ...] = ()
+    justification: str | None = None
+    decision: Decision | None = None
+    trace: str | None = None
+    task: str | None = None
+    step: str | None = None
+    attempt: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a call ended.
+
+    `result` is one JSON value, committed to where `has_result`; `us` the duration in microseconds; `cost` in
+    millionths of its unit.
+    """
+
+    status: Status
+    executed: Executed
+    us: int
+    code: Code | None = None
+    result: object = None
+    has_result: bool = False
+    cost: int | None = None

@@ -1,0 +1,26 @@
+-- The support desk's customers and orders.
+CREATE TABLE customers (
+    id    TEXT PRIMARY KEY,
+    name  TEXT NOT NULL,
+    email TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE orders (
+    id          TEXT PRIMARY KEY,
+    customer_id TEXT NOT NULL REFERENCES customers (id) ON DELETE CASCADE,
+    item        TEXT NOT NULL,
+    total       REAL NOT NULL,
+    status      TEXT NOT NULL,
+    placed_on   TEXT NOT NULL
+) STRICT;
+
+INSERT INTO customers (id, name, email) VALUES
+    ('CUS-1001', 'Ada Okafor', 'ada@acme.example'),
+    ('CUS-1002', 'Ben Lindqvist', 'ben@acme.example'),
+    ('CUS-1003', 'Chiara Conti', 'chiara@globex.example');
+
+INSERT INTO orders (id, customer_id, item, total, status, placed_on) VALUES
+    ('ORD-1001', 'CUS-1001', 'standing desk', 640.0, 'delivered', '2026-10-02'),
+    ('ORD-1002', 'CUS-1001', 'desk lamp', 49.9, 'delivered', '2026-10-20'),
+    ('ORD-1003', 'CUS-1002', 'office chair', 899.0, 'returned', '2026-10-28'),
+    ('ORD-1004', 'CUS-1003', 'monitor arm', 129.0, 'shipped', '2026-11-12');

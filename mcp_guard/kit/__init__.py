@@ -1,0 +1,1 @@
+"""Tools without domain: strict JSON, source positions, clock, locks, platform differences."""

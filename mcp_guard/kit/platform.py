@@ -1,0 +1,43 @@
+"""The differences between operating systems, in one place."""
+
+import os
+import sys
+from pathlib import Path
+
+_NETWORK_FILESYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "ceph", "afs", "glusterfs"})
+
+
+def make_private_directory(path: Path) -> None:
+    """Create a directory only its owner can enter. On Windows the permissions are those of the parent."""
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+
+def make_private_file(path: Path) -> None:
+    """Create an empty file only its owner can read, if it is not there yet."""
+    descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+    os.close(descriptor)
+
+
+def is_private(path: Path) -> bool:
+    """Whether nobody but the owner can read or write the file. Always true on Windows, which has no such bits."""
+    if os.name != "posix":
+        return True
+    return path.stat().st_mode & 0o077 == 0
+
+
+def is_network_filesystem(path: Path) -> bool:
+    """Whether a path lies on a network file system, where SQLite's WAL is not safe. Known on Linux only."""
+    if sys.platform != "linux":
+        return False
+    try:
+        mounts = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    best, kind = "", ""
+    target = str(path.resolve())
+    for line in mounts.splitlines():
+        fields = line.split(" ")
+        mount = fields[1].replace("\\040", " ")
+        if len(mount) >= len(best) and (target + "/").startswith(mount.rstrip("/") + "/"):
+            best, kind = mount, fields[2]
+    return kind in _NETWORK_FILESYSTEMS

@@ -1,0 +1,115 @@
+"""One call and how it ended."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal
+
+from mcp_guard.model.codes import Code, Executed, Retry
+
+Status = Literal["ok", "refused", "error", "timeout", "cancelled", "unknown"]
+
+FAILURES: Mapping[Code, Status] = {
+    "upstream_timeout": "timeout",
+    "cancelled": "cancelled",
+    "egress_denied": "error",
+    "upstream_unavailable": "error",
+    "upstream_too_large": "error",
+    "upstream_bad_response": "error",
+    "upstream_error": "error",
+    "output_invalid": "error",
+    "outcome_unrecorded": "unknown",
+    "internal": "error",
+}
+"""Codes of calls that went wrong rather than being decided against, and the status they end with."""
+
+_EMPTY: Mapping[str, object] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """What a client asked for, before anything is believed. `arguments` came through the strict JSON reader."""
+
+    id: str
+    tool: str
+    arguments: Mapping[str, object] = field(default_factory=lambda: _EMPTY)
+    trace: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """What a connector is given: validated, bound arguments and the means to act once."""
+
+    call: str
+    arguments: Mapping[str, object]
+    timeout: float
+    idempotency_key: str
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a connector returns: one JSON value."""
+
+    value: object
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Names the outcome record of a call, so that whoever keeps it can ask for its proof."""
+
+    call: str
+    log: str
+    n: int
+    leaf: str
+
+    def as_dict(self) -> dict[str, object]:
+        return {"call": self.call, "log": self.log, "n": self.n, "leaf": self.leaf, "checkpoint": None}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The end of a call: a structured result, or a refusal the agent can read and adapt to.
+
+    `receipt` is missing only where the outcome could not be recorded.
+    """
+
+    call: str
+    structured: Mapping[str, object]
+    text: str
+    is_error: bool
+    receipt: Receipt | None
+    exit_code: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RefusalView:
+    """The wire form of a refusal (`structuredContent.guard`)."""
+
+    code: Code
+    reason: str
+    call: str
+    executed: Executed
+    retry: Retry
+    effect: str | None = None
+    rule: str | None = None
+    retry_after_s: int | None = None
+
+    def as_dict(self) -> dict[str, object]:
+        view: dict[str, object] = {
+            "code": self.code,
+            "reason": self.reason,
+            "call": self.call,
+            "executed": self.executed,
+            "retry": self.retry,
+        }
+        for name in ("effect", "rule", "retry_after_s"):
+            value = getattr(self, name)
+            if value is not None:
+                view[name] = value
+        return view
+
+    def as_text(self) -> str:
+        """`denied: …` for what was decided against, `failed: …` for what went wrong."""
+        rule = f" (rule {self.rule})" if self.rule else ""
+        return f"{'failed' if self.code in FAILURES else 'denied'}: {self.reason}{rule}"

@@ -1,0 +1,100 @@
+"""What policy says: an effect, the rule that said so, its reason, and what it obliges us to."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Literal
+
+from mcp_guard.model.principal import Principal
+
+Act = Literal["list", "call", "approve", "task", "audit"]
+Rows = Literal["own", "tenant", "all"]
+
+RULE_DEFAULT = "guard:default"
+RULE_SCOPE = "guard:scope"
+RULE_FROZEN = "guard:frozen"
+
+_EMPTY: Mapping[str, object] = MappingProxyType({})
+
+
+class Effect(StrEnum):
+    """deny > require_approval > allow > (no row applies) deny."""
+
+    DENY = "deny"
+    REQUIRE_APPROVAL = "require_approval"
+    ALLOW = "allow"
+
+
+@dataclass(frozen=True, slots=True)
+class Obligations:
+    """The parsed `then` column. Durations are in seconds; `None` and empty mean not asked for."""
+
+    approvers: tuple[str, ...] = ()
+    not_requester: bool = False
+    quorum: int | None = None
+    expires: int | None = None
+    rows: Rows | None = None
+
+    def as_dict(self) -> dict[str, object]:
+        """Only what is asked for, in the words of the policy file."""
+        found: dict[str, object] = {}
+        if self.approvers:
+            found["approvers"] = list(self.approvers)
+        if self.not_requester:
+            found["not"] = "requester"
+        for name in ("quorum", "expires", "rows"):
+            value = getattr(self, name)
+            if value is not None:
+                found[name] = value
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class AccessRequest:
+    """One question to the policy. `now` is an input, so that a decision can be replayed.
+
+    `arguments` is `None` where the act has none (`list`), so a condition that asks for one fails.
+    """
+
+    principal: Principal
+    act: Act
+    tool: str
+    now: datetime
+    arguments: Mapping[str, object] | None = None
+    environment: Mapping[str, object] = field(default_factory=lambda: _EMPTY)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """An answer of the policy. One without a rule and a reason cannot be constructed.
+
+    `policy` is the version (sha256, hex) of the snapshot that decided.
+    """
+
+    effect: Effect
+    rule: str
+    reason: str
+    policy: str
+    then: Obligations = Obligations()
+
+    def __post_init__(self) -> None:
+        if not self.rule or not self.reason or not self.policy:
+            raise ValueError("a decision needs a rule, a reason and the policy version that made it")
+
+    @property
+    def allowed(self) -> bool:
+        return self.effect is Effect.ALLOW
+
+    def as_record(self) -> dict[str, object]:
+        """The `decision` field of an audit record."""
+        record: dict[str, object] = {
+            "effect": self.effect.value,
+            "rule": self.rule,
+            "reason": self.reason,
+            "policy": self.policy,
+        }
+        if then := self.then.as_dict():
+            record["then"] = then
+        return record

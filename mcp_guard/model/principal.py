@@ -1,0 +1,45 @@
+"""Who is acting: a person or service, the agent acting for them, and how we know."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal
+
+Auth = Literal["local", "bearer"]
+Assurance = Literal["declared", "token"]
+
+_NO_ATTRIBUTES: Mapping[str, object] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """The identity on every call.
+
+    `subject` is the human or service (`user:` or `service:`), `client` the agent (`agent:`) acting for them.
+    `scopes` is the effective set: the principal's own, narrowed by the token that was presented.
+    `roles` holds only roles claimed by the credential; standing roles live in the policy.
+    `chain` lists further hops of a delegation, nearest first.
+    """
+
+    subject: str
+    client: str
+    tenant: str
+    auth: Auth
+    assurance: Assurance
+    scopes: frozenset[str] = frozenset()
+    roles: frozenset[str] = frozenset()
+    attributes: Mapping[str, object] = field(default_factory=lambda: _NO_ATTRIBUTES)
+    chain: tuple[str, ...] = ()
+
+    def as_actor(self) -> dict[str, object]:
+        """The `actor` field of an audit record."""
+        actor: dict[str, object] = {
+            "sub": self.subject,
+            "via": self.client,
+            "tenant": self.tenant,
+            "auth": self.auth,
+            "assurance": self.assurance,
+        }
+        if self.chain:
+            actor["chain"] = list(self.chain)
+        return actor

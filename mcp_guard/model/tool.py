@@ -1,0 +1,89 @@
+"""A tool as it is served: immutable, compiled from a manifest, fingerprinted."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Effects = Literal["none", "idempotent", "once"]
+JustificationMode = Literal["none", "optional", "required"]
+RetryOn = Literal["timeout", "connect", "429", "5xx"]
+
+
+@dataclass(frozen=True, slots=True)
+class SqlSpec:
+    """Fixed text with `:name` parameters on one SQLite file (absolute path). `max_rows` bounds what is returned."""
+
+    kind: Literal["sql"]
+    path: str
+    readonly: bool
+    statement: str
+    max_rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class HttpSpec:
+    """One request. Templates are placed by position: path segment, query value, header value, JSON value.
+
+    Header values may hold secret references. `networks` are the private networks this tool may reach (CIDR).
+    `max_bytes` caps the response body.
+    """
+
+    kind: Literal["http"]
+    method: str
+    url: str
+    headers: tuple[tuple[str, str], ...]
+    query: tuple[tuple[str, str], ...]
+    json: object
+    has_json: bool
+    networks: tuple[str, ...]
+    max_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class PythonSpec:
+    """An importable function, `module:function`; arguments by keyword. Coroutine functions are awaited."""
+
+    kind: Literal["python"]
+    function: str
+
+
+ConnectorSpec = SqlSpec | HttpSpec | PythonSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """`attempts` counts the first one. Times are in seconds."""
+
+    attempts: int = 1
+    retry_on: frozenset[RetryOn] = frozenset()
+    backoff: float = 0.2
+    max_backoff: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """Everything the guard knows about one tool.
+
+    `input_schema` is what clients see; `arguments_schema` is what the connector receives, after bound arguments
+    are filled in and the justification is taken off. `timeout` (seconds) is for one attempt. `sensitive` are JSON
+    pointers into arguments or result. `fingerprint` is the sha256 of everything that decides what executes.
+    """
+
+    name: str
+    title: str | None
+    description: str
+    annotations: Mapping[str, object]
+    tags: tuple[str, ...]
+    effects: Effects
+    scopes: frozenset[str]
+    input_schema: Mapping[str, object]
+    arguments_schema: Mapping[str, object]
+    output_schema: Mapping[str, object] | None
+    bind: Mapping[str, str]
+    sensitive: tuple[str, ...]
+    timeout: float
+    retry: Retry
+    idempotency_header: str | None
+    justification: JustificationMode
+    connector: ConnectorSpec
+    fingerprint: str

@@ -1,0 +1,266 @@
+"""One call, in one order. This page is the product; read `_govern` from top to bottom.
+
+    identity      who is acting comes in as a `Principal`; nothing here believes a name in a message
+    catalog       the tool, if policy lets the caller see it: hidden and unknown look alike
+    validate      strict arguments against the tool's schema, bound values filled in
+    policy        scopes, then allow | require_approval | deny, with the rule and its reason
+    audit intent  durable before the act (`effects: none` needs none: it has nothing to repeat)
+    invoke        the connector, with timeout, retries and one idempotency key
+    shape         redaction, hidden characters, size, output schema
+    audit outcome durable before the answer
+    answer        the result or a refusal, with a receipt
+
+Whichever stage ends a call, exactly one outcome is recorded, and it says as much as was true by then.
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from mcp_guard.audit.facts import CallFacts, Ending
+from mcp_guard.audit.journal import Journal
+from mcp_guard.connect.attempts import attempt
+from mcp_guard.connect.connector import Connector
+from mcp_guard.connect.shape import Shaped, shape
+from mcp_guard.kit.clock import Clock, as_datetime
+from mcp_guard.kit.failpoint import failpoint
+from mcp_guard.manifest.catalog import Catalog, Entry
+from mcp_guard.model.call import FAILURES, Answer, Invocation, Receipt, RefusalView, ToolCall
+from mcp_guard.model.codes import Executed
+from mcp_guard.model.decision import RULE_DEFAULT, RULE_SCOPE, AccessRequest, Act, Decision, Effect
+from mcp_guard.model.errors import Refused, StoreUnavailable, UnknownTool
+from mcp_guard.model.principal import Principal
+from mcp_guard.model.tool import Tool
+from mcp_guard.policy.snapshot import Snapshot
+from mcp_guard.store.values import Stored
+
+_log = logging.getLogger("mcp_guard.pipeline")
+
+
+def new_call_id() -> str:
+    """128 random bits: a call id cannot be guessed."""
+    return os.urandom(16).hex()
+
+
+@dataclass(slots=True)
+class _Trail:
+    """What is known of one call so far."""
+
+    principal: Principal
+    call: ToolCall
+    started: float
+    entry: Entry | None = None
+    arguments: Mapping[str, object] | None = None
+    justification: str | None = None
+    decision: Decision | None = None
+    intent: Stored | None = None
+    acted: bool = False
+
+    def facts(self) -> CallFacts:
+        tool = self.entry.tool if self.entry else None
+        return CallFacts(
+            call=self.call.id,
+            principal=self.principal,
+            tool=self.call.tool,
+            fingerprint=tool.fingerprint if tool else None,
+            arguments=self.arguments,
+            sensitive=tool.sensitive if tool else (),
+            justification=self.justification,
+            decision=self.decision,
+            trace=self.call.trace,
+        )
+
+    @property
+    def executed(self) -> Executed:
+        """What can be said of the act when a call ends without its connector having said it."""
+        return "unknown" if self.acted and self.entry and self.entry.tool.effects != "none" else "no"
+
+
+class Pipeline:
+    """Carries out governed calls. One instance serves all clients of a process."""
+
+    def __init__(
+        self,
+        *,
+        catalog: Catalog,
+        policy: Snapshot,
+        journal: Journal,
+        connectors: Mapping[str, Connector],
+        redact: Callable[[object], object],
+        environment: Mapping[str, object],
+        clock: Clock,
+    ) -> None:
+        self._catalog = catalog
+        self._policy = policy
+        self._journal = journal
+        self._connectors = connectors
+        self._redact = redact
+        self._environment = environment
+        self._clock = clock
+        self._running: set[asyncio.Task[Answer]] = set()
+
+    def visible_tools(self, principal: Principal) -> Sequence[Tool]:
+        """The tools policy lets `principal` see, by name: exactly those that `call` does not answer as unknown."""
+        tools = (entry.tool for entry in self._catalog.entries)
+        return [tool for tool in tools if self.decide(principal, "list", tool.name).allowed]
+
+    async def call(self, principal: Principal, call: ToolCall) -> Answer:
+        """Carry out one call and return its answer, refusals included.
+
+        Raises `UnknownTool` for a tool that is not there or not for this principal. A client that goes away does not
+        stop a call: an act that was begun is finished within its timeout and its outcome is recorded.
+        """
+        task = asyncio.create_task(self._govern(principal, call))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return await asyncio.shield(task)
+
+    async def drain(self, seconds: float) -> None:
+        """Let calls in flight finish; what is left after `seconds` is cancelled and recorded as such."""
+        if self._running:
+            _, late = await asyncio.wait(self._running, timeout=seconds)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    async def _govern(self, principal: Principal, call: ToolCall) -> Answer:
+        trail = _Trail(principal, call, self._clock.monotonic())
+        try:
+            entry = self._find(trail)
+            arguments = self._validate(trail, entry)
+            self._authorize(trail, entry.tool, arguments)
+            await self._record_intent(trail, entry.tool)
+            value = await self._invoke(trail, entry.tool, arguments)
+            shaped = self._shape(trail, entry, value)
+        except UnknownTool:
+            return await self._hide(trail)
+        except Refused as refusal:
+            return await self._refuse(trail, refusal)
+        except StoreUnavailable as error:
+            return await self._refuse(trail, Refused("audit_unavailable", error.message))
+        except asyncio.CancelledError:
+            return await self._refuse(trail, Refused("cancelled", "the server is stopping", executed=trail.executed))
+        except Exception:
+            _log.exception("call failed", extra={"call": call.id})
+            return await self._refuse(trail, Refused("internal", "an internal error", executed=trail.executed))
+        return await self._answer(trail, shaped)
+
+    # --- the stages, in order ---------------------------------------------------------------------------------------
+
+    def _find(self, trail: _Trail) -> Entry:
+        entry = self._catalog.find(trail.call.tool)
+        if entry is None:
+            trail.decision = Decision(Effect.DENY, RULE_DEFAULT, "there is no such tool", self._policy.version)
+            raise UnknownTool()
+        listing = self.decide(trail.principal, "list", entry.tool.name)
+        if not listing.allowed:
+            trail.decision = listing
+            raise UnknownTool()
+        trail.entry = entry
+        return entry
+
+    def _validate(self, trail: _Trail, entry: Entry) -> Mapping[str, object]:
+        accepted = entry.accept(trail.call.arguments, trail.principal)
+        trail.arguments, trail.justification = accepted.arguments, accepted.justification
+        if accepted.violations:
+            raise Refused("args_invalid", "; ".join(str(violation) for violation in accepted.violations))
+        return accepted.arguments
+
+    def _authorize(self, trail: _Trail, tool: Tool, arguments: Mapping[str, object]) -> None:
+        trail.decision = decision = self._decide_call(trail.principal, tool, arguments)
+        if decision.effect is Effect.DENY:
+            raise Refused("policy_denied", decision.reason, rule=decision.rule, effect="deny")
+        if decision.effect is Effect.REQUIRE_APPROVAL:
+            raise Refused("approval_pending", decision.reason, rule=decision.rule, effect="require_approval")
+
+    async def _record_intent(self, trail: _Trail, tool: Tool) -> None:
+        if tool.effects == "none":
+            self._journal.require_writable()
+        else:
+            trail.intent = await self._journal.intent(trail.facts())
+
+    async def _invoke(self, trail: _Trail, tool: Tool, arguments: Mapping[str, object]) -> object:
+        failpoint("pipeline.before-act")
+        trail.acted = True
+        invocation = Invocation(trail.call.id, arguments, tool.timeout, idempotency_key=trail.call.id)
+        reply, _ = await attempt(tool, self._connectors[tool.name], invocation)
+        failpoint("pipeline.after-act")
+        return reply.value
+
+    def _shape(self, trail: _Trail, entry: Entry, value: object) -> Shaped:
+        shaped = shape(value, self._redact)
+        if entry.check_result(shaped.structured):
+            _log.error("result does not match outputSchema", extra={"call": trail.call.id, "tool": entry.tool.name})
+            raise Refused("output_invalid", "the tool's answer does not match its output schema", executed="yes")
+        return shaped
+
+    # --- the three ends ---------------------------------------------------------------------------------------------
+
+    async def _answer(self, trail: _Trail, shaped: Shaped) -> Answer:
+        ending = Ending("ok", "yes", self._elapsed_us(trail), result=shaped.structured, has_result=True)
+        try:
+            stored = await self._journal.outcome(trail.facts(), ending, trail.intent)
+        except StoreUnavailable:
+            return self._refusal(trail, _unrecorded("yes"), None)
+        return Answer(trail.call.id, shaped.structured, shaped.encoded.decode(), False, self._receipt(trail, stored))
+
+    async def _refuse(self, trail: _Trail, refusal: Refused) -> Answer:
+        status = FAILURES.get(refusal.code, "refused")
+        ending = Ending(status, refusal.executed, self._elapsed_us(trail), code=refusal.code)
+        try:
+            stored = await self._journal.outcome(trail.facts(), ending, trail.intent)
+        except StoreUnavailable as error:
+            unrecorded = _unrecorded(refusal.executed) if trail.acted else Refused("audit_unavailable", error.message)
+            return self._refusal(trail, unrecorded, None)
+        return self._refusal(trail, refusal, self._receipt(trail, stored))
+
+    async def _hide(self, trail: _Trail) -> Answer:
+        """Record the attempt, then answer as if there were nothing to see."""
+        ending = Ending("refused", "no", self._elapsed_us(trail), code="policy_denied")
+        try:
+            await self._journal.outcome(trail.facts(), ending)
+        except StoreUnavailable as error:
+            return self._refusal(trail, Refused("audit_unavailable", error.message), None)
+        raise UnknownTool()
+
+    # --- small parts ------------------------------------------------------------------------------------------------
+
+    def decide(
+        self, principal: Principal, act: Act, name: str, arguments: Mapping[str, object] | None = None
+    ) -> Decision:
+        """Ask the policy in force about one act, now."""
+        now = as_datetime(self._clock.now_us())
+        return self._policy.decide(AccessRequest(principal, act, name, now, arguments, self._environment))
+
+    def _decide_call(self, principal: Principal, tool: Tool, arguments: Mapping[str, object]) -> Decision:
+        missing = tool.scopes - principal.scopes
+        if missing:
+            reason = f"the principal does not hold the scope {' '.join(sorted(missing))}"
+            return Decision(Effect.DENY, RULE_SCOPE, reason, self._policy.version)
+        return self.decide(principal, "call", tool.name, arguments)
+
+    def _refusal(self, trail: _Trail, refusal: Refused, receipt: Receipt | None) -> Answer:
+        view = RefusalView(
+            code=refusal.code,
+            reason=refusal.reason,
+            call=trail.call.id,
+            executed=refusal.executed,
+            retry=refusal.retry,
+            effect=refusal.effect,
+            rule=refusal.rule,
+            retry_after_s=refusal.retry_after_s,
+        )
+        return Answer(trail.call.id, {"guard": view.as_dict()}, view.as_text(), True, receipt, refusal.exit_code)
+
+    def _receipt(self, trail: _Trail, stored: Stored) -> Receipt:
+        return Receipt(trail.call.id, self._journal.origin, stored.n, stored.leaf)
+
+    def _elapsed_us(self, trail: _Trail) -> int:
+        return int((self._clock.monotonic() - trail.started) * 1_000_000)
+
+
+def _unrecorded(executed: Executed) -> Refused:
+    reason = "the outcome could not be recorded, so it is withheld"
+    return Refused("outcome_unrecorded", reason, executed=executed)

@@ -1,0 +1,142 @@
+"""The ASGI gate in front of the SDK: host, origin, identity, size, time and strict JSON, in that order.
+
+What a stranger learns here is constant text: nothing tells an absent token from an expired, revoked or forged one.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+from mcp.server.auth.provider import AccessToken
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from mcp_guard.model.errors import StoreUnavailable, Unauthenticated
+from mcp_guard.model.principal import Principal
+from mcp_guard.server.wire import MAX_MESSAGE_BYTES, TOO_LARGE, WireFault, read_message
+
+PRINCIPAL: Final = "mcp_guard.principal"
+"""Where the authenticated principal stands in the ASGI scope."""
+
+BODY_SECONDS: Final = 10.0
+"""How long a client may take to send one body."""
+
+_UNAUTHORIZED: Final = b'{"error":"invalid_token","error_description":"A valid bearer token is required"}'
+_JSON: Final = (b"content-type", b"application/json")
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """Wraps the SDK's app at one path. `allowed_hosts` are `host` or `host:port` values besides loopback names."""
+
+    app: ASGIApp
+    authenticate: Callable[[str], Principal]
+    on_fault: Callable[[str, Principal | None], Awaitable[None]]
+    allowed_hosts: frozenset[str]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers: list[tuple[bytes, bytes]] = scope["headers"]
+        if not self._is_known_host(_only(headers, b"host")):
+            return await self._reject(send, 421, "host", b'{"error":"misdirected request"}')
+        origin = _only(headers, b"origin")
+        if origin != "" and not self._is_known_origin(origin):
+            return await self._reject(send, 403, "origin", b'{"error":"origin not allowed"}')
+        try:
+            principal = self._principal(headers)
+        except Unauthenticated:
+            challenge = (b"www-authenticate", b'Bearer error="invalid_token"')
+            return await self._reject(send, 401, "unauthenticated", _UNAUTHORIZED, challenge)
+        except StoreUnavailable:
+            return await _respond(send, 503, b'{"error":"temporarily unavailable"}')
+        scope[PRINCIPAL] = principal
+        scope["user"] = _as_sdk_user(principal, _only(headers, b"authorization") or "")
+        if scope["method"] != "POST":
+            return await self.app(scope, receive, send)
+        return await self._post(scope, receive, send, principal)
+
+    async def _post(self, scope: Scope, receive: Receive, send: Send, principal: Principal) -> None:
+        if _only(scope["headers"], b"content-encoding") not in ("", "identity"):
+            return await self._reject(send, 415, "content_encoding", b'{"error":"send the body unencoded"}', who=principal)
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                body = await _read_body(receive)
+        except TimeoutError:
+            return await self._reject(send, 408, "body_timeout", b'{"error":"the body took too long"}', who=principal)
+        if body is None:
+            return None
+        message = read_message(body)
+        if isinstance(message, WireFault):
+            status = 413 if message is TOO_LARGE else 400
+            return await self._reject(send, status, message.code, message.as_bytes(), who=principal)
+        return await self.app(scope, _replay(body, receive), send)
+
+    def _principal(self, headers: list[tuple[bytes, bytes]]) -> Principal:
+        scheme, _, credential = (_only(headers, b"authorization") or "").partition(" ")
+        if scheme.lower() != "bearer":
+            raise Unauthenticated()
+        return self.authenticate(credential.strip(" "))
+
+    def _is_known_host(self, host: str | None) -> bool:
+        if not host:
+            return False
+        name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
+        return host in self.allowed_hosts or name in ("127.0.0.1", "localhost", "[::1]") or name in self.allowed_hosts
+
+    def _is_known_origin(self, origin: str | None) -> bool:
+        scheme, separator, host = (origin or "").partition("://")
+        return scheme in ("http", "https") and bool(separator) and self._is_known_host(host)
+
+    async def _reject(
+        self, send: Send, status: int, code: str, body: bytes, *headers: tuple[bytes, bytes], who: Principal | None = None
+    ) -> None:
+        await _respond(send, status, body, *headers)
+        await self.on_fault(code, who)
+
+
+def _only(headers: list[tuple[bytes, bytes]], name: bytes) -> str | None:
+    """The value of a header: empty where absent, `None` where it stands more than once, which nobody may interpret."""
+    values = [value for key, value in headers if key == name]
+    if len(values) > 1:
+        return None
+    return values[0].decode("latin-1") if values else ""
+
+
+def _as_sdk_user(principal: Principal, credential: str) -> AuthenticatedUser:
+    """What the SDK compares to keep a session with the credential that opened it."""
+    owner = f"{principal.client} {principal.tenant} {hash(credential)}"
+    token = AccessToken(token="", client_id=owner, scopes=[], subject=principal.subject)
+    return AuthenticatedUser(token)
+
+
+async def _read_body(receive: Receive) -> bytes | None:
+    """The whole body, one byte over the cap at most; `None` where the client left."""
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return None
+        body += message.get("body", b"")
+        if len(body) > MAX_MESSAGE_BYTES:
+            return bytes(body[: MAX_MESSAGE_BYTES + 1])
+        if not message.get("more_body", False):
+            return bytes(body)
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    sent = False
+
+    async def replay() -> Message:
+        nonlocal sent
+        if sent:
+            return await receive()
+        sent = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replay
+
+
+async def _respond(send: Send, status: int, body: bytes, *headers: tuple[bytes, bytes]) -> None:
+    length = (b"content-length", str(len(body)).encode())
+    await send({"type": "http.response.start", "status": status, "headers": [_JSON, length, *headers]})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,87 @@
+"""Streamable HTTP: the SDK's app behind our gate, served by uvicorn until told to stop."""
+
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from typing import Any
+
+import uvicorn
+from mcp.server.lowlevel.server import Server
+from mcp.server.streamable_http_manager import StreamableHTTPASGIApp, StreamableHTTPSessionManager
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from mcp_guard.model.principal import Principal
+from mcp_guard.server.gate import Gate
+from mcp_guard.server.patience import PatientProtocol
+from mcp_guard.server.wire import MAX_MESSAGE_BYTES
+
+MCP_PATH = "/mcp"
+HEALTH_PATH = "/healthz"
+
+GRACE_SECONDS = 10
+"""How long a stopping server waits for calls in flight."""
+
+_MAX_CONNECTIONS = 1024
+
+
+def build_app(
+    server: Server[Any],
+    *,
+    authenticate: Callable[[str], Principal],
+    on_fault: Callable[[str, Principal | None], Awaitable[None]],
+    healthy: Callable[[], bool],
+    allowed_hosts: Iterable[str],
+) -> Starlette:
+    """The ASGI application: `/mcp` for clients with a token, `/healthz` for whoever watches the process."""
+    # The gate has checked host, origin and size before the SDK sees a request; answers are plain JSON where nothing streams.
+    manager = StreamableHTTPSessionManager(server, json_response=True, max_request_body_size=MAX_MESSAGE_BYTES + 1)
+    gate = Gate(StreamableHTTPASGIApp(manager), authenticate, on_fault, frozenset(allowed_hosts))
+
+    async def health(request: Request) -> JSONResponse:
+        good = healthy()
+        return JSONResponse({"ok": good}, status_code=200 if good else 503)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with manager.run():
+            yield
+
+    return Starlette(routes=[Route(MCP_PATH, gate), Route(HEALTH_PATH, health, methods=["GET"])], lifespan=lifespan)
+
+
+async def serve(app: Starlette, host: str, port: int, on_listening: Callable[[str, int], None]) -> None:
+    """Serve until SIGTERM or SIGINT; calls in flight get `GRACE_SECONDS`. `port` 0 takes a free one."""
+    for name in ("mcp", "uvicorn"):
+        logging.getLogger(name).setLevel(logging.ERROR)  # what they log names clients and paths; ours is in the audit
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        http=PatientProtocol,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        limit_concurrency=_MAX_CONNECTIONS,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+    server = _Announcing(config, on_listening)
+    await server.serve()
+
+
+class _Announcing(uvicorn.Server):
+    """Says where it listens once it does: with port 0 nobody else knows."""
+
+    def __init__(self, config: uvicorn.Config, on_listening: Callable[[str, int], None]) -> None:
+        super().__init__(config)
+        self._on_listening = on_listening
+
+    async def startup(self, sockets: Any = None) -> None:
+        await super().startup(sockets)
+        if self.started and self.servers:
+            host, port = self.servers[0].sockets[0].getsockname()[:2]
+            self._on_listening(host, port)

@@ -1,0 +1,96 @@
+"""`audit://` and `guard://` resources: parsed strictly, decided by policy, recorded, answered as JSON."""
+
+import re
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import parse_qsl, urlsplit
+
+import mcp_types as types
+
+from mcp_guard.kit.strict_json import dumps
+from mcp_guard.model.errors import Refused
+from mcp_guard.model.principal import Principal
+from mcp_guard.server.surface import Surface
+
+RECORD_FILTERS: Final = ("actor", "tool", "effect", "kind", "call", "task", "after", "before", "limit")
+
+_JSON: Final = "application/json"
+_CALL_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_MAX_URI: Final = 2048
+
+
+class UnknownResource(Exception):
+    """The resource is not there, or not for this caller: the two look alike."""
+
+
+class Resources:
+    """The resources of one guard."""
+
+    def __init__(self, surface: Surface) -> None:
+        self._surface = surface
+
+    def listed(self, principal: Principal) -> list[types.Resource]:
+        """The fixed resources this principal may read."""
+        found: list[types.Resource] = []
+        if self._surface.may_read_audit(principal):
+            found.append(_resource("audit://records", "Audit records", "The newest audit records you may read."))
+            found.append(_resource("audit://status", "Audit status", "State of the audit log."))
+        if self._surface.may_see_self(principal):
+            found.append(_resource("guard://whoami", "Who am I", "Your identity, roles and scopes as the guard sees them."))
+        return found
+
+    def templates(self, principal: Principal) -> list[types.ResourceTemplate]:
+        """The templates this principal may use (RFC 6570)."""
+        if not self._surface.may_read_audit(principal):
+            return []
+        query = f"audit://records{{?{','.join(RECORD_FILTERS)}}}"
+        return [
+            _template(query, "Audit records", "Audit records by filter, newest first; `next` continues a page."),
+            _template("audit://call/{id}", "One call", "Every record of one call, with what may be shown of its values."),
+        ]
+
+    async def read(self, principal: Principal, uri: str) -> str:
+        """The JSON text of a resource.
+
+        Raises `UnknownResource`, `UsageError` for a filter of a reader who may read, and store failures as they are.
+        """
+        try:
+            return dumps(await self._value(principal, uri)).decode()
+        except (Refused, ValueError):
+            raise UnknownResource from None
+
+    async def _value(self, principal: Principal, uri: str) -> Mapping[str, object]:
+        if len(uri) > _MAX_URI:
+            raise UnknownResource
+        parts = urlsplit(uri)
+        if parts.fragment or "@" in parts.netloc:
+            raise UnknownResource
+        match (parts.scheme, parts.netloc, parts.path):
+            case ("audit", "records", "" | "/"):
+                return await self._surface.read_records(principal, _filters(parts.query))
+            case ("audit", "call", path) if not parts.query and _CALL_ID.fullmatch(path.removeprefix("/")):
+                return await self._surface.read_call(principal, path.removeprefix("/"))
+            case ("audit", "status", "" | "/") if not parts.query:
+                return await self._surface.read_status(principal)
+            case ("guard", "whoami", "" | "/") if not parts.query:
+                return await self._surface.whoami(principal)
+        raise UnknownResource
+
+
+def _filters(query: str) -> dict[str, str]:
+    """Query parameters; an unknown or repeated one is an error, never ignored."""
+    pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query), errors="strict")
+    filters = dict(pairs)
+    if len(filters) != len(pairs) or not filters.keys() <= set(RECORD_FILTERS):
+        raise UnknownResource
+    return filters
+
+
+def _resource(uri: str, name: str, description: str) -> types.Resource:
+    return types.Resource(uri=uri, name=name, description=description, mime_type=_JSON)
+
+
+def _template(uri: str, name: str, description: str) -> types.ResourceTemplate:
+    return types.ResourceTemplate(uri_template=uri, name=name, description=description, mime_type=_JSON)
+
+

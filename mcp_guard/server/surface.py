@@ -1,0 +1,57 @@
+"""What the adapter needs of a guard; the composition root hands it in."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from mcp_guard.model.call import Answer, ToolCall
+from mcp_guard.model.principal import Principal
+from mcp_guard.model.tool import Tool
+
+
+class Surface(Protocol):
+    """A guard as seen from the wire."""
+
+    @property
+    def name(self) -> str:
+        """The server's name."""
+        ...
+
+    def new_call_id(self) -> str:
+        """A fresh, unguessable call id."""
+        ...
+
+    def visible_tools(self, principal: Principal) -> Sequence[Tool]:
+        """The tools policy lets this principal see, in a fixed order."""
+        ...
+
+    def input_schema(self, tool: str) -> Mapping[str, object] | None:
+        """The advertised input schema of a tool, whoever asks; never shown, only used to check headers."""
+        ...
+
+    async def call(self, principal: Principal, call: ToolCall) -> Answer:
+        """Carry out one governed call. Raises `UnknownTool` for what is not there or not for this principal."""
+        ...
+
+    async def read_records(self, principal: Principal, filters: Mapping[str, str]) -> Mapping[str, object]:
+        """A page of the audit log as far as policy lets this principal read it. Raises `Refused`, `UsageError`."""
+        ...
+
+    async def read_call(self, principal: Principal, call: str) -> Mapping[str, object]:
+        """Every record of one call. Raises `Refused`."""
+        ...
+
+    async def read_status(self, principal: Principal) -> Mapping[str, object]:
+        """The state of the audit log. Raises `Refused`."""
+        ...
+
+    async def whoami(self, principal: Principal) -> Mapping[str, object]:
+        """The principal as the guard sees it. Raises `Refused`."""
+        ...
+
+    def may_read_audit(self, principal: Principal) -> bool:
+        """Whether policy lets the principal read the audit log at all, for listing."""
+        ...
+
+    def may_see_self(self, principal: Principal) -> bool:
+        """Whether policy lets the principal read `guard://whoami`, for listing."""
+        ...

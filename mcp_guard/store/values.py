@@ -1,0 +1,57 @@
+"""What is handed to the store and what comes back: values only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from mcp_guard.store.transaction import Transaction
+
+
+class Side(NamedTuple):
+    """What stands beside a record and can be erased: the salt of a commitment and, where it may be kept, its value.
+
+    `field` names the commitment: `args`, `result`, `why`, or `args/reason` for a sensitive part, whose value is `None`.
+    """
+
+    field: str
+    salt: bytes
+    value: bytes | None
+
+
+class Entry(NamedTuple):
+    """One record to append.
+
+    `body` is its canonical JSON without `_n`, `_p`, `_t`, which only the writer knows. `opens` marks an intent as
+    waiting for its outcome; `closes` is the `n` of the intent this record ends.
+    """
+
+    body: bytes
+    sides: tuple[Side, ...] = ()
+    opens: bool = False
+    closes: int | None = None
+
+
+class Stored(NamedTuple):
+    """Where a record stands: its number, its leaf (hex) and its time (unix µs)."""
+
+    n: int
+    leaf: str
+    t: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What commits together or not at all: records and, with `work`, other rows.
+
+    `work` runs on the writer's thread inside the transaction, before the records. Raising undoes this unit alone and
+    the caller gets what was raised. It may run more than once, each time on an undone state, so it only touches the
+    transaction. `on_late` is called on the writer's thread when a unit that was reported as failed, because its commit
+    could not be told, turns out to be stored.
+    """
+
+    entries: tuple[Entry, ...]
+    work: Callable[[Transaction], None] | None = None
+    on_late: Callable[[tuple[Stored, ...]], None] | None = None

@@ -1,0 +1,1 @@
+"""Logs for operators. stdout is data; everything here goes to stderr."""

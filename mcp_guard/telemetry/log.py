@@ -1,0 +1,40 @@
+"""One log line an event, as text for people or JSON for machines, redacted before it is rendered."""
+
+import logging
+import sys
+from collections.abc import Callable, MutableMapping
+from typing import Any
+
+Redact = Callable[[str], str]
+
+
+def configure(*, verbose: int, as_json: bool, redact: Redact) -> None:
+    """Send the records of every `mcp_guard` logger to stderr.
+
+    `verbose` below 0 shows errors only, 0 warnings and events, above 0 debugging. `redact` sees every string of a record:
+    no secret reaches a log line.
+    """
+    import structlog
+
+    def redacting(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        return {key: redact(value) if isinstance(value, str) else value for key, value in event.items()}
+
+    shared: list[Any] = [
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        redacting,
+    ]
+    renderer: Any = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(colors=False)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    root = logging.getLogger("mcp_guard")
+    root.handlers[:] = [handler]
+    root.propagate = False
+    root.setLevel(logging.DEBUG if verbose > 0 else logging.ERROR if verbose < 0 else logging.INFO)
