@@ -26,10 +26,11 @@ from mcp_guard.connect.connector import Connector
 from mcp_guard.connect.shape import Shaped, shape
 from mcp_guard.kit.clock import Clock, as_datetime
 from mcp_guard.kit.failpoint import failpoint
+from mcp_guard.identity.binding import bound
 from mcp_guard.manifest.catalog import Catalog, Entry
 from mcp_guard.model.call import FAILURES, Answer, Invocation, Receipt, RefusalView, ToolCall
 from mcp_guard.model.codes import Executed
-from mcp_guard.model.decision import RULE_DEFAULT, RULE_SCOPE, AccessRequest, Act, Decision, Effect
+from mcp_guard.model.decision import RULE_DEFAULT, AccessRequest, Act, Decision, Effect, scope_decision
 from mcp_guard.model.errors import Refused, StoreUnavailable, UnknownTool
 from mcp_guard.model.principal import Principal
 from mcp_guard.model.tool import Tool
@@ -103,7 +104,7 @@ class Pipeline:
 
     def visible_tools(self, principal: Principal) -> Sequence[Tool]:
         """The tools policy lets `principal` see, by name: exactly those that `call` does not answer as unknown."""
-        tools = (entry.tool for entry in self._catalog.entries)
+        tools = (entry.tool for entry in self._catalog.values())
         return [tool for tool in tools if self.decide(principal, "list", tool.name).allowed]
 
     async def call(self, principal: Principal, call: ToolCall) -> Answer:
@@ -150,7 +151,7 @@ class Pipeline:
     # --- the stages, in order ---------------------------------------------------------------------------------------
 
     def _find(self, trail: _Trail) -> Entry:
-        entry = self._catalog.find(trail.call.tool)
+        entry = self._catalog.get(trail.call.tool)
         if entry is None:
             trail.decision = Decision(Effect.DENY, RULE_DEFAULT, "there is no such tool", self._policy.version)
             raise UnknownTool()
@@ -162,11 +163,13 @@ class Pipeline:
         return entry
 
     def _validate(self, trail: _Trail, entry: Entry) -> Mapping[str, object]:
-        accepted = entry.accept(trail.call.arguments, trail.principal)
-        trail.arguments, trail.justification = accepted.arguments, accepted.justification
-        if accepted.violations:
-            raise Refused("args_invalid", "; ".join(str(violation) for violation in accepted.violations))
-        return accepted.arguments
+        trail.arguments = trail.call.arguments
+        violations = entry.check_arguments(trail.call.arguments)
+        if violations:
+            raise Refused("args_invalid", "; ".join(str(violation) for violation in violations))
+        arguments, trail.justification = entry.split(trail.call.arguments)
+        trail.arguments = arguments | bound(entry.tool.bind, trail.principal)
+        return trail.arguments
 
     def _authorize(self, trail: _Trail, tool: Tool, arguments: Mapping[str, object]) -> None:
         trail.decision = decision = self._decide_call(trail.principal, tool, arguments)
@@ -235,11 +238,8 @@ class Pipeline:
         return self._policy.decide(AccessRequest(principal, act, name, now, arguments, self._environment))
 
     def _decide_call(self, principal: Principal, tool: Tool, arguments: Mapping[str, object]) -> Decision:
-        missing = tool.scopes - principal.scopes
-        if missing:
-            reason = f"the principal does not hold the scope {' '.join(sorted(missing))}"
-            return Decision(Effect.DENY, RULE_SCOPE, reason, self._policy.version)
-        return self.decide(principal, "call", tool.name, arguments)
+        lacking = scope_decision(tool.scopes, principal, self._policy.version)
+        return lacking or self.decide(principal, "call", tool.name, arguments)
 
     def _refusal(self, trail: _Trail, refusal: Refused, receipt: Receipt | None) -> Answer:
         view = RefusalView(

@@ -1,0 +1,1 @@
+"""Operator and reader use-cases beside the calls themselves."""

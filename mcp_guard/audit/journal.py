@@ -1,25 +1,232 @@
-"""The pipeline's pen: intents before acts, outcomes before answers (API published first; implementation follows)."""
+"""The pen of the pipeline: an intent is durable before the act, an outcome before the answer.
 
-# from mcp_guard.audit.facts import CallFacts, Ending
-# from mcp_guard.store.values import Stored          (n, leaf, t)
-#
-# class Journal:
-#     def __init__(self, store: Store, *, redact: Callable[[object], object] | None = None) -> None
-#     origin: str
-#     boot_id: str
-#     health: Health            # .ok .since_us .reason .queued
-#     async def intent(self, facts: CallFacts) -> Stored          # durable on return; raises StoreUnavailable: do not act
-#     async def outcome(self, facts: CallFacts, ending: Ending, intent: Stored | None = None) -> Stored
-#                                                                  # raises StoreUnavailable: withhold the answer (kept, written later)
-#     async def read(self, principal: Principal, state: Mapping[str, object]) -> Stored
-#     async def fault(self, code: str, where: str, **more: str|int) -> None   # never raises; collapses repeats within 60 s
-#     async def config(self, state: Mapping[str, object], principal: Principal | None = None) -> Stored
-#     async def boot(self, state: Mapping[str, object]) -> Stored
-#     async def shutdown(self, state: Mapping[str, object]) -> Stored
-#     async def recover(self) -> int                               # orphans closed as unknown; serving processes only
-#     async def aclose(self) -> None                               # flushes counted faults and kept outcomes; not the store
-#
-# Store.open(path, name, *, clock, boot=None) -> Store (sync) ; Store.open_readonly(path) -> Store
-# store.origin, store.boot, store.writer, store.reader ; await store.aclose()
-# await store.writer.submit(Unit(entries=(…), work=lambda tx: tx.run("token_insert", {...}))) ; store.writer.submit_sync(unit)
-# store.reader.peek("token_by_id", {"id": …}) -> tuple | None ; await store.reader.all("name", {...}) -> list[tuple]
+What could not be written is not forgotten: outcomes wait here and are written first once the store works again, so
+while the process lives every intent ends in one outcome. What dies with the process is closed as unknown by the next.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
+
+import orjson
+
+from mcp_guard.audit import record
+from mcp_guard.audit.backlog import Backlog, Pending
+from mcp_guard.audit.commitment import Commitment, commit_value
+from mcp_guard.audit.facts import CallFacts, Ending
+from mcp_guard.audit.faults import Faults
+from mcp_guard.audit.health import Health
+from mcp_guard.kit.failpoint import failpoint
+from mcp_guard.model.codes import Code
+from mcp_guard.model.errors import StoreUnavailable
+from mcp_guard.model.principal import Principal
+from mcp_guard.store.errors import IntentClosed
+from mcp_guard.store.store import Store
+from mcp_guard.store.values import Entry, Side, Stored, Unit
+
+Redact = Callable[[object], object]
+OnLate = Callable[[tuple[Stored, ...]], None]
+
+
+class Journal:
+    """Writes the log of one store, on behalf of one event loop.
+
+    Every writing method returns once the record is durable, and raises `StoreUnavailable` where it is not: after a
+    failed `intent` nothing may be done, after a failed `outcome` nothing may be answered.
+    """
+
+    def __init__(self, store: Store, *, redact: Redact | None = None) -> None:
+        self._store = store
+        self._boot = store.boot
+        self._writer = store.writer
+        self._clock = store.clock
+        self._redact = redact
+        self._health = Health(store.clock)
+        self._backlog = Backlog(store.writer, self._health)
+        self._faults = Faults(store.clock, self._write_fault)
+
+    @property
+    def origin(self) -> str:
+        """The name of the log, `<name>/<instance>`."""
+        return self._store.origin
+
+    @property
+    def health(self) -> Health:
+        """Whether writing works, since when it does not, why, and how much waits."""
+        self._health.queued = self._writer.queued
+        self._health.kept = len(self._backlog)
+        return self._health
+
+    def require_writable(self) -> None:
+        """Raise `StoreUnavailable` while writing fails, before an act that has no intent of its own is begun."""
+        if not self._health.ok:
+            raise StoreUnavailable(self._health.reason, hint=self._health.hint)
+
+    def entry(self, kind: record.StateKind, state: Mapping[str, object], principal: Principal | None = None) -> Entry:
+        """A record for a unit of somebody else, so that rows and their record commit together."""
+        return Entry(record.state(self._boot, kind, state, principal))
+
+    async def intent(self, facts: CallFacts) -> Stored:
+        """Record what is about to be done. The caller owes the log an `outcome` for it."""
+        commitments, sides = self._call_sides(facts)
+        body = record.intent(self._boot, facts, commitments)
+        late = _from_thread(asyncio.get_running_loop(), partial(self._close_unacted, facts, "audit_unavailable"))
+        self._backlog.flush()
+        future = self._submit(Unit((Entry(body, tuple(sides), opens=True),), on_late=late))
+        try:
+            (stored,) = await asyncio.shield(future)
+        except StoreUnavailable as error:
+            self._health.failed(error)
+            raise
+        except asyncio.CancelledError:
+            future.add_done_callback(partial(self._abandoned, facts))
+            raise
+        self._health.worked()
+        failpoint("audit.after-intent")
+        return stored
+
+    async def outcome(self, facts: CallFacts, ending: Ending, intent: Stored | None = None) -> Stored:
+        """Record how a call ended, with or without an intent before it."""
+        failpoint("audit.before-outcome")
+        of = None if intent is None else intent.n
+        commitments, sides = self._call_sides(facts) if intent is None else ({}, [])
+        if ending.has_result:
+            commitments["result"], kept = self._commit("result", ending.result, facts.sensitive)
+            sides += kept
+        body = record.outcome(self._boot, facts, ending, of, commitments)
+        stored = await self._write_outcome(Pending(Entry(body, tuple(sides), closes=of)))
+        failpoint("audit.after-outcome")
+        return stored
+
+    async def read(self, principal: Principal, state: Mapping[str, object]) -> Stored:
+        """Record that somebody read the log."""
+        return await self._write(record.state(self._boot, "read", state, principal))
+
+    async def config(self, state: Mapping[str, object], principal: Principal | None = None) -> Stored:
+        """Record that configuration, policy or manifests took effect or were refused."""
+        return await self._write(record.state(self._boot, "config", state, principal))
+
+    async def boot(self, state: Mapping[str, object]) -> Stored:
+        """Record the start of a serving process."""
+        return await self._write(record.state(self._boot, "boot", state))
+
+    async def shutdown(self, state: Mapping[str, object]) -> Stored:
+        """Record its orderly end."""
+        return await self._write(record.state(self._boot, "shutdown", state))
+
+    async def fault(self, code: str, where: str, **more: str | int) -> None:
+        """Record something that went wrong outside a call. Never raises.
+
+        `code` and `where` are words of the guard's own. The same pair within 60 s is counted and recorded once, so
+        that garbage from strangers cannot fill the disk.
+        """
+        await self._faults.note(code, where, more)
+
+    async def recover(self) -> int:
+        """Close the intents of processes that are gone, as unknown; how many. For serving processes only."""
+        rows = await self._store.reader.all("inflight_all")
+        living: dict[str, bool] = {self._boot: True}
+        orphans = []
+        for n, boot, line in rows:
+            if living.setdefault(str(boot), self._store.liveness.is_alive(str(boot))):
+                continue
+            assert isinstance(n, int)
+            assert isinstance(line, str)
+            orphans.append(self._close_orphan(n, orjson.loads(line)))
+        closed = sum(await asyncio.gather(*orphans))
+        for boot, alive in living.items():
+            if not alive:
+                self._store.liveness.bury(boot)
+        return closed
+
+    async def aclose(self) -> None:
+        """Write what was counted or kept back. The store stays open."""
+        await self._faults.aclose()
+        await self._backlog.aclose()
+
+    async def _write(self, body: bytes) -> Stored:
+        self._backlog.flush()
+        try:
+            (stored,) = await self._submit(Unit((Entry(body),)))
+        except StoreUnavailable as error:
+            self._health.failed(error)
+            raise
+        self._health.worked()
+        return stored
+
+    async def _write_outcome(self, pending: Pending) -> Stored:
+        self._backlog.flush()
+        try:
+            future = self._submit(pending.unit())
+        except StoreUnavailable:
+            self._backlog.keep(pending)
+            raise
+        try:
+            (stored,) = await asyncio.shield(future)
+        except IntentClosed:
+            raise
+        except StoreUnavailable as error:
+            self._health.failed(error)
+            self._backlog.keep(pending)
+            raise
+        except asyncio.CancelledError:
+            future.add_done_callback(partial(self._backlog.keep_if_failed, pending))
+            raise
+        self._health.worked()
+        return stored
+
+    async def _write_fault(self, state: Mapping[str, object]) -> None:
+        await self._write(record.state(self._boot, "fault", state))
+
+    async def _close_orphan(self, n: int, intent: Mapping[str, object]) -> int:
+        body = record.orphan(self._boot, intent, self._clock.now_us())
+        try:
+            await self._submit(Unit((Entry(body, closes=n),)))
+        except IntentClosed:
+            return 0
+        return 1
+
+    def _submit(self, unit: Unit) -> asyncio.Future[tuple[Stored, ...]]:
+        try:
+            return self._writer.submit(unit)
+        except StoreUnavailable as error:
+            self._health.failed(error)
+            raise
+
+    def _call_sides(self, facts: CallFacts) -> tuple[dict[str, Commitment], list[Side]]:
+        """Commitments to what a call was asked with, and what stands beside the record."""
+        fields: dict[str, Commitment] = {}
+        sides: list[Side] = []
+        if facts.arguments is not None:
+            fields["args"], kept = self._commit("args", facts.arguments, facts.sensitive)
+            sides += kept
+        if facts.justification is not None:
+            fields["why"], kept = self._commit("why", facts.justification, ())
+            sides += kept
+        return fields, sides
+
+    def _commit(self, field: str, value: object, sensitive: tuple[str, ...]) -> tuple[Commitment, tuple[Side, ...]]:
+        return commit_value(field, self._redact(value) if self._redact else value, sensitive)
+
+    def _close_unacted(self, facts: CallFacts, code: Code, stored: tuple[Stored, ...]) -> None:
+        """End an intent nobody will act on: its caller was told that it failed, or is gone."""
+        ending = Ending("cancelled" if code == "cancelled" else "error", "no", 0, code=code)
+        (intent,) = stored
+        body = record.outcome(self._boot, facts, ending, intent.n, {})
+        self._backlog.keep(Pending(Entry(body, closes=intent.n)))
+        self._backlog.flush()
+
+    def _abandoned(self, facts: CallFacts, future: asyncio.Future[tuple[Stored, ...]]) -> None:
+        if not future.cancelled() and future.exception() is None:
+            self._close_unacted(facts, "cancelled", future.result())
+
+
+def _from_thread(loop: asyncio.AbstractEventLoop, tell: Callable[[tuple[Stored, ...]], None]) -> OnLate:
+    """Hand what the writer's thread learns late to the event loop, if that still runs."""
+
+    def late(stored: tuple[Stored, ...]) -> None:
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(tell, stored)
+
+    return late

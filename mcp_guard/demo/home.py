@@ -4,7 +4,8 @@ import secrets
 import shutil
 from pathlib import Path
 
-from mcp_guard.kit.platform import make_private_directory
+from mcp_guard.demo.database import seed_orders
+from mcp_guard.kit.platform import make_private_directory, make_private_file
 from mcp_guard.model.errors import UsageError
 
 SANDBOX_PORT = 8790
@@ -27,6 +28,7 @@ def example_home() -> Path:
 def copy_home(target: Path, sandbox_port: int) -> Path:
     """A copy of the example home whose payments tool talks to `sandbox_port`."""
     source = example_home()
+    target.mkdir(parents=True)
     for part in _PARTS:
         origin, copy = source / part, target / part
         if origin.is_dir():
@@ -39,12 +41,17 @@ def copy_home(target: Path, sandbox_port: int) -> Path:
     return target
 
 
-def seed(home: Path) -> str:
-    """Make `var/`: the orders database and the payments key. Keeps what is there; returns the key."""
+def payments_key() -> str:
+    """A fresh key for the payments sandbox."""
+    return secrets.token_urlsafe(24)
+
+
+def seed(home: Path, key: str) -> str:
+    """Make `var/`: the orders database and the payments key. Keeps what is there; returns the key in effect."""
     make_private_directory(home / "var" / "secrets")
-    _seed_orders(home / "var" / "orders.db")
-    key = home / "var" / "secrets" / "payments_key"
-    if not key.exists():
-        key.touch(mode=0o600)
-        key.write_text(secrets.token_urlsafe(24), encoding="utf-8")
-    return key.read_text(encoding="utf-8").strip()
+    seed_orders(home / "var" / "orders.db")
+    stored = home / "var" / "secrets" / "payments_key"
+    if not stored.exists():
+        make_private_file(stored)
+        stored.write_text(key, encoding="utf-8")
+    return stored.read_text(encoding="utf-8").strip()

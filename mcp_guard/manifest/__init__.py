@@ -1,0 +1,1 @@
+"""Tool manifests: from YAML files to an immutable catalog of fingerprinted tools."""

@@ -98,3 +98,12 @@ class Decision:
         if then := self.then.as_dict():
             record["then"] = then
         return record
+
+
+def scope_decision(needed: frozenset[str], principal: Principal, policy: str) -> Decision | None:
+    """The denial of a principal who does not hold every needed scope, or `None`."""
+    missing = needed - principal.scopes
+    if not missing:
+        return None
+    reason = f"the principal does not hold the scope {' '.join(sorted(missing))}"
+    return Decision(Effect.DENY, RULE_SCOPE, reason, policy)

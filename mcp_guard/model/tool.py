@@ -64,8 +64,8 @@ class Retry:
 class Tool:
     """Everything the guard knows about one tool.
 
-    `input_schema` is what clients see; `arguments_schema` is what the connector receives, after bound arguments
-    are filled in and the justification is taken off. `timeout` (seconds) is for one attempt. `sensitive` are JSON
+    `input_schema` is what clients see and send; `arguments_schema` is the same without the justification. Arguments
+    the guard fills in (`bind`) are in neither. `timeout` (seconds) is for one attempt. `sensitive` are JSON
     pointers into arguments or result. `fingerprint` is the sha256 of everything that decides what executes.
     """
 

@@ -1,8 +1,9 @@
 """Streamable HTTP: the SDK's app behind our gate, served by uvicorn until told to stop."""
 
+import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from typing import Any
 
 import uvicorn
@@ -52,8 +53,10 @@ def build_app(
     return Starlette(routes=[Route(MCP_PATH, gate), Route(HEALTH_PATH, health, methods=["GET"])], lifespan=lifespan)
 
 
-async def serve(app: Starlette, host: str, port: int, on_listening: Callable[[str, int], None]) -> None:
-    """Serve until SIGTERM or SIGINT; calls in flight get `GRACE_SECONDS`. `port` 0 takes a free one."""
+async def serve(
+    app: Starlette, host: str, port: int, *, on_listening: Callable[[str, int], None], stop: asyncio.Event
+) -> None:
+    """Serve until `stop` is set; requests in flight get `GRACE_SECONDS`. `port` 0 takes a free one."""
     for name in ("mcp", "uvicorn"):
         logging.getLogger(name).setLevel(logging.ERROR)  # what they log names clients and paths; ours is in the audit
     config = uvicorn.Config(
@@ -70,11 +73,23 @@ async def serve(app: Starlette, host: str, port: int, on_listening: Callable[[st
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     server = _Announcing(config, on_listening)
-    await server.serve()
+
+    async def watch() -> None:
+        await stop.wait()
+        server.should_exit = True
+
+    watching = asyncio.create_task(watch())
+    try:
+        await server.serve()
+    finally:
+        watching.cancel()
 
 
 class _Announcing(uvicorn.Server):
-    """Says where it listens once it does: with port 0 nobody else knows."""
+    """Says where it listens once it does, because with port 0 nobody else knows, and leaves signals to its caller.
+
+    uvicorn would raise a caught signal again after serving, which ends the process before the log is closed.
+    """
 
     def __init__(self, config: uvicorn.Config, on_listening: Callable[[str, int], None]) -> None:
         super().__init__(config)
@@ -85,3 +100,7 @@ class _Announcing(uvicorn.Server):
         if self.started and self.servers:
             host, port = self.servers[0].sockets[0].getsockname()[:2]
             self._on_listening(host, port)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield

@@ -1,0 +1,101 @@
+"""Reading the audit log over MCP: decided by policy (`act=audit` on `audit:records`), narrowed to rows, recorded."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from mcp_guard.audit.journal import Journal
+from mcp_guard.audit.query import Filters, Query
+from mcp_guard.model.decision import Act, Decision, Rows
+from mcp_guard.model.errors import Refused, UsageError
+from mcp_guard.model.principal import Principal
+
+RECORDS = "audit:records"
+WHOAMI = "guard:whoami"
+
+DEFAULT_LIMIT = 50
+MAX_LIMIT = 500
+
+Decide = Callable[[Principal, Act, str], Decision]
+
+_NUMBER = re.compile(r"[0-9]{1,15}")
+
+
+@dataclass(frozen=True, slots=True)
+class RecordReader:
+    """Every read is one decision and one `read` record, durable before the answer."""
+
+    decide: Decide
+    query: Query
+    journal: Journal
+
+    def may_read(self, principal: Principal) -> bool:
+        """Whether the principal may read any records, for listing."""
+        return self.decide(principal, "audit", RECORDS).allowed
+
+    def may_see_self(self, principal: Principal) -> bool:
+        """Whether the principal may read who they are, for listing."""
+        return self._strictest(principal, "list", "call").allowed
+
+    async def page(self, principal: Principal, filters: Mapping[str, str]) -> Mapping[str, object]:
+        """`{"records": […], "next"?}`, newest first. Raises `Refused`, `UsageError` for a filter that is not one."""
+        rows = await self._admit(principal, "records")
+        page = await self.query.page(parse_filters(filters), rows=rows, principal=principal)
+        await self.journal.read(principal, {"what": "records", "rows": rows, "count": len(page.records)})
+        return page.as_dict()
+
+    async def call(self, principal: Principal, call: str) -> Mapping[str, object]:
+        """`{"call", "records": […]}`, oldest first, with the values that may be shown. Raises `Refused`."""
+        rows = await self._admit(principal, "call")
+        records = await self.query.call(call, rows=rows, principal=principal)
+        await self.journal.read(principal, {"what": "call", "rows": rows, "call": call, "count": len(records)})
+        return {"call": call, "records": records}
+
+    async def status(self, principal: Principal) -> Mapping[str, object]:
+        """The state of the log. Raises `Refused`."""
+        await self._admit(principal, "status")
+        await self.journal.read(principal, {"what": "status"})
+        return await self.query.status()
+
+    async def whoami(self, principal: Principal, roles: tuple[str, ...]) -> Mapping[str, object]:
+        """The caller as the guard sees them. Raises `Refused`."""
+        decision = self._strictest(principal, "list", "call")
+        await self.journal.read(principal, {"what": "whoami", "effect": decision.effect.value, "rule": decision.rule})
+        if not decision.allowed:
+            raise Refused("policy_denied", decision.reason, rule=decision.rule, effect="deny")
+        return {**principal.as_actor(), "roles": list(roles), "scopes": sorted(principal.scopes)}
+
+    def _strictest(self, principal: Principal, *acts: Act) -> Decision:
+        decisions = [self.decide(principal, act, WHOAMI) for act in acts]
+        return next((decision for decision in decisions if not decision.allowed), decisions[-1])
+
+    async def _admit(self, principal: Principal, what: str) -> Rows:
+        decision = self.decide(principal, "audit", RECORDS)
+        if not decision.allowed:
+            await self.journal.read(principal, {"what": what, "effect": "deny", "rule": decision.rule, "count": 0})
+            raise Refused("policy_denied", decision.reason, rule=decision.rule, effect="deny")
+        return decision.then.rows or "own"
+
+
+def parse_filters(filters: Mapping[str, str]) -> Filters:
+    """Filters as they stand in a URI. Raises `UsageError` naming the one that is wrong, never its value."""
+    numbers: dict[str, int | None] = {}
+    for name in ("after", "before", "limit"):
+        text = filters.get(name)
+        if text is not None and not _NUMBER.fullmatch(text):
+            raise UsageError(f"The filter {name} is not a number.", hint="after and before are record numbers (_n)")
+        numbers[name] = None if text is None else int(text)
+    limit = numbers["limit"] or DEFAULT_LIMIT
+    if limit > MAX_LIMIT:
+        raise UsageError(f"The filter limit is larger than {MAX_LIMIT}.", hint="use `next` for the following page")
+    return Filters(
+        actor=filters.get("actor"),
+        tool=filters.get("tool"),
+        effect=filters.get("effect"),
+        kind=filters.get("kind"),
+        call=filters.get("call"),
+        task=filters.get("task"),
+        after=numbers["after"],
+        before=numbers["before"],
+        limit=limit,
+    )

@@ -1,0 +1,109 @@
+"""The record of each kind, as contract 6 lists its fields: values in, canonical bytes out.
+
+The bytes lack `_n`, `_p` and `_t`, which the writer puts in front. Only strings, integers and containers of them are
+written, with ASCII keys, so that orjson's bytes are RFC 8785's.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from mcp_guard.audit.commitment import Commitment
+from mcp_guard.audit.facts import CallFacts, Ending
+from mcp_guard.kit import strict_json
+from mcp_guard.model.principal import Principal
+
+VERSION = 1
+LONGEST_NAME = 256
+"""A tool's name may come from a stranger; this much of it is recorded."""
+
+StateKind = Literal["config", "boot", "shutdown", "fault", "read", "task", "key", "anchor", "erase", "prune"]
+Fields = dict[str, object]
+
+
+def intent(boot: str, facts: CallFacts, commitments: Mapping[str, Commitment]) -> bytes:
+    """What is about to be done, by whom and why it may."""
+    return _bytes({"v": VERSION, "kind": "intent", "boot": boot} | _ids(facts) | _head(facts) | dict(commitments))
+
+
+def outcome(
+    boot: str, facts: CallFacts, ending: Ending, of: int | None, commitments: Mapping[str, Commitment]
+) -> bytes:
+    """How a call ended. Without an intent (`of` is `None`) it also says what an intent would have said."""
+    record: Fields = {"v": VERSION, "kind": "outcome", "boot": boot} | _ids(facts) | _ending(ending)
+    if of is None:
+        record |= _head(facts)
+    else:
+        record["of"] = of
+    return _bytes(record | dict(commitments))
+
+
+def orphan(boot: str, intent_record: Mapping[str, object], now_us: int) -> bytes:
+    """The outcome of an intent whose process died: nobody knows."""
+    started = intent_record["_t"]
+    assert isinstance(started, int)
+    record: Fields = {
+        name: intent_record[name] for name in ("call", "task", "step", "attempt", "trace") if name in intent_record
+    }
+    record |= {"v": VERSION, "kind": "outcome", "boot": boot, "of": intent_record["_n"]}
+    return _bytes(record | {"status": "unknown", "executed": "unknown", "us": max(0, now_us - started)})
+
+
+def state(boot: str, kind: StateKind, value: Mapping[str, object], actor: Principal | None = None) -> bytes:
+    """A record about the guard itself. Raises `TypeError` for values outside the profile."""
+    check_profile(value)
+    record: Fields = {"v": VERSION, "kind": kind, "boot": boot, "state": dict(value)}
+    if actor is not None:
+        record["actor"] = actor.as_actor()
+    return _bytes(record)
+
+
+def check_profile(value: object) -> None:
+    """Raise `TypeError` for anything RFC 8785 and orjson could write differently: floats, booleans, odd keys."""
+    if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
+        return
+    if isinstance(value, Mapping):
+        for key, child in value.items():
+            if not (isinstance(key, str) and key.isascii()):
+                raise TypeError("a record's keys are ASCII strings")
+            check_profile(child)
+    elif isinstance(value, list | tuple):
+        for child in value:
+            check_profile(child)
+    else:
+        raise TypeError(f"a record holds strings and integers, not {type(value).__name__}")
+
+
+def _ids(facts: CallFacts) -> Fields:
+    found: Fields = {"call": facts.call}
+    for name, value in (("task", facts.task), ("step", facts.step), ("attempt", facts.attempt), ("trace", facts.trace)):
+        if value is not None:
+            found[name] = value
+    return found
+
+
+def _head(facts: CallFacts) -> Fields:
+    found: Fields = {"actor": facts.principal.as_actor(), "tool": facts.tool[:LONGEST_NAME]}
+    if facts.fingerprint is not None:
+        found["fp"] = facts.fingerprint
+    if facts.decision is not None:
+        found["decision"] = facts.decision.as_record()
+    return found
+
+
+def _ending(ending: Ending) -> Fields:
+    found: Fields = {"status": ending.status, "executed": ending.executed, "us": _whole(ending.us)}
+    if ending.code is not None:
+        found["code"] = ending.code
+    if ending.cost is not None:
+        found["cost"] = _whole(ending.cost)
+    return found
+
+
+def _whole(number: object) -> int:
+    if type(number) is not int:
+        raise TypeError("a record holds whole numbers only")
+    return number
+
+
+def _bytes(record: Fields) -> bytes:
+    return strict_json.dumps(record)

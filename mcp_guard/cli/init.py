@@ -1,0 +1,90 @@
+"""`mcp-guard init [DIR]`."""
+
+from pathlib import Path
+
+import click
+
+from mcp_guard.cli.output import Output, pass_output
+from mcp_guard.model.errors import UsageError
+
+_CONFIG = """\
+apiVersion: mcp-guard/v1
+name: {name}
+tools: [tool_manifests/*.yaml]
+policy: {{model: policy/model.conf, rules: policy/policy.csv, principals: policy/principals.yaml}}
+identity:
+  local: {{allow: true, subject: "user:me", client: "agent:local", tenant: home}}
+"""
+
+_TOOLS = """\
+apiVersion: mcp-guard/v1
+kind: Tools
+toolset: hello
+tools:
+  - name: hello_greet
+    description: Greet somebody by name.
+    tags: [risk:low]
+    effects: none
+    scopes: [hello:greet]
+    inputSchema:
+      type: object
+      properties: {name: {type: string, minLength: 1, maxLength: 100}}
+      required: [name]
+    python: {function: "home_tools:greet"}
+"""
+
+_FUNCTION = '''\
+"""Functions behind this home's tools."""
+
+
+def greet(name: str) -> dict[str, str]:
+    """Greet somebody."""
+    return {"greeting": f"Hello {name}!"}
+'''
+
+_RULES = """\
+# id, who, via, tenant, act, tool, when, effect, then, why
+p, hello-list, user:me, *, home, list, toolset:hello, True, allow, -, my own tools
+p, hello-call, user:me, *, home, call, hello_greet, True, allow, -, greeting harms nobody
+p, whoami, *, *, *, *, guard:whoami, True, allow, -, everybody may see who they are
+p, own-records, user:me, *, home, audit, audit:records, True, allow, rows=own, everybody reads their own records
+"""
+
+_PRINCIPALS = """\
+apiVersion: mcp-guard/v1
+kind: Principals
+principals:
+  "user:me": {tenant: home, scopes: ["hello:greet"]}
+"""
+
+
+@click.command()
+@click.argument("directory", type=click.Path(path_type=Path, file_okay=False), default=Path())
+@pass_output
+def init(output: Output, directory: Path) -> None:
+    """Make a home in DIRECTORY: a configuration, one harmless tool and a policy that allows it."""
+    files = _files(directory)
+    present = [str(path) for path in files if path.exists()]
+    if present:
+        raise UsageError(f"{present[0]} is already there.", hint="choose an empty directory; nothing was written")
+    for path, text in files.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    written = [str(path) for path in files]
+    output.data({"written": written}, (f"written: {path}" for path in written))
+    output.note(f"next: mcp-guard --home {directory} call hello_greet name=World")
+
+
+def _files(directory: Path) -> dict[Path, str]:
+    from mcp_guard.policy.model_file import MODEL
+
+    name = "".join(character if character.isalnum() else "-" for character in directory.resolve().name.lower())
+    return {
+        directory / "mcp-guard.yaml": _CONFIG.format(name=name.strip("-")[:60] or "home"),
+        directory / "tool_manifests" / "hello.yaml": _TOOLS,
+        directory / "home_tools.py": _FUNCTION,
+        directory / "policy" / "model.conf": MODEL,
+        directory / "policy" / "policy.csv": _RULES,
+        directory / "policy" / "principals.yaml": _PRINCIPALS,
+        directory / ".gitignore": "var/\n__pycache__/\n",
+    }

@@ -1,0 +1,93 @@
+"""`mcp-guard tools …`."""
+
+import click
+
+from mcp_guard.cli.output import Output, pass_output
+from mcp_guard.model.errors import UnknownTool
+from mcp_guard.model.tool import Tool
+
+
+@click.group()
+def tools() -> None:
+    """List, show and lint the tools of this home."""
+
+
+@tools.command("list")
+@pass_output
+def list_tools(output: Output) -> None:
+    """Every tool of the home, whoever may see it."""
+    found = _tools(output)
+    cells = [
+        (tool.name, " ".join(tool.tags), " ".join(sorted(tool.scopes)), tool.connector.kind, tool.fingerprint[:12])
+        for tool in found
+    ]
+    columns = ("name", "tags", "scopes", "connector", "fingerprint")
+    output.table([_row(tool) for tool in found], columns, cells)
+
+
+@tools.command("show")
+@click.argument("name")
+@pass_output
+def show_tool(output: Output, name: str) -> None:
+    """One tool as it is served: the compiled, effective form."""
+    found = next((tool for tool in _tools(output) if tool.name == name), None)
+    if found is None:
+        raise UnknownTool(f"There is no tool named {name}.")
+    document = {
+        **_row(found),
+        "title": found.title,
+        "description": found.description,
+        "annotations": dict(found.annotations),
+        "effects": found.effects,
+        "inputSchema": found.input_schema,
+        "outputSchema": found.output_schema,
+        "bind": dict(found.bind),
+        "sensitive": list(found.sensitive),
+        "timeout_s": found.timeout,
+        "retry": {"attempts": found.retry.attempts, "retry_on": sorted(found.retry.retry_on)},
+        "justification": found.justification,
+    }
+    output.data(document, _describe(document))
+
+
+@tools.command("lint")
+@pass_output
+@click.pass_context
+def lint_tools(ctx: click.Context, output: Output) -> None:
+    """Check the manifests; exit 3 if anything is wrong."""
+    from mcp_guard.manifest.load import lint
+
+    home = output.load_home()
+    _, problems = lint(home.directory, home.settings.tools, reserved=home.reserved)
+    output.data([problem.as_dict() for problem in problems], (str(problem) for problem in problems))
+    if not problems:
+        output.note("no problems")
+    if any(problem.severity == "error" for problem in problems):
+        ctx.exit(3)
+
+
+def _tools(output: Output) -> list[Tool]:
+    from mcp_guard.manifest.load import load
+
+    home = output.load_home()
+    catalog = load(home.directory, home.settings.tools, reserved=home.reserved)
+    return [entry.tool for entry in catalog.values()]
+
+
+def _row(tool: Tool) -> dict[str, object]:
+    return {
+        "name": tool.name,
+        "tags": list(tool.tags),
+        "scopes": sorted(tool.scopes),
+        "connector": tool.connector.kind,
+        "fingerprint": tool.fingerprint,
+    }
+
+
+def _describe(document: dict[str, object]) -> list[str]:
+    import json
+
+    width = max(len(name) for name in document)
+    return [
+        f"{name:{width}}  {value if isinstance(value, str) else json.dumps(value)}" for name, value in document.items()
+    ]

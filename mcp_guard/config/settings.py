@@ -1,0 +1,127 @@
+"""The settings of a home (contract section 1): the one place where pydantic meets `mcp-guard.yaml`.
+
+Every key of the contract is known here; what this version does not enforce is refused as `unsupported`.
+"""
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
+
+from mcp_guard.manifest.fields import Matching, Strict
+
+# The audit origin is `<name>/<instance>`, and an origin is one line without white space (C2SP tlog-checkpoint).
+Name = Annotated[str, Matching(r"^[a-z0-9][a-z0-9.-]{0,62}$", "a name of lower-case letters, digits, dot and dash")]
+Environment = Annotated[str, Matching(r"^[a-z0-9][a-z0-9._-]{0,62}$", "a plain lower-case name")]
+Subject = Annotated[str, Matching(r"^(user|service):[A-Za-z0-9][A-Za-z0-9._@+-]{0,126}$", "user:NAME or service:NAME")]
+Client = Annotated[str, Matching(r"^agent:[A-Za-z0-9][A-Za-z0-9._@+-]{0,126}$", "agent:NAME")]
+Tenant = Annotated[str, Matching(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$", "a plain name of a tenant")]
+Host = Annotated[str, Matching(r"^[A-Za-z0-9.:\[\]-]{1,255}$", "a host name or an IP address")]
+AllowedHost = Annotated[str, Matching(r"^[A-Za-z0-9.:\[\]-]{1,255}$", "HOST or HOST:PORT, as in the Host header")]
+FilePath = Annotated[str, Field(min_length=1, max_length=1024)]
+# YAML has lists only; kept as tuples, settings are immutable through and through. The items stay strict.
+FilePaths = Annotated[tuple[FilePath, ...], Field(strict=False)]
+
+
+def _unsupported(what: str, hint: str) -> PydanticCustomError:
+    return PydanticCustomError("unsupported", "{what} is not supported by this version", {"what": what, "hint": hint})
+
+
+def _only_false(what: str) -> AfterValidator:
+    def check(value: bool) -> bool:
+        if value:
+            raise _unsupported(what, "write false, or leave it out")
+        return value
+
+    return AfterValidator(check)
+
+
+def _sqlite(text: str) -> str:
+    if text.startswith(("postgresql:", "postgres:")):
+        raise _unsupported("postgresql", "write sqlite:PATH")
+    if not text.startswith("sqlite:") or not text.removeprefix("sqlite:"):
+        raise PydanticCustomError("expected", "expected {expected}", {"expected": "sqlite:PATH"})
+    return text
+
+
+def _no_anchors(anchors: tuple[object, ...]) -> tuple[object, ...]:
+    if anchors:
+        raise _unsupported("an anchor", "leave the list empty")
+    return anchors
+
+
+class PolicyFiles(Strict):
+    """Where the policy is. Paths are relative to the home; `tests` are patterns."""
+
+    unsupported: ClassVar[frozenset[str]] = frozenset({"change_control"})
+    model: FilePath = "policy/model.conf"
+    rules: FilePath = "policy/policy.csv"
+    principals: FilePath = "policy/principals.yaml"
+    tests: FilePaths = ("policy/tests/*.yaml",)
+
+
+class LocalIdentity(Strict):
+    """Who somebody on this machine is without a token (stdio and `--as`); assurance `declared`."""
+
+    allow: bool = False
+    subject: Subject | None = None
+    client: Client = "agent:local"
+    tenant: Tenant = "default"
+    approve: Annotated[bool, _only_false("identity.local.approve: true")] = False
+
+
+class Identity(Strict):
+    """How a caller is known."""
+
+    unsupported: ClassVar[frozenset[str]] = frozenset({"oidc"})
+    local: LocalIdentity = LocalIdentity()
+
+
+class Http(Strict):
+    """Where the server listens. `allowed_hosts` are accepted besides `host` itself."""
+
+    host: Host = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8765
+    allowed_hosts: Annotated[tuple[AllowedHost, ...], Field(strict=False)] = ()
+    behind_proxy: Annotated[bool, _only_false("server.http.behind_proxy: true")] = False
+
+
+class Server(Strict):
+    """The transports."""
+
+    http: Http = Http()
+
+
+class Audit(Strict):
+    """The audit log."""
+
+    unsupported: ClassVar[frozenset[str]] = frozenset({"checkpoint_every", "retention"})
+    anchors: Annotated[tuple[object, ...], Field(strict=False), AfterValidator(_no_anchors)] = ()
+
+
+class Tasks(Strict):
+    """Long-running work."""
+
+    unsupported: ClassVar[frozenset[str]] = frozenset({"engine", "inline_wait"})
+
+
+class Settings(Strict):
+    """Everything `mcp-guard.yaml` can say. Only `apiVersion` and `name` have no default."""
+
+    apiVersion: Literal["mcp-guard/v1"]
+    name: Name = Field(description="The server's name; the audit origin is NAME/INSTANCE.")
+    tools: FilePaths = Field(default=("tool_manifests/*.yaml",), description="Patterns, relative to the home.")
+    policy: PolicyFiles = PolicyFiles()
+    store: Annotated[str, AfterValidator(_sqlite)] = "sqlite:var/guard.db"
+    keys: FilePath = "var/keys"
+    environment: Environment = "production"
+    identity: Identity = Identity()
+    server: Server = Server()
+    audit: Audit = Audit()
+    tasks: Tasks = Tasks()
+
+
+def settings_schema() -> dict[str, Any]:
+    """The JSON Schema of `mcp-guard.yaml` (`schemas/config.json`), written from the models."""
+    schema = Settings.model_json_schema(by_alias=True)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "mcp-guard configuration"}

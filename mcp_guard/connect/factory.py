@@ -1,0 +1,107 @@
+"""From a tool to its connector: the one place that knows which specification is carried out by what."""
+
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, assert_never
+
+from mcp_guard.connect.connector import Connector
+from mcp_guard.model.errors import Invalid
+from mcp_guard.model.problem import Problem
+from mcp_guard.model.tool import HttpSpec, PythonSpec, SqlSpec, Tool
+from mcp_guard.secrets.redact import Redactor
+from mcp_guard.secrets.references import Resolver
+
+if TYPE_CHECKING:
+    from mcp_guard.connect.egress import Egress
+
+
+def _default_egress() -> "Egress":
+    from mcp_guard.connect.egress import Egress
+
+    return Egress()
+
+
+@dataclass(slots=True)
+class Means:
+    """What connectors share. The HTTP client is made when the first tool needs it: others do not wait for it."""
+
+    home: Path
+    resolver: Resolver
+    redactor: Redactor
+    make_egress: Callable[[], "Egress"] = _default_egress
+    _egress: "Egress | None" = field(default=None, init=False)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, home: Path, redactor: Redactor, environ: Mapping[str, str] = os.environ
+    ) -> AsyncIterator["Means"]:
+        """The means of a home, until the end of the block. What is resolved is taught to `redactor`."""
+        means = cls(home, Resolver(home, environ, redactor), redactor)
+        try:
+            yield means
+        finally:
+            await means.aclose()
+
+    @property
+    def egress(self) -> "Egress":
+        if self._egress is None:
+            self._egress = self.make_egress()
+        return self._egress
+
+    async def aclose(self) -> None:
+        """Close every connection; after the last connector."""
+        if self._egress is not None:
+            await self._egress.aclose()
+
+
+def connect(tool: Tool, means: Means) -> Connector:
+    """The connector of a tool. Nothing is opened, imported or resolved before the first call.
+
+    Raises `Invalid` for templates that no manifest check would have let through.
+    """
+    spec = tool.connector
+    if isinstance(spec, SqlSpec):
+        return _sql(tool, spec, means)
+    if isinstance(spec, HttpSpec):
+        return _http(tool, spec, means)
+    if isinstance(spec, PythonSpec):
+        return _python(spec, means)
+    assert_never(spec)
+
+
+def _sql(tool: Tool, spec: SqlSpec, means: Means) -> Connector:
+    from mcp_guard.connect.sql import SqlConnector
+
+    properties = tool.arguments_schema.get("properties")
+    names = frozenset(properties) if isinstance(properties, Mapping) else frozenset()
+    return SqlConnector(spec, names, means.redactor)
+
+
+def _http(tool: Tool, spec: HttpSpec, means: Means) -> Connector:
+    from mcp_guard.connect.http import HttpConnector
+
+    try:
+        return HttpConnector(
+            spec,
+            idempotency_header=tool.idempotency_header,
+            egress=means.egress,
+            resolver=means.resolver,
+            redactor=means.redactor,
+        )
+    except ValueError as error:
+        raise Invalid([Problem("template", str(error), f"tool {tool.name}")]) from None
+
+
+def _python(spec: PythonSpec, means: Means) -> Connector:
+    from mcp_guard.connect.python import PythonConnector
+
+    # Behind everything else: a file of the home must not stand in for a module of the server.
+    home = str(means.home)
+    if home not in sys.path:
+        sys.path.append(home)
+    return PythonConnector(spec, means.redactor, means.home)

@@ -1,0 +1,179 @@
+"""The support-desk story: every step happens on real parts, and each says what it expects to see."""
+
+import asyncio
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+from mcp_guard.demo import sandbox
+from mcp_guard.demo.client import Agent, over_http, over_stdio
+from mcp_guard.demo.home import copy_home, payments_key, seed
+from mcp_guard.demo.stage import Stage
+from mcp_guard.demo.database import edit_one_record
+from mcp_guard.model.errors import GuardError, UnknownTool
+
+
+class StepFailed(GuardError):
+    """A step of the demo did not happen as it should."""
+
+    code = "demo_failed"
+
+
+def play(stage: Stage) -> None:
+    """Play the whole story on `stage`. Raises `StepFailed` at the first step that does not happen."""
+    with tempfile.TemporaryDirectory(prefix="mcp-guard-demo-") as folder:
+        key = payments_key()
+        with sandbox.running(key) as payments:
+            home = copy_home(Path(folder) / "support-desk", payments.port)
+            seed(home, key)
+            stage.scene("A support desk: orders in SQLite, a payments service, a mail outbox", str(home))
+            _Story(stage, home, payments).play()
+
+
+class _Story:
+    def __init__(self, stage: Stage, home: Path, payments: sandbox.Sandbox) -> None:
+        self._stage = stage
+        self._home = home
+        self._payments = payments
+
+    def play(self) -> None:
+        trusted = self._token("user:alice", "agent:local")
+        untrusted = self._token("user:alice", "agent:untrusted")
+        with self._serving() as url:
+            asyncio.run(self._talk(url, trusted, untrusted))
+        self._audit()
+
+    async def _talk(self, url: str, trusted: str, untrusted: str) -> None:
+        async with over_http(url, trusted) as agent:
+            await self._look_up(agent)
+            await self._refunds(agent)
+            await self._bad_argument(agent)
+            seen = await agent.tool_names()
+        async with over_http(url, untrusted) as agent:
+            await self._untrusted(agent, seen)
+        async with over_stdio(self._home) as agent:
+            await self._desktop(agent)
+
+    async def _look_up(self, agent: Agent) -> None:
+        self._stage.scene("Alice's agent looks an order up", "allowed by policy, over streamable HTTP")
+        result = await agent.call("orders_get", order_id="ORD-1002")
+        self._expect(result["rows"][0]["item"] == "desk lamp", "the order is found", result)
+
+    async def _refunds(self, agent: Agent) -> None:
+        self._stage.scene("A refund of 40", "small enough to need nobody else")
+        result = await agent.call("payments_refund", order_id="ORD-1002", amount=40, justification="lamp arrived broken")
+        self._expect(result.get("status") == "refunded", "the payments service confirms", result)
+        self._expect(result.get("by") == "user:alice", "the guard said who asked, not the agent", result)
+
+        self._stage.scene("A refund of 800", "above the limit: a person has to agree")
+        await self._refused(agent, 800, "approval_pending", "refund-large")
+
+        self._stage.scene("A refund of 9000", "nobody refunds that much through an agent")
+        await self._refused(agent, 9000, "policy_denied", "refund-limit")
+        ledger = self._payments.ledger.entries()
+        self._expect([entry["amount"] for entry in ledger] == [40], "the service's own ledger shows one refund", ledger)
+
+    async def _refused(self, agent: Agent, amount: int, code: str, rule: str) -> None:
+        result = await agent.call("payments_refund", order_id="ORD-1003", amount=amount)
+        guard = result["guard"]
+        expected = guard["code"] == code and guard["rule"] == rule and guard["executed"] == "no"
+        self._expect(expected, f"refused by rule {guard['rule']}: {guard['reason']}", guard)
+
+    async def _bad_argument(self, agent: Agent) -> None:
+        self._stage.scene("A bad argument", 'amount as the text "40": nothing is guessed or converted')
+        result = await agent.call("payments_refund", order_id="ORD-1002", amount="40")
+        self._expect(result["guard"]["code"] == "args_invalid", result["guard"]["reason"], result)
+
+    async def _untrusted(self, agent: Agent, seen: list[str]) -> None:
+        self._stage.scene("The same Alice through an untrusted agent", "sees fewer tools; what it cannot see is not there")
+        fewer = await agent.tool_names()
+        self._stage.table(("agent", "tools"), [("agent:local", ", ".join(seen)), ("agent:untrusted", ", ".join(fewer))])
+        self._expect(set(fewer) < set(seen), f"{len(fewer)} of {len(seen)} tools", fewer)
+        try:
+            await agent.call("payments_refund", order_id="ORD-1002", amount=1)
+        except UnknownTool as error:
+            self._expect(error.message == "Unknown tool", "calling a hidden tool anyway: unknown tool", error.message)
+        else:
+            self._fail("the hidden tool answered")
+
+    async def _desktop(self, agent: Agent) -> None:
+        self._stage.scene("A desktop client over stdio", "who acts is declared where the server is started")
+        mail = {"to": ["ada@acme.example"], "subject": "Your refund", "body": "It is on its way."}
+        result = await agent.call("mail_send", **mail, justification="tell the customer")
+        self._expect(result.get("status") == "queued", "the mail is in the outbox", result)
+        page = await agent.read("audit://records?limit=5")
+        self._expect(len(page["records"]) == 5, "the agent reads its own records as an MCP resource", len(page["records"]))
+
+    def _audit(self) -> None:
+        self._stage.scene("The trail", "`mcp-guard audit query`, newest last")
+        page = self._guard("audit", "query", "--limit", "50")
+        rows = [_row(record) for record in reversed(page["records"]) if record["kind"] in ("intent", "outcome", "read")]
+        self._stage.table(("n", "kind", "actor", "via", "tool", "effect", "rule", "status", "code"), rows)
+        report = self._guard("audit", "verify")
+        self._expect(report["ok"] is True, f"audit verify: ok, {report['records']} records", report)
+
+        self._stage.scene("Somebody edits one stored record", "behind the program's back, with SQL")
+        n = edit_one_record(self._home / "var" / "guard.db")
+        report = self._guard("audit", "verify", status=8)
+        named = report["ok"] is False and report["error"]["n"] in (n, n + 1)
+        self._expect(named, f"audit verify names record {report['error']['n']}: {report['error']['what']}", report)
+
+    # --- the real parts -----------------------------------------------------------------------------------------------
+
+    def _token(self, subject: str, client: str) -> str:
+        return str(self._guard("token", "create", subject, "--client", client, "--expires", "1h")["token"])
+
+    def _guard(self, *arguments: str, status: int = 0) -> Any:
+        """Run one command of the program and return its JSON."""
+        command = [sys.executable, "-m", "mcp_guard", "--home", str(self._home), "--json", "--quiet", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603 - our own
+        if done.returncode != status:
+            self._fail(f"`{' '.join(arguments[:2])}` ended with {done.returncode}: {done.stdout}{done.stderr}")
+        return json.loads(done.stdout)
+
+    @contextmanager
+    def _serving(self) -> Iterator[str]:
+        command = [sys.executable, "-m", "mcp_guard", "--home", str(self._home), "serve", "--http", "127.0.0.1:0"]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)  # noqa: S603 - our own program
+        try:
+            yield self._url(process)
+        finally:
+            process.terminate()
+            process.communicate(timeout=20)
+        self._expect(process.returncode == 0, "the server stops cleanly on SIGTERM", process.returncode)
+
+    def _url(self, process: "subprocess.Popen[str]") -> str:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if match := re.search(r"http://\S+/mcp", line):
+                return match.group()
+        return self._fail("the server did not start")
+
+    def _expect(self, happened: bool, what: str, seen: object) -> None:
+        if not happened:
+            self._fail(f"expected: {what}; saw: {seen}")
+        self._stage.done(what)
+
+    def _fail(self, what: str) -> NoReturn:
+        raise StepFailed(what, hint="this is a bug; please report it with the output above")
+
+
+def _row(record: dict[str, Any]) -> tuple[object, ...]:
+    actor, decision = record.get("actor", {}), record.get("decision", {})
+    return (
+        record["_n"],
+        record["kind"],
+        actor.get("sub"),
+        actor.get("via"),
+        record.get("tool"),
+        decision.get("effect"),
+        decision.get("rule"),
+        record.get("status"),
+        record.get("code"),
+    )

@@ -1,0 +1,27 @@
+"""Arguments the guard fills in from the principal, so that no agent can claim them."""
+
+from collections.abc import Mapping
+
+from mcp_guard.model.errors import Refused
+from mcp_guard.model.principal import Principal
+
+_ATTRIBUTE = "principal.attributes."
+
+
+def bound(bind: Mapping[str, str], principal: Principal) -> dict[str, object]:
+    """The bound arguments of a tool. Raises `Refused` where the principal lacks an attribute a tool needs."""
+    return {name: _value(source, principal) for name, source in bind.items()}
+
+
+def _value(source: str, principal: Principal) -> object:
+    match source:
+        case "principal.subject":
+            return principal.subject
+        case "principal.client":
+            return principal.client
+        case "principal.tenant":
+            return principal.tenant
+    name = source.removeprefix(_ATTRIBUTE)
+    if name not in principal.attributes:
+        raise Refused("policy_denied", f"the principal has no attribute {name}, which the tool is bound to", effect="deny")
+    return principal.attributes[name]

@@ -1,0 +1,177 @@
+"""From one tool as written to one tool as served: every rule of contract section 2 that needs more than a type."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mcp_guard.kit import units
+from mcp_guard.manifest.arguments import Arguments
+from mcp_guard.manifest.document import Defaults, File, RetryRule, ToolEntry
+from mcp_guard.manifest.fingerprint import fingerprint
+from mcp_guard.manifest.home import HomeFiles
+from mcp_guard.manifest.http import compile_http
+from mcp_guard.manifest.pointers import check_sensitive
+from mcp_guard.manifest.python import compile_python
+from mcp_guard.manifest.report import Report
+from mcp_guard.manifest.schemas import compile_schemas
+from mcp_guard.manifest.sql import compile_sql, writes
+from mcp_guard.model.tool import ConnectorSpec, Effects, HttpSpec, Retry, SqlSpec, Tool
+
+CONNECTORS = ("http", "sql", "python")
+RESERVED_NAMES = frozenset({"task_status", "task_cancel", "approval_list", "approval_decide"})
+RESERVED_PREFIX = "guard"
+MAX_TIMEOUT = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a tool inherits from its file and its home."""
+
+    defaults: Defaults
+    toolset: str | None
+    home: Path
+    reserved: HomeFiles
+
+    @classmethod
+    def of(cls, file: File, home: Path, reserved: HomeFiles) -> "Surroundings":
+        return cls(file.defaults, file.toolset, home, reserved)
+
+
+def compile_tool(entry: ToolEntry, around: Surroundings, report: Report) -> Tool | None:
+    """The tool, or `None` where the report now holds an error about it."""
+    before = len(report.problems)
+    _check_name(entry.name, report.at("name"))
+    mode = entry.justification or around.defaults.justification
+    schemas = compile_schemas(entry, mode, report)
+    if schemas is None:
+        return None
+    arguments = Arguments.of(schemas.given, entry.bind)
+    connector = _connector(entry, arguments, around, report)
+    effects = entry.effects or around.defaults.effects
+    retry = _retry(entry, around.defaults, effects, report)
+    timeout = _timeout(entry, around.defaults, report)
+    sensitive = check_sensitive(
+        entry.sensitive,
+        [schemas.given, *([schemas.output] if schemas.output is not None else [])],
+        entry.bind,
+        report.at("sensitive"),
+    )
+    if connector is not None:
+        _check_effects(entry, effects, connector, report)
+    if connector is None or any(problem.severity == "error" for problem in report.problems[before:]):
+        return None
+    tool = Tool(
+        name=entry.name,
+        title=entry.title,
+        description=entry.description,
+        annotations=entry.annotations.model_dump(exclude_none=True),
+        tags=_tags(entry, around),
+        effects=effects,
+        scopes=frozenset(entry.scopes) | frozenset(around.defaults.scopes),
+        input_schema=schemas.advertised,
+        arguments_schema=schemas.arguments,
+        output_schema=schemas.output,
+        bind=dict(sorted(entry.bind.items())),
+        sensitive=sensitive,
+        timeout=timeout,
+        retry=retry,
+        idempotency_header=entry.idempotency.header if entry.idempotency else None,
+        justification=mode,
+        connector=connector,
+        fingerprint="",
+    )
+    return replace(tool, fingerprint=fingerprint(tool, around.home))
+
+
+def _check_name(name: str, report: Report) -> None:
+    if name in RESERVED_NAMES or name.lower().startswith(RESERVED_PREFIX):
+        report.error(
+            "reserved_name", "this name belongs to the guard itself", f"names starting with {RESERVED_PREFIX} too"
+        )
+
+
+def _connector(entry: ToolEntry, arguments: Arguments, around: Surroundings, report: Report) -> ConnectorSpec | None:
+    given = [key for key in CONNECTORS if getattr(entry, key) is not None]
+    if len(given) != 1:
+        place = report.at(given[1]) if given else report
+        place.error("connector", "a tool has exactly one connector", f"keep one of {', '.join(CONNECTORS)}")
+        return None
+    place = report.at(given[0])
+    spec: ConnectorSpec | None = None
+    used: frozenset[str] = frozenset()
+    if entry.http is not None:
+        spec, used = compile_http(entry.http, arguments, place)
+        _check_idempotency_header(entry, spec, report)
+    elif entry.sql is not None:
+        spec, used = compile_sql(entry.sql, arguments, place, around.home, around.reserved)
+    elif entry.python is not None:
+        spec, used = compile_python(entry.python, arguments, place)
+    if entry.idempotency is not None and entry.http is None:
+        report.at("idempotency").error("idempotency", "only an http tool can send a header", "remove it")
+    _report_unused(entry, arguments, used, report)
+    return spec
+
+
+def _check_idempotency_header(entry: ToolEntry, spec: HttpSpec, report: Report) -> None:
+    header = entry.idempotency.header.lower() if entry.idempotency else None
+    if header in {name.lower() for name, _ in spec.headers}:
+        report.at("idempotency", "header").error("header", "this header is set by headers: too", "keep one of them")
+
+
+def _report_unused(entry: ToolEntry, arguments: Arguments, used: frozenset[str], report: Report) -> None:
+    for name in sorted(set(arguments.types) - used):
+        place = report.at("bind", name) if name in entry.bind else report.at("inputSchema", "properties", name)
+        place.warning("unused_argument", "the connector never uses this argument", "use it, or remove it")
+
+
+def _retry(entry: ToolEntry, defaults: Defaults, effects: Effects, report: Report) -> Retry:
+    rule = entry.retry or defaults.retry
+    if rule is None:
+        return Retry()
+    if rule.attempts > 1 and effects == "once" and entry.idempotency is None:
+        place = report.at("retry") if entry.retry else report
+        place.error(
+            "retry",
+            "a repeated attempt could act twice",
+            "say effects: none or idempotent if that is true, or send a key with idempotency: {header: …}",
+        )
+    return _retry_of(rule)
+
+
+def _retry_of(rule: RetryRule) -> Retry:
+    return Retry(
+        attempts=rule.attempts,
+        retry_on=frozenset("429" if reason == 429 else reason for reason in rule.retry_on),
+        backoff=units.seconds(rule.backoff),
+        max_backoff=units.seconds(rule.max_backoff),
+    )
+
+
+def _timeout(entry: ToolEntry, defaults: Defaults, report: Report) -> float:
+    timeout = units.seconds(entry.timeout or defaults.timeout)
+    if not 0 < timeout <= MAX_TIMEOUT:
+        place = report.at("timeout") if entry.timeout else report
+        place.error("value", "expected a timeout above zero and of at most 1h", "for example timeout: 10s")
+    return timeout
+
+
+def _tags(entry: ToolEntry, around: Surroundings) -> tuple[str, ...]:
+    toolset = [f"toolset:{around.toolset}"] if around.toolset else []
+    return tuple(sorted({*entry.tags, *around.defaults.tags, *toolset}))
+
+
+def _check_effects(entry: ToolEntry, effects: Effects, connector: ConnectorSpec, report: Report) -> None:
+    """What is said about a tool against what can be seen of it. Hints never grant; a false one misleads people."""
+    place = report.at("effects") if entry.effects else report
+    writing = True
+    if isinstance(connector, SqlSpec):
+        writing = writes(connector.statement)
+        if writing and effects == "none":
+            place.error("effects", "the statement changes data", "say effects: idempotent or once")
+    elif isinstance(connector, HttpSpec):
+        writing = connector.method not in ("GET", "HEAD")
+    if writing and effects == "once" and entry.annotations.readOnlyHint:
+        report.at("annotations", "readOnlyHint").warning(
+            "hint_mismatch",
+            "readOnlyHint: true on a tool that acts",
+            "remove the hint, or say effects: none if it is true",
+        )

@@ -1,0 +1,139 @@
+"""A manifest file as it is written (contract section 2): the one place where pydantic meets tools.
+
+Every key of the contract is known here. Keys this version does not enforce are listed as `unsupported`, so they are
+refused with that code, never ignored. Field names that exist on the MCP wire keep their wire spelling.
+"""
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from mcp_guard.manifest.fields import Duration, Label, Matching, Scope, Size, Strict, Tag, ToolName
+from mcp_guard.model.tool import Effects, JustificationMode, RetryOn
+
+Binding = Annotated[
+    str,
+    Matching(
+        r"^principal\.(subject|client|tenant|attributes\.[a-zA-Z_][a-zA-Z0-9_]{0,62})$",
+        "principal.subject, principal.client, principal.tenant or principal.attributes.NAME",
+    ),
+]
+HeaderName = Annotated[str, Matching(r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$", "a header name (RFC 9110 section 5.1)")]
+Function = Annotated[
+    str,
+    Matching(
+        r"^[a-zA-Z_][a-zA-Z0-9_]*(\.[a-zA-Z_][a-zA-Z0-9_]*)*:[a-zA-Z_][a-zA-Z0-9_]*$",
+        "an import path such as support_desk.tools:send_mail",
+    ),
+]
+Text = Annotated[str, Field(min_length=1, max_length=256)]
+JsonSchema = dict[str, Any]
+
+
+class Annotations(Strict):
+    """Hints for clients, as on the wire. They never grant anything."""
+
+    title: Text | None = None
+    readOnlyHint: bool | None = None
+    destructiveHint: bool | None = None
+    idempotentHint: bool | None = None
+    openWorldHint: bool | None = None
+
+
+class RetryRule(Strict):
+    """`attempts` counts the first one. A bare 429 is an integer in YAML, and means the same."""
+
+    attempts: Annotated[int, Field(ge=1, le=10)] = 3
+    retry_on: list[Literal[RetryOn, 429]] = Field(default=["timeout", "connect", "429", "5xx"], min_length=1)
+    backoff: Duration = "200ms"
+    max_backoff: Duration = "5s"
+
+
+class Idempotency(Strict):
+    """The header that carries one key over all attempts of a call."""
+
+    unsupported: ClassVar[frozenset[str]] = frozenset({"key", "window"})
+    header: HeaderName
+
+
+class Egress(Strict):
+    """Private networks (CIDR) this tool may reach besides public addresses."""
+
+    networks: list[str] = Field(default=[])
+
+
+class Http(Strict):
+    """One request. Arguments are placed by position: `{name}`."""
+
+    method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"] = "GET"
+    url: Annotated[str, Field(min_length=1, max_length=2048)]
+    headers: dict[str, str] = Field(default={})
+    query: dict[str, str] = Field(default={})
+    body: Any = Field(default=None, alias="json", description="The JSON body; a lone {name} keeps its type.")
+    egress: Egress = Egress()
+    max_output: Size = "1MiB"
+
+
+class Sql(Strict):
+    """Fixed text with `:name` parameters on one SQLite file of the home."""
+
+    database: Annotated[str, Field(min_length=1, max_length=1024)]
+    readonly: bool = True
+    statement: Annotated[str, Field(min_length=1, max_length=65536)]
+    max_rows: Annotated[int, Field(ge=1, le=10_000)] = 100
+
+
+class Python(Strict):
+    """A function, called with the arguments by keyword."""
+
+    unsupported: ClassVar[frozenset[str]] = frozenset({"mode", "worker"})
+    function: Function
+
+
+class ToolEntry(Strict):
+    """One tool. Exactly one of `http`, `sql`, `python` says what it does."""
+
+    unsupported: ClassVar[frozenset[str]] = frozenset(
+        {"cost", "limits", "workflow", "command", "task", "mode", "labels", "version", "icons", "execution"}
+    )
+    name: ToolName
+    title: Text | None = None
+    description: Annotated[str, Field(min_length=1, max_length=4096)]
+    annotations: Annotations = Annotations()
+    tags: list[Tag] = Field(default=[])
+    effects: Effects | None = Field(default=None, description="The operator's word; `once` where nothing is said.")
+    scopes: list[Scope] = Field(default=[])
+    inputSchema: JsonSchema
+    outputSchema: JsonSchema | None = None
+    bind: dict[str, Binding] = Field(default={})
+    sensitive: list[str] = Field(default=[])
+    timeout: Duration | None = None
+    retry: RetryRule | None = None
+    idempotency: Idempotency | None = None
+    justification: JustificationMode | None = None
+    http: Http | None = None
+    sql: Sql | None = None
+    python: Python | None = None
+
+
+class Defaults(Strict):
+    """What a tool of this file has where it says nothing. `scopes` and `tags` are added to a tool's own."""
+
+    unsupported: ClassVar[frozenset[str]] = frozenset({"cost", "limits", "mode", "labels"})
+    timeout: Duration = "30s"
+    retry: RetryRule | None = None
+    effects: Effects = "once"
+    scopes: list[Scope] = Field(default=[])
+    tags: list[Tag] = Field(default=[])
+    justification: JustificationMode = "none"
+
+
+class File(Strict):
+    """A manifest file."""
+
+    unsupported: ClassVar[frozenset[str]] = frozenset({"upstreams", "imports"})
+    apiVersion: Literal["mcp-guard/v1"]
+    kind: Literal["Tools"]
+    toolset: Label | None = Field(default=None, description="Puts the tag toolset:NAME on every tool here.")
+    defaults: Defaults = Defaults()
+    tools: list[ToolEntry]

@@ -1,0 +1,33 @@
+"""What an approval, a lock file and an audit record mean by «this tool»."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from hashlib import sha256
+from pathlib import Path
+
+from mcp_guard.kit import strict_json
+from mcp_guard.model.tool import Tool
+
+
+def fingerprint(tool: Tool, home: Path) -> str:
+    """The sha256 (hex) of the canonical JSON of everything that decides what executes and how it is shown.
+
+    Files are named from the home, so that moving or cloning a home changes nothing.
+    """
+    return sha256(strict_json.dumps(_canonical(tool, home))).hexdigest()
+
+
+def _canonical(tool: Tool, home: Path) -> dict[str, object]:
+    body: dict[str, object] = {key: _plain(value) for key, value in asdict(tool).items() if key != "fingerprint"}
+    if tool.connector.kind == "sql":
+        inside = Path(tool.connector.path).relative_to(home.resolve()).as_posix()
+        body["connector"] = {**asdict(tool.connector), "path": inside}
+    return body
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, frozenset):
+        return sorted(value)
+    if isinstance(value, Mapping):
+        return {key: _plain(child) for key, child in value.items()}
+    return value

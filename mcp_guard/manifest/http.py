@@ -1,0 +1,177 @@
+"""The `http` connector of a manifest: where arguments may stand in a request."""
+
+import ipaddress
+import re
+from urllib.parse import urlsplit
+
+from mcp_guard.kit import references, template, units
+from mcp_guard.manifest.arguments import Arguments, placed
+from mcp_guard.manifest.document import Http
+from mcp_guard.manifest.report import Report
+from mcp_guard.manifest.values import keys, strings
+from mcp_guard.model.tool import HttpSpec
+
+MAX_OUTPUT = 64 * 1024 * 1024
+_URL = re.compile(r"(https?)://([^/?#\\]*)((?:/[^?#]*)?)(.*)", re.DOTALL)
+_AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?")
+_PATH = re.compile(r"(?:[A-Za-z0-9/._~!$&'()*+,;=:@{}-]|%[0-9A-Fa-f]{2})*")
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
+_HEADER_TEXT = re.compile(r"[\x20-\x7e\t]*")
+
+# Set by the connector itself, or meant for the next hop only (RFC 9110 section 7.6.1).
+_OWNED_HEADERS = frozenset(
+    {"host", "content-length", "transfer-encoding", "connection", "keep-alive", "te", "trailer", "upgrade", "expect"}
+    | {"accept-encoding", "proxy-connection", "proxy-authorization"}
+)
+_SECRET_HEADER = re.compile(r"authorization|cookie|api-?key|token|secret|password|credential", re.IGNORECASE)
+_SECRET_TEXT = re.compile(r"(?:\b(?:sk|pk|rk|ghp|gho|ghs|glpat|xox[abp])[-_]|\bAKIA|\beyJ)[A-Za-z0-9_.-]{12,}")
+
+
+def compile_http(entry: Http, arguments: Arguments, report: Report) -> tuple[HttpSpec, frozenset[str]]:
+    """The request of a tool and the arguments it uses; problems go to the report."""
+    used = _check_url(entry.url, arguments, report.at("url"))
+    used |= _check_headers(entry, arguments, report.at("headers"))
+    for name, text in entry.query.items():
+        used |= placed(text, arguments, _value(text, report.at("query", name)))
+    used |= _check_body(entry, arguments, report)
+    return HttpSpec(
+        kind="http",
+        method=entry.method,
+        url=entry.url,
+        headers=tuple(sorted(entry.headers.items())),
+        query=tuple(sorted(entry.query.items())),
+        json=entry.body,
+        has_json=_has_body(entry),
+        networks=_networks(entry.egress.networks, report.at("egress", "networks")),
+        max_bytes=_max_output(entry.max_output, report.at("max_output")),
+    ), used
+
+
+def _has_body(entry: Http) -> bool:
+    return "body" in entry.model_fields_set
+
+
+def _check_url(url: str, arguments: Arguments, report: Report) -> frozenset[str]:
+    match = _URL.fullmatch(url)
+    if match is None:
+        report.error("url", "expected an http or https address", "write https://HOST/PATH")
+        return frozenset()
+    scheme, authority, path, rest = match.groups()
+    _check_authority(scheme, authority, report)
+    if rest:
+        report.error("url", "the address ends with its path", "put parameters under query:, and leave fragments out")
+    if _PATH.fullmatch(path) is None and references.OPENING not in path:
+        report.error("url", "the path holds a character that must be percent-encoded", "encode it as %XX")
+    if any(segment.replace("%2e", ".").replace("%2E", ".") in (".", "..") for segment in path.split("/")):
+        report.error("url", "the path holds a . or .. segment", "write the path it leads to")
+    return placed(path, arguments, report, always=True)
+
+
+def _check_authority(scheme: str, authority: str, report: Report) -> None:
+    if "{" in authority or "}" in authority:
+        report.error("url", "arguments may stand in the path only, never in scheme, host or port", "write the host out")
+        return
+    match = _AUTHORITY.fullmatch(authority)
+    if match is None or not _port_is_valid(authority):
+        report.error("url", "expected HOST or HOST:PORT, without a user name", "credentials belong in headers:")
+        return
+    if scheme == "http" and not _is_loopback(match.group(1)):
+        report.warning("plaintext", "the request and its credentials travel unencrypted", "use https://")
+
+
+def _port_is_valid(authority: str) -> bool:
+    try:
+        return urlsplit(f"//{authority}").port != 0
+    except ValueError:
+        return False
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host.lower() == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _check_headers(entry: Http, arguments: Arguments, report: Report) -> frozenset[str]:
+    used: frozenset[str] = frozenset()
+    seen: set[str] = set()
+    for name, value in entry.headers.items():
+        place = report.at(name)
+        if _HEADER_NAME.fullmatch(name) is None:
+            place.error("header", "expected a header name", "letters, digits and -")
+        elif name.lower() in _OWNED_HEADERS:
+            place.error("header", "the connector sets this header itself", "remove it")
+        elif name.lower() in seen:
+            place.error("header", "the same header stands here twice", "header names ignore case; keep one")
+        seen.add(name.lower())
+        used |= _check_header_value(name, value, arguments, place)
+    return used
+
+
+def _check_header_value(name: str, value: str, arguments: Arguments, report: Report) -> frozenset[str]:
+    try:
+        parts = references.parse(value)
+    except ValueError as error:
+        report.error("reference", str(error), "secrets are named, never written out")
+        return frozenset()
+    if _HEADER_TEXT.fullmatch(value) is None:
+        report.error("header", "a header value is one line of ASCII text", "remove other characters")
+    literals = [part for part in parts if isinstance(part, str)]
+    if len(literals) == len(parts) and (_SECRET_HEADER.search(name) or _SECRET_TEXT.search(value)) and "{" not in value:
+        report.warning("literal_secret", "this looks like a secret written out", "write ${secret:NAME} instead")
+    if len(parts) == 1 and literals:
+        return placed(value, arguments, report)
+    return frozenset().union(*(placed(literal, arguments, report, always=True) for literal in literals))
+
+
+def _check_body(entry: Http, arguments: Arguments, report: Report) -> frozenset[str]:
+    if not _has_body(entry):
+        return frozenset()
+    if entry.method in ("GET", "HEAD"):
+        report.at("json").error("body", f"a {entry.method} request has no body", "use query:, or another method")
+    used: frozenset[str] = frozenset()
+    for tokens, text in strings(entry.body):
+        place = report.at("json", *tokens)
+        used |= placed(text, arguments, _value(text, place))
+    for tokens, key in keys(entry.body):
+        if references.OPENING in key or _is_template(key):
+            report.at("json", *tokens).error("template", "keys are fixed text", "arguments stand in values only")
+    return used
+
+
+def _value(text: str, report: Report) -> Report:
+    if _SECRET_TEXT.search(text):
+        report.warning(
+            "literal_secret", "this looks like a secret written out", "send it in a header, as ${secret:NAME}"
+        )
+    return report
+
+
+def _is_template(key: str) -> bool:
+    try:
+        return bool(template.names(key))
+    except ValueError:
+        return False
+
+
+def _networks(texts: list[str], report: Report) -> tuple[str, ...]:
+    found = []
+    for index, text in enumerate(texts):
+        try:
+            network = ipaddress.ip_network(text, strict=True)
+        except ValueError:
+            report.at(index).error("network", "expected a network such as 10.20.0.0/16 or fd00::/8", "no host bits set")
+            continue
+        if network.prefixlen == 0:
+            report.at(index).error("network", "this is every address there is", "name the networks that are needed")
+            continue
+        found.append(str(network))
+    return tuple(sorted(found))
+
+
+def _max_output(text: str, report: Report) -> int:
+    size = units.size(text)
+    if not 0 < size <= MAX_OUTPUT:
+        report.error("value", "expected a size between 1B and 64MiB", "larger answers are cut off, not streamed")
+    return size

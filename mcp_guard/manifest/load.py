@@ -1,0 +1,143 @@
+"""Reading every manifest of a home: all of them are good, or nothing is served."""
+
+import glob
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from mcp_guard.kit import pointer, yaml
+from mcp_guard.manifest.home import HomeFiles
+from mcp_guard.manifest.report import Report
+from mcp_guard.model.errors import Invalid
+from mcp_guard.model.problem import Problem
+from mcp_guard.model.tool import Tool
+
+if TYPE_CHECKING:
+    from mcp_guard.manifest.catalog import Catalog
+    from mcp_guard.manifest.complaint import Location
+    from mcp_guard.manifest.document import File, ToolEntry
+
+
+def load(home: Path, patterns: Sequence[str], *, reserved: HomeFiles) -> "Catalog":
+    """The tools of the files that `patterns` (globs, relative to `home`) name.
+
+    Raises `Invalid` with every error of every file; warnings alone do not stop it. Nothing is half-loaded.
+    """
+    catalog, problems = lint(home, patterns, reserved=reserved)
+    if catalog is None:
+        raise Invalid(problem for problem in problems if problem.severity == "error")
+    return catalog
+
+
+def lint(home: Path, patterns: Sequence[str], *, reserved: HomeFiles) -> "tuple[Catalog | None, list[Problem]]":
+    """The catalog, or `None` where there are errors; and all problems, warnings included, by file and place."""
+    from mcp_guard.manifest.catalog import Catalog
+
+    files, problems = find(home, patterns)
+    tools: list[_Found] = []
+    for path in files:
+        tools += _read(path, home, reserved, problems)
+    problems += _duplicates(tools)
+    problems.sort(key=lambda problem: (problem.file, problem.line, problem.column, problem.code))
+    if any(problem.severity == "error" for problem in problems):
+        return None, problems
+    return Catalog(found.tool for found in tools if found.tool is not None), problems
+
+
+def find(home: Path, patterns: Sequence[str]) -> tuple[list[Path], list[Problem]]:
+    """The files the patterns name, sorted, each once; and what is wrong with the patterns."""
+    files: set[Path] = set()
+    problems: list[Problem] = []
+    for pattern in patterns:
+        if not pattern or PurePosixPath(pattern).is_absolute() or ".." in PurePosixPath(pattern).parts:
+            problems.append(
+                Problem("pattern", "expected a pattern inside the home", pattern, hint="tool_manifests/*.yaml")
+            )
+            continue
+        found = [path for path in home.glob(pattern) if not path.is_dir()]
+        files.update(found)
+        if not found and glob.has_magic(pattern):
+            problems.append(Problem("no_files", "the pattern matches no file", pattern, severity="warning"))
+        elif not found:
+            hint = "create it, or correct tools: in mcp-guard.yaml"
+            problems.append(Problem("unreadable", "there is no such file", pattern, hint=hint))
+    return sorted(files, key=lambda path: path.relative_to(home).as_posix()), problems
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A tool by name and place; `tool` is missing where it has errors of its own."""
+
+    name: str
+    tool: Tool | None
+    report: Report
+
+
+def _read(path: Path, home: Path, reserved: HomeFiles, problems: list[Problem]) -> list[_Found]:
+    from mcp_guard.manifest.compile import Surroundings, compile_tool
+
+    try:
+        document = yaml.load(path, path.relative_to(home).as_posix())
+    except Invalid as error:
+        problems.extend(error.problems)
+        return []
+    report = Report(document, problems)
+    file, entries = _parse(report)
+    around = Surroundings.of(file, home, reserved)
+    tools = []
+    for index, entry in entries:
+        place = Report(document, [], ("tools", index))
+        tools.append(_Found(entry.name, compile_tool(entry, around, place), place))
+        problems.extend(place.problems)
+    return tools
+
+
+def _parse(report: Report) -> "tuple[File, list[tuple[int, ToolEntry]]]":
+    """The file and those of its tools that have the right shape; the rest is reported."""
+    from pydantic import ValidationError
+
+    from mcp_guard.manifest.complaint import complaints
+    from mcp_guard.manifest.document import File
+
+    raw = report.document.value
+    if not isinstance(raw, dict):
+        code, message = ("empty", "the file holds nothing") if raw is None else ("type", "expected a mapping")
+        report.error(code, message, "start with apiVersion: mcp-guard/v1")
+        return File.model_construct(), []
+    try:
+        file = File.model_validate(raw)
+    except ValidationError as error:
+        found = list(complaints(error, File))
+        for complaint in found:
+            report.at(*complaint.location).error(complaint.code, complaint.message, complaint.hint)
+        return _sound_part(raw, [complaint.location for complaint in found])
+    return file, list(enumerate(file.tools))
+
+
+def _sound_part(raw: dict[str, object], broken: "list[Location]") -> "tuple[File, list[tuple[int, ToolEntry]]]":
+    """What can still be checked of a file with errors, so that one run names them all."""
+    from mcp_guard.manifest.document import Defaults, File, ToolEntry
+
+    tools = raw.get("tools")
+    if any(where[:1] in (("defaults",), ("toolset",)) for where in broken) or not isinstance(tools, list):
+        return File.model_construct(), []
+    skipped = {where[1] for where in broken if where[:1] == ("tools",) and len(where) > 1}
+    file = File.model_construct(defaults=Defaults.model_validate(raw.get("defaults", {})), tools=[])
+    return file, [(n, ToolEntry.model_validate(tool)) for n, tool in enumerate(tools) if n not in skipped]
+
+
+def _duplicates(tools: Sequence[_Found]) -> Iterator[Problem]:
+    """Names are compared without case: an agent, and a person reading a rule, would confuse them."""
+    first: dict[str, _Found] = {}
+    for found in tools:
+        other = first.setdefault(found.name.casefold(), found)
+        if other is found:
+            continue
+        line, _ = other.report.document.position(pointer.join(other.report.where))
+        yield found.report.document.problem(
+            pointer.join((*found.report.where, "name")),
+            "duplicate_tool",
+            f"the tool {found.name} is already defined in {other.report.document.file}:{line}",
+            "rename one of them",
+        )

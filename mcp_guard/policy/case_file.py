@@ -1,0 +1,134 @@
+"""Policy tests as people write them: a YAML list of requests and the decisions they should get.
+
+    - name: a small refund needs nobody else
+      as: user:alice
+      via: agent:local
+      tenant: acme
+      tool: payments_refund
+      args: {order_id: ORD-1001, amount: 40}
+      want: {effect: allow, rule: refund-small}
+
+`act` is `call` where nothing is said, `now` Monday 2026-01-05 12:00 UTC; it is written as quoted ISO 8601 with a zone
+or as unix seconds. Of `want.then` every key given has to be there with that value; durations may be written `4h`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from mcp_guard.kit import pointer, yaml
+from mcp_guard.model.decision import Act
+from mcp_guard.model.errors import Invalid
+from mcp_guard.model.problem import Problem
+from mcp_guard.policy import names, obligations
+
+DEFAULT_NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
+
+_KEYS = ("name", "as", "via", "tenant", "act", "tool", "args", "now", "want")
+_WANTED_KEYS = ("effect", "rule", "then")
+_ACTS: dict[str, Act] = {"list": "list", "call": "call", "approve": "approve", "task": "task", "audit": "audit"}
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One test: where it stands, the request, and what is wanted of the decision."""
+
+    name: str
+    file: str
+    line: int
+    subject: str
+    client: str
+    tenant: str
+    act: Act
+    tool: str
+    arguments: Mapping[str, object]
+    now: datetime
+    want: Mapping[str, object]
+
+
+def read_cases(document: yaml.Document) -> list[Case]:
+    """The tests of one document. Raises `Invalid` naming every problem."""
+    problems: list[Problem] = []
+    if not isinstance(document.value, list):
+        hint = "start every test with `- name: …`"
+        raise Invalid([document.problem("", "type", "expected a list of tests", hint)])
+    cases = [_read(document, index, entry, problems) for index, entry in enumerate(document.value)]
+    if problems:
+        raise Invalid(problems)
+    return [case for case in cases if case is not None]
+
+
+def _read(document: yaml.Document, index: int, entry: object, problems: list[Problem]) -> Case | None:
+    before = len(problems)
+
+    def complain(key: str, code: str, message: str, hint: str = "") -> None:
+        where = pointer.join([index, *([key] if key else [])])
+        problems.append(document.problem(where, code, message, hint))
+
+    if not isinstance(entry, dict):
+        complain("", "type", "a test is a mapping", "known keys: " + ", ".join(_KEYS))
+        return None
+    for key in entry:
+        if key not in _KEYS:
+            hint = names.did_you_mean(key, _KEYS) or "known keys: " + ", ".join(_KEYS)
+            complain(key, "unknown_key", "is not known here", hint)
+    for key in ("name", "as", "via", "tenant", "tool"):
+        if not isinstance(entry.get(key), str) or not entry[key]:
+            complain(key, "missing", f"`{key}` is a text every test has")
+    act = _ACTS.get(str(entry.get("act", "call")))
+    if act is None:
+        complain("act", "value", "`act` is not one that exists", "acts: " + " ".join(names.ACTS))
+    arguments = entry.get("args", {})
+    if not isinstance(arguments, dict):
+        complain("args", "type", "`args` is a mapping of arguments")
+    now = _moment(entry.get("now"))
+    if now is None:
+        complain(
+            "now", "value", "`now` is a moment", 'quoted ISO 8601 with a zone, "2026-01-05T12:00:00Z", or unix seconds'
+        )
+    if message := _wrong_want(entry.get("want")):
+        complain("want", "value", message, "for example want: {effect: allow, rule: refund-small}")
+    if len(problems) > before or act is None or now is None:
+        return None
+    who = (entry["as"], entry["via"], entry["tenant"])
+    line, _ = document.position(pointer.join([index]))
+    return Case(entry["name"], document.file, line, *who, act, entry["tool"], arguments, now, entry["want"])
+
+
+def _moment(value: object) -> datetime | None:
+    """A moment with a zone, or `None` where it is not one."""
+    if value is None:
+        return DEFAULT_NOW
+    try:
+        if isinstance(value, str):
+            found = datetime.fromisoformat(value)
+            return found if found.tzinfo is not None else None
+        if isinstance(value, int) and not isinstance(value, bool):
+            return datetime.fromtimestamp(value, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+    return None
+
+
+def _wrong_want(want: object) -> str:
+    """What is wrong with a `want`, or nothing."""
+    if not isinstance(want, dict) or want.get("effect") not in names.EFFECTS:
+        return "`want` names an effect: " + " ".join(names.EFFECTS)
+    if unknown := [key for key in want if key not in _WANTED_KEYS]:
+        return f"`want.{unknown[0]}` is not known here"
+    then = want.get("then", {})
+    if not isinstance(then, dict):
+        return "`want.then` is a mapping of obligations"
+    try:
+        for key, value in then.items():
+            as_recorded(key, value)
+    except ValueError as error:
+        return f"`want.then.expires`: {error}"
+    return ""
+
+
+def as_recorded(key: str, value: object) -> object:
+    """An obligation as a decision shows it: seconds for durations, a list of approvers."""
+    if key == "expires" and isinstance(value, str):
+        return obligations.expires(value)
+    return [value] if key == "approvers" and isinstance(value, str) else value

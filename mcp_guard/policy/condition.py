@@ -1,0 +1,51 @@
+"""One `when`: checked, compiled once, evaluated over a request without copying anything.
+
+Sees `r.ctx.args env.name now scopes subject client delegation` and may call `within all_domains matches hours`.
+`r.ctx.subject.roles` is every role the subject has in the tenant, granted here or claimed by the credential;
+`r.ctx.now` is in whole unix seconds.
+"""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+
+from mcp_guard.model.decision import AccessRequest
+from mcp_guard.policy import syntax
+from mcp_guard.policy.codegen import Writer
+from mcp_guard.policy.functions import FUNCTIONS
+from mcp_guard.policy.operands import NAMESPACE
+from mcp_guard.policy.syntax import ConditionError
+
+__all__ = ["Condition", "ConditionError", "compile_condition"]
+
+Evaluate = Callable[[AccessRequest, Collection[str]], bool]
+
+_GLOBALS = NAMESPACE | {name: function.call for name, function in FUNCTIONS.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """`holds(request, roles)` is true or false, or raises where the request lacks what the text asks for.
+
+    `roles` are the subject's, as its closure in the tenant. What is raised is any `Exception`: a missing argument, a
+    value of another kind. `constant` is set where the text is just `True` or `False`.
+    """
+
+    text: str
+    holds: Evaluate = field(compare=False, repr=False)
+    uses_args: bool
+    constant: bool | None = None
+
+
+def compile_condition(text: str) -> Condition:
+    """Compile a condition. Raises `ConditionError` naming code, place and hint."""
+    tree = syntax.parse(text)
+    writer = Writer(text)
+    try:
+        body = writer.boolean(tree)
+    except RecursionError:
+        raise ConditionError("condition_too_long", "the condition is too deep", 0, "split the row") from None
+    syntax.check_rewriting(text)
+    code = compile(f"lambda q, roles: {body}", "<condition>", "eval")
+    # The text is generated from an allow-list of nodes; names and literals enter it only as repr() of constants.
+    holds: Evaluate = eval(code, _GLOBALS | writer.bound)  # noqa: S307
+    return Condition(text, holds, writer.uses_args, {"True": True, "False": False}.get(text))

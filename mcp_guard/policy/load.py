@@ -1,0 +1,116 @@
+"""From files to a snapshot: checked by us, loaded by stock Casbin, compared, and only then believed."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+
+from mcp_guard.model.errors import Invalid
+from mcp_guard.model.problem import Problem
+from mcp_guard.policy import model_file, roles, scan, snapshot, stock
+from mcp_guard.policy.interpreter import Interpreter
+from mcp_guard.policy.roles import Link, Roles
+from mcp_guard.policy.rows import Reader, Vocabulary
+from mcp_guard.policy.scan import Line
+from mcp_guard.policy.snapshot import Rules, Snapshot
+
+Tools = Mapping[str, Sequence[str]]
+
+
+def load(model: Path, rules: Path, tools: Tools, *, shown_as: Callable[[Path], str] = str) -> Snapshot:
+    """Load a policy. `tools` maps the name of every tool to its tags; `shown_as` names files in problems.
+
+    Raises `Invalid` with every error of both files.
+    """
+    loaded, problems = _examine(model, rules, tools, shown_as)
+    if loaded is None:
+        raise Invalid(problem for problem in problems if problem.severity == "error")
+    return Interpreter(loaded)
+
+
+def lint(model: Path, rules: Path, tools: Tools, *, shown_as: Callable[[Path], str] = str) -> list[Problem]:
+    """Everything `load` would refuse, and warnings, in the order of the files."""
+    return _examine(model, rules, tools, shown_as)[1]
+
+
+def _examine(
+    model: Path, rules: Path, tools: Tools, shown_as: Callable[[Path], str]
+) -> tuple[Rules | None, list[Problem]]:
+    model_text, problems = _text(model, shown_as(model))
+    if not problems:
+        problems = model_file.check(model_text, shown_as(model))
+    text, unreadable = _text(rules, shown_as(rules))
+    if unreadable:
+        return None, problems + unreadable
+    lines, reader, found = _read(text, tools, shown_as(rules))
+    problems += found
+    if not _has_errors(problems):
+        problems += _compare(text, lines, tools, shown_as(rules))
+    if _has_errors(problems):
+        return None, problems
+    tags = MappingProxyType({tool: frozenset(given) for tool, given in tools.items()})
+    version = snapshot.version(model_text, text, tools)
+    return Rules(tuple(reader.rows), Roles.of(reader.links), tags, version), problems
+
+
+def _text(path: Path, shown_as: str) -> tuple[str, list[Problem]]:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        message, hint = f"cannot be read: {error.strerror}", "check the path and its permissions"
+        return "", [Problem("unreadable", message, shown_as, hint=hint)]
+    return scan.decode(data, shown_as)
+
+
+def _read(text: str, tools: Tools, shown_as: str) -> tuple[tuple[Line, ...], Reader, list[Problem]]:
+    """Split and check the rows; problems in the order of the file."""
+    scanned = scan.scan(text, shown_as)
+    reader = Reader(shown_as, Vocabulary.of(tools))
+    reader.read(scanned.lines)
+    problems = [
+        *scanned.problems,
+        *reader.problems,
+        *roles.check(reader.links, shown_as),
+        *_repeated(reader.links, shown_as),
+    ]
+    if not scanned.problems and not any(line.kind == "p" for line in scanned.lines):
+        hint = "without rules nothing is allowed; was the file cut off?"
+        problems.append(Problem("empty", "holds no rules", shown_as, 1, 1, hint))
+    if text and not text.endswith("\n"):
+        message, hint = "the last line does not end with a line break", "was the file cut off?"
+        problems.append(Problem("no_final_newline", message, shown_as, text.count("\n") + 1, 1, hint, "warning"))
+    return scanned.lines, reader, sorted(problems, key=lambda problem: (problem.line, problem.column))
+
+
+def _repeated(links: list[Link], shown_as: str) -> list[Problem]:
+    seen: set[tuple[str, str, str]] = set()
+    problems: list[Problem] = []
+    for link in links:
+        if link[:3] in seen:
+            message = "this role link stands here already"
+            problems.append(Problem("duplicate_link", message, shown_as, link.line, 1, "delete the row", "warning"))
+        seen.add(link[:3])
+    return problems
+
+
+def _compare(text: str, lines: Sequence[Line], tools: Tools, shown_as: str) -> list[Problem]:
+    """Stock Casbin must hold exactly what we read: the same rows and links in the same order, and the tools' tags."""
+    try:
+        enforcer = stock.load(text, tools)
+    except Exception:  # noqa: BLE001 - whatever stock Casbin raises, it could not load what we take for a policy
+        return [_differs("stock Casbin cannot load this file", shown_as)]
+    for kind, theirs in (("p", stock.rows(enforcer)), ("g", stock.links(enforcer))):
+        ours = [line for line in lines if line.kind == kind]
+        if [line.values for line in ours] != theirs:
+            different = (line.number for line, row in zip(ours, theirs, strict=False) if line.values != row)
+            return [_differs("stock Casbin reads this row differently", shown_as, next(different, 1))]
+    if stock.tagged(enforcer) != set(stock.expected_tags(tools)):
+        return [_differs("stock Casbin reads the tools' tags differently", shown_as)]
+    return []
+
+
+def _differs(message: str, shown_as: str, line: int = 0) -> Problem:
+    return Problem("casbin_differs", message, shown_as, line, min(line, 1), "write the row more plainly")
+
+
+def _has_errors(problems: Sequence[Problem]) -> bool:
+    return any(problem.severity == "error" for problem in problems)

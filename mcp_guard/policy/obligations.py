@@ -1,0 +1,119 @@
+"""The `then` column: what a row asks for beside its effect."""
+
+import math
+from collections.abc import Callable
+
+from mcp_guard.kit import units
+from mcp_guard.model.decision import Effect, Obligations, Rows
+from mcp_guard.policy import names
+
+NOTHING = "-"
+MAX_EXPIRES = 366 * 86_400
+MAX_QUORUM = 20
+UNSUPPORTED = frozenset({"redact", "rate", "budget", "concurrency", "confirm", "escalate", "assurance"})
+ROWS: dict[str, Rows] = {"own": "own", "tenant": "tenant", "all": "all"}  # from the narrowest to the widest
+
+_APPROVAL = frozenset({"approvers", "not", "quorum", "expires"})
+_EXAMPLE = "for example approvers=role:finance; not=requester; expires=4h"
+
+
+class ObligationError(Exception):
+    """`offset` counts characters of the column from 0."""
+
+    def __init__(self, code: str, message: str, offset: int = 0, hint: str = _EXAMPLE) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.offset = offset
+        self.hint = hint
+
+
+def parse(text: str, effect: Effect, act: str) -> Obligations:
+    """The obligations of a row with this effect and act. Raises `ObligationError`."""
+    found: dict[str, object] = {}
+    for key, value, offset in [] if text == NOTHING else _items(text):
+        if key in found:
+            raise ObligationError("obligation_duplicate", f"`{key}` is asked for twice", offset, "keep one")
+        _check_place(key, effect, act, offset)
+        try:
+            found[key] = _READERS[key](value)
+        except ValueError as error:
+            raise ObligationError("obligation_value", f"`{key}`: {error}", offset) from None
+    if effect is Effect.REQUIRE_APPROVAL and "approvers" not in found:
+        raise ObligationError("approvers_missing", "nobody could ever approve this", 0, "add approvers=role:…")
+    if "not" in found:
+        found["not_requester"] = found.pop("not")
+    return Obligations(**found)  # type: ignore[arg-type]  # the readers return what the fields hold
+
+
+def _items(text: str) -> list[tuple[str, str, int]]:
+    """`key=value` parts separated by `;`, with their offsets."""
+    items: list[tuple[str, str, int]] = []
+    start = 0
+    for part in text.split(";"):
+        key, equals, value = part.partition("=")
+        offset = start + len(part) - len(part.lstrip())
+        start += len(part) + 1
+        if not equals:
+            message = "the column is empty" if not text else "expected key=value parts separated by `;`"
+            raise ObligationError("obligation_syntax", message, offset, "write - where a row asks for nothing")
+        items.append((key.strip(), value.strip(), offset))
+    return items
+
+
+def _check_place(key: str, effect: Effect, act: str, offset: int) -> None:
+    if key in UNSUPPORTED:
+        message = f"`{key}` is not supported by this version"
+        raise ObligationError("unsupported", message, offset, "leave it out; it would not be enforced")
+    if key not in _READERS:
+        hint = names.did_you_mean(key, _READERS) or "known: " + ", ".join(_READERS)
+        raise ObligationError("obligation_unknown", f"`{key}` is not an obligation", offset, hint)
+    if key in _APPROVAL and effect is not Effect.REQUIRE_APPROVAL:
+        message = f"`{key}` belongs to a require_approval row"
+        raise ObligationError("obligation_effect", message, offset, "change the effect, or write -")
+    if key == "rows" and (effect is not Effect.ALLOW or act != "audit"):
+        message = "`rows` belongs to an allow row with act audit"
+        raise ObligationError("obligation_effect", message, offset, "leave it out")
+
+
+def _approvers(value: str) -> tuple[str, ...]:
+    inside = value[1:-1] if value.startswith("[") and value.endswith("]") else value
+    found = tuple(dict.fromkeys(part.strip() for part in inside.split(",")))
+    if not all(map(names.is_approver, found)):
+        raise ValueError("expected role:… or user:…, several as [role:a, role:b]")
+    return found
+
+
+def _requester(value: str) -> bool:
+    if value != "requester":
+        raise ValueError("expected not=requester")
+    return True
+
+
+def _quorum(value: str) -> int:
+    if not (value.isascii() and value.isdigit() and len(value) < 4 and 1 <= int(value) <= MAX_QUORUM):
+        raise ValueError(f"expected a whole number from 1 to {MAX_QUORUM}")
+    return int(value)
+
+
+def expires(value: str) -> int:
+    """Seconds of a duration such as `4h`. Raises `ValueError`."""
+    found = units.seconds(value)
+    if not 1 <= found <= MAX_EXPIRES or not math.isclose(found, int(found)):
+        raise ValueError("expected whole seconds up to 366d, such as 30m, 4h or 2d")
+    return int(found)
+
+
+def _rows(value: str) -> Rows:
+    if value not in ROWS:
+        raise ValueError("expected own, tenant or all")
+    return ROWS[value]
+
+
+_READERS: dict[str, Callable[[str], object]] = {
+    "approvers": _approvers,
+    "not": _requester,
+    "quorum": _quorum,
+    "expires": expires,
+    "rows": _rows,
+}

@@ -1,0 +1,43 @@
+"""A loaded policy: immutable, versioned, and able to answer."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Protocol
+
+from mcp_guard.kit import strict_json
+from mcp_guard.model.decision import AccessRequest, Decision
+from mcp_guard.policy.roles import Roles
+from mcp_guard.policy.rows import Row
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the files said: rows in their order, role links, the tags of every tool, and the version of it all."""
+
+    rows: tuple[Row, ...]
+    roles: Roles
+    tags: Mapping[str, frozenset[str]]
+    version: str
+
+
+class Snapshot(Protocol):
+    """One policy at one moment. Safe to share between threads; a reload makes another one."""
+
+    @property
+    def version(self) -> str:
+        """sha256 (hex) of the model, the rules and the tools' tags."""
+        ...
+
+    @property
+    def rules(self) -> Rules: ...
+
+    def decide(self, request: AccessRequest) -> Decision:
+        """The decision; always one, never an exception."""
+        ...
+
+
+def version(model: str, rules: str, tools: Mapping[str, Sequence[str]]) -> str:
+    """The version of a snapshot: the same files and tags have the same version everywhere."""
+    tags = {tool: sorted(set(found)) for tool, found in tools.items()}
+    return sha256(strict_json.dumps([model, rules, tags])).hexdigest()

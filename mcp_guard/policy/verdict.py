@@ -1,0 +1,94 @@
+"""From the rows that matched to one decision: deny > require_approval > allow > default deny.
+
+The order of rows never changes the effect. Of several rows of the deciding effect the first in the file is named, and
+its approvers decide; the others still oblige: the shortest `expires`, the largest `quorum`, `not=requester` if any
+asks for it. For reading the log the widest `rows` of one actor counts; over a delegation the narrowest.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Literal, NamedTuple
+
+from mcp_guard.model.decision import RULE_DEFAULT, Decision, Effect, Obligations, Rows
+from mcp_guard.policy.obligations import ROWS
+from mcp_guard.policy.rows import Row
+
+Outcome = Literal["applied", "failed", "false"]
+
+NO_RULE = "no rule allows this"
+FAILED = "a rule that protects this could not be evaluated for this call"
+
+_STRICTNESS = (Effect.DENY, Effect.REQUIRE_APPROVAL, Effect.ALLOW)
+
+
+class Matched(NamedTuple):
+    """A row whose columns fit the request, and what became of its condition."""
+
+    row: Row
+    outcome: Outcome
+
+
+def default(version: str) -> Decision:
+    """What holds where no row applies."""
+    return Decision(Effect.DENY, RULE_DEFAULT, NO_RULE, version)
+
+
+def settle(matched: Iterable[Matched], act: str, version: str) -> Decision:
+    """The decision for one actor. `matched` is in the order of the file.
+
+    A condition that fails makes a deny or approval row deny and an allow row not apply.
+    """
+    rows: dict[Effect, list[Matched]] = {effect: [] for effect in Effect}
+    for found in matched:
+        if found.outcome == "applied":
+            rows[found.row.effect].append(found)
+        elif found.outcome == "failed" and found.row.effect is not Effect.ALLOW:
+            rows[Effect.DENY].append(found)
+    if denying := rows[Effect.DENY]:
+        first = denying[0]
+        reason = first.row.why if first.outcome == "applied" else FAILED
+        return Decision(Effect.DENY, first.row.id, reason, version)
+    for effect in (Effect.REQUIRE_APPROVAL, Effect.ALLOW):
+        if rows[effect]:
+            return _granted([found.row for found in rows[effect]], act, version)
+    return default(version)
+
+
+def _granted(rows: Sequence[Row], act: str, version: str) -> Decision:
+    first = rows[0]
+    then = merged([row.then for row in rows]) if len(rows) > 1 else first.then
+    if act == "audit" and first.effect is Effect.ALLOW:
+        then = replace(then, rows=_widest(row.then.rows or "own" for row in rows))
+    return Decision(first.effect, first.id, first.why, version, then)
+
+
+def merged(found: Sequence[Obligations]) -> Obligations:
+    """All obligations of several rows at once, the approvers those of the first; see the module."""
+    return Obligations(
+        approvers=found[0].approvers,
+        not_requester=any(then.not_requester for then in found),
+        quorum=max((then.quorum for then in found if then.quorum is not None), default=None),
+        expires=min((then.expires for then in found if then.expires is not None), default=None),
+        rows=_widest(then.rows for then in found),
+    )
+
+
+def strictest(decisions: Sequence[Decision]) -> Decision:
+    """One decision for all actors of a delegation; of equally strict ones the first, obliged to what all ask for."""
+    if len(decisions) == 1:
+        return decisions[0]
+    chosen = min(decisions, key=lambda decision: _STRICTNESS.index(decision.effect))
+    equals = [decision.then for decision in decisions if decision.effect is chosen.effect]
+    if len(equals) == 1:
+        return chosen
+    return replace(chosen, then=replace(merged(equals), rows=_narrowest(then.rows for then in equals)))
+
+
+def _narrowest(found: Iterable[Rows | None]) -> Rows | None:
+    asked_for = set(found)
+    return next((rows for rows in ROWS.values() if rows in asked_for), None)
+
+
+def _widest(found: Iterable[Rows | None]) -> Rows | None:
+    asked_for = set(found)
+    return next((rows for rows in reversed(ROWS.values()) if rows in asked_for), None)

@@ -1,0 +1,97 @@
+"""Redaction: no value that was resolved as a secret, and nothing shaped like a credential, leaves in clear (I8)."""
+
+import re
+
+import orjson
+
+from mcp_guard.secrets.forms import forms
+
+REDACTED = "[redacted]"
+MIN_LENGTH = 6
+"""Values shorter than this are not learned: replacing them would tear up ordinary text. `Resolver` refuses them."""
+
+# Each pattern starts at a token boundary or at a fixed word, so that scanning stays linear on hostile text.
+_SHAPES = re.compile(
+    r"""(?<![A-Za-z0-9])mcpg_[A-Za-z0-9_-]{8,}                                  # our own tokens
+    |(?i:\b(?:bearer|basic)[ \t]{1,8}[A-Za-z0-9._~+/-]{20,}=*)                  # RFC 6750, RFC 7617
+    |(?<![A-Za-z0-9])(?:AKIA|ASIA)[A-Z0-9]{16}(?![A-Za-z0-9])                   # AWS access key ids
+    |(?<![A-Za-z0-9])(?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,})  # GitHub tokens
+    |(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*  # JWT (RFC 7519)
+    |-----BEGIN\ [A-Z0-9 ]{0,40}PRIVATE\ KEY-----.*?(?:-----END\ [A-Z0-9 ]{0,40}PRIVATE\ KEY-----|\Z)  # RFC 7468
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+# Every shape holds one of these words; looking for them is far cheaper than the pattern.
+_MARKS = re.compile(rb"(?i:bearer|basic)[ \t]|mcpg_|AKIA|ASIA|gh[pousr]_|github_pat_|eyJ|PRIVATE KEY")
+
+
+class Redactor:
+    """Knows the secret values of this process. Values are never forgotten: a rotated secret may still be valid."""
+
+    def __init__(self) -> None:
+        self._known: set[str] = set()
+        self._forms: tuple[str, ...] = ()
+        self._encoded: tuple[bytes, ...] = ()
+        self._pattern: re.Pattern[str] | None = None
+
+    @property
+    def longest(self) -> int:
+        """Characters of the longest form known; what is cut may end in a part of a secret that long."""
+        return max(map(len, self._forms), default=0)
+
+    def learn(self, value: str) -> None:
+        """Redact `value`, in all its forms, from now on. Short values are ignored; see `MIN_LENGTH`."""
+        if value in self._known or len(value) < MIN_LENGTH:
+            return
+        self._known.add(value)
+        # A form that holds another must be tried first, or its rest would stay behind.
+        found = sorted({*self._forms, *forms(value)}, key=lambda form: (-len(form), form))
+        self._forms = tuple(found)
+        self._encoded = tuple(_as_encoded(form) for form in found)
+        self._pattern = re.compile("|".join(map(re.escape, found)))
+
+    def text(self, text: str) -> str:
+        """`text` with every known form and every credential shape replaced."""
+        if self._pattern is not None and any(form in text for form in self._forms):
+            text = self._pattern.sub(REDACTED, text)
+        return _SHAPES.sub(REDACTED, text) if _MARKS.search(text.encode("utf-8", "replace")) else text
+
+    def value(self, value: object) -> object:
+        """A JSON value with `text` applied to every string, key and number; the same object where nothing is hit."""
+        try:
+            encoded = orjson.dumps(value)
+        except TypeError:  # not plain JSON; the walk below takes what it understands
+            return self._walk(value)
+        if _MARKS.search(encoded) or any(form in encoded for form in self._encoded):
+            return self._walk(value)
+        return value
+
+    def _walk(self, value: object) -> object:
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, dict):
+            return self._object(value)
+        if isinstance(value, list | tuple):
+            return [self._walk(item) for item in value]
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return REDACTED if self.text(repr(value)) != repr(value) else value
+        return value
+
+    def _object(self, value: dict[object, object]) -> dict[object, object]:
+        found: dict[object, object] = {}
+        for key, item in value.items():
+            name = clean = self.text(key) if isinstance(key, str) else key
+            count = 1
+            while name in found:  # two secrets as keys must not become one member
+                count += 1
+                name = f"{clean} {count}"
+            found[name] = self._walk(item)
+        return found
+
+
+def _as_encoded(form: str) -> bytes:
+    """A form as it stands inside the JSON text of a value."""
+    try:
+        return orjson.dumps(form)[1:-1]
+    except TypeError:  # half a surrogate pair; such a value is walked anyway
+        return form.encode("utf-8", "replace")

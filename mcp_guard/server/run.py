@@ -1,0 +1,91 @@
+"""Serving a guard until a signal says stop: over stdio or over HTTP."""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator, Callable
+from typing import Protocol
+
+from mcp_guard.model.principal import Principal
+from mcp_guard.server import http
+from mcp_guard.server.adapter import build_server
+from mcp_guard.server.stdio import stdio_transport
+from mcp_guard.server.surface import Surface
+from mcp_guard.server.wire import WireFault
+
+
+class Servable(Surface, Protocol):
+    """A guard with what the transports need beside the surface."""
+
+    def authenticate(self, token: str) -> Principal:
+        """The principal of a bearer token. Raises `Unauthenticated`."""
+        ...
+
+    def is_healthy(self) -> bool:
+        """Whether the last write to the store worked."""
+        ...
+
+    async def note_fault(self, code: str, where: str, principal: Principal | None = None) -> None:
+        """Record that something was refused before it became a call."""
+        ...
+
+
+@contextlib.asynccontextmanager
+async def stop_on_signals() -> AsyncIterator[asyncio.Event]:
+    """An event that SIGTERM and SIGINT set, so that the log is closed properly before the process ends."""
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    caught = (signal.SIGTERM, signal.SIGINT)
+    previous = {}
+    for number in caught:
+        previous[number] = signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
+    try:
+        yield stop
+    finally:
+        for number in caught:
+            signal.signal(number, previous[number])
+
+
+async def serve_stdio(guard: Servable, local: Principal, stop: asyncio.Event) -> None:
+    """Serve one client on the process's stdin and stdout until it leaves or `stop` is set."""
+    server = build_server(guard, local)
+
+    async def on_fault(fault: WireFault) -> None:
+        await guard.note_fault(fault.code, "stdio", local)
+
+    async def talk() -> None:
+        async with stdio_transport(on_fault) as streams:
+            await server.run(streams.read, streams.write, server.create_initialization_options())
+
+    talking, stopping = asyncio.create_task(talk()), asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({talking, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if talking.done():
+            talking.result()
+    finally:
+        for task in (talking, stopping):
+            task.cancel()
+        await asyncio.gather(talking, stopping, return_exceptions=True)
+
+
+async def serve_http(
+    guard: Servable,
+    host: str,
+    port: int,
+    *,
+    allowed_hosts: frozenset[str],
+    stop: asyncio.Event,
+    on_listening: Callable[[str, int], None],
+) -> None:
+    """Serve streamable HTTP until `stop` is set."""
+
+    async def on_fault(code: str, principal: Principal | None) -> None:
+        await guard.note_fault(code, "http", principal)
+
+    app = http.build_app(
+        build_server(guard, None),
+        authenticate=guard.authenticate,
+        on_fault=on_fault,
+        healthy=guard.is_healthy,
+        allowed_hosts=allowed_hosts,
+    )
+    await http.serve(app, host, port, on_listening=on_listening, stop=stop)

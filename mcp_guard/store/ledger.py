@@ -1,0 +1,311 @@
+"""The writing end of one database file: batches in, durable records out, and nothing believed after a failure.
+
+Lock order: the store's OS lock, then SQLite's own. Only the holder of the OS lock writes, checkpoints, opens or closes
+a writing connection.
+"""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from secrets import token_hex
+
+import orjson
+
+from mcp_guard.kit.clock import Clock
+from mcp_guard.kit.failpoint import failpoint
+from mcp_guard.model.chain import Tail, leaf_hash
+from mcp_guard.model.errors import LogBroken, StoreUnavailable
+from mcp_guard.store import indexer
+from mcp_guard.store.batch import Batch
+from mcp_guard.store.database import Identity, create_file, identity, open_writer
+from mcp_guard.store.errors import IntentClosed, unavailable
+from mcp_guard.store.locks import OsLock
+from mcp_guard.store.transaction import Transaction
+from mcp_guard.store.values import Stored, Unit
+
+LOCK_TIMEOUT = 5.0
+"""Seconds to wait for another process's batch."""
+
+Result = tuple[Stored, ...] | Exception
+
+
+@dataclass(frozen=True, slots=True)
+class _Doubt:
+    """A batch whose COMMIT failed and could not be looked up: the tail it would have left, and whom to tell."""
+
+    tail: Tail
+    late: tuple[tuple[Callable[[tuple[Stored, ...]], None], tuple[Stored, ...]], ...]
+
+
+class Ledger:
+    """Appends batches. Used by one thread at a time; `Writer` gives it one.
+
+    After any failure the connection is dropped and the next batch starts from what the file says. What was acknowledged
+    must still be there then: a file that lost or changed it raises `LogBroken` until the right one is back.
+    """
+
+    def __init__(self, path: Path, boot: str, clock: Clock) -> None:
+        self._path = path
+        self._boot = boot
+        self._clock = clock
+        self._lock = OsLock(path.with_name(path.name + ".lock"))
+        self._connection: sqlite3.Connection | None = None
+        self._transaction: Transaction | None = None
+        self._identity: Identity = (0, 0)
+        self._data_version = 0
+        self._known: Tail | None = None
+        self._doubt: _Doubt | None = None
+        self._indexed = 0
+        self.origin = ""
+
+    def create(self, name: str) -> None:
+        """Open the file, made if need be, and learn its origin. A stored origin stays, whatever `name` is now.
+
+        Raises `StoreUnavailable`.
+        """
+        create_file(self._path)
+        with _Held(self._lock):
+            try:
+                self._open(may_be_new=True, name=name)
+            except (sqlite3.Error, OSError) as error:
+                self._drop()
+                raise unavailable(error) from None
+            except StoreUnavailable:
+                self._drop()
+                raise
+
+    def write(self, units: Sequence[Unit]) -> list[Result]:
+        """Commit units in one transaction; a result for each. Raises `StoreUnavailable` when none was stored."""
+        with _Held(self._lock):
+            try:
+                self._ready()
+                return self._transact(units)
+            except (sqlite3.Error, OSError) as error:
+                self._drop()
+                raise unavailable(error) from None
+            except BaseException:
+                self._drop()
+                raise
+
+    @property
+    def unindexed(self) -> int:
+        """How many records the index does not know, as far as this process has seen."""
+        return self._known.n - self._indexed if self._known else 0
+
+    def index(self, limit: int) -> None:
+        """Bring the index up to `limit` records further. Raises `StoreUnavailable`; the log is never affected."""
+        with _Held(self._lock):
+            try:
+                self._ready()
+                transaction = self._begin()
+                self._indexed = indexer.advance(transaction, limit)
+                transaction.run("commit")
+            except (sqlite3.Error, OSError) as error:
+                self._drop()
+                raise unavailable(error) from None
+            except BaseException:
+                self._drop()
+                raise
+
+    def close(self) -> None:
+        """Close under the lock, because the last close checkpoints. Never raises."""
+        with suppress(StoreUnavailable), _Held(self._lock):
+            self._drop()
+        self._drop()
+        self._lock.close()
+
+    def _ready(self) -> None:
+        if self._connection is not None and identity(self._path) != self._identity:
+            self._drop()
+        if self._connection is None:
+            self._open(may_be_new=False)
+
+    def _open(self, *, may_be_new: bool, name: str = "") -> None:
+        found = identity(self._path)
+        self._connection = open_writer(self._path, may_be_new=may_be_new)
+        self._transaction = Transaction(self._connection)
+        self._identity = found
+        transaction = self._begin()
+        if may_be_new and transaction.one("meta_get", {"key": "origin"}) is None:
+            transaction.run("meta_put", {"key": "origin", "value": f"{name}/{token_hex(16)}"})
+        self._load(transaction)
+        self._data_version = _integer(transaction.one("data_version"))
+        transaction.run("commit")
+        self._settle_doubt(transaction)
+
+    def _begin(self) -> Transaction:
+        """Start a transaction on the true tail: another process may have moved it."""
+        transaction = self._transaction
+        assert transaction is not None
+        transaction.run("begin")
+        version = _integer(transaction.one("data_version"))
+        if version != self._data_version:
+            if self._known is not None:
+                self._load(transaction)
+            self._data_version = version
+        return transaction
+
+    def _load(self, transaction: Transaction) -> None:
+        origin = transaction.one("meta_get", {"key": "origin"})
+        if origin is None or (self.origin and origin[0] != self.origin):
+            raise LogBroken("the store was replaced by one of another origin", hint="restore the database")
+        self.origin = str(origin[0])
+        tail = _tail(transaction, self.origin)
+        if self._known is not None:
+            _check_continuity(transaction, self._known, tail)
+        self._known = tail
+        self._indexed = indexer.indexed(transaction)
+
+    def _transact(self, units: Sequence[Unit]) -> list[Result]:
+        transaction = self._begin()
+        batch, results = self._fill(transaction, units, careful=False)
+        if not batch.write(transaction, self._boot):
+            transaction.run("rollback")
+            transaction = self._begin()
+            batch, results = self._fill(transaction, units, careful=True)
+            batch.write(transaction, self._boot)
+        failpoint("store.before-commit")
+        self._commit(transaction, batch, units, results)
+        failpoint("store.after-commit")
+        self._known = batch.tail
+        return results
+
+    def _fill(self, transaction: Transaction, units: Sequence[Unit], *, careful: bool) -> tuple[Batch, list[Result]]:
+        assert self._known is not None
+        batch = Batch(self._known, self._clock.now_us())
+        results: list[Result] = []
+        closed: set[int] = set()
+        for unit in units:
+            if careful and not _all_open(transaction, unit, closed):
+                results.append(IntentClosed())
+            elif unit.work is not None and (error := _work(transaction, unit.work)) is not None:
+                results.append(error)
+            else:
+                results.append(batch.add(unit.entries))
+        return batch, results
+
+    def _commit(self, transaction: Transaction, batch: Batch, units: Sequence[Unit], results: list[Result]) -> None:
+        """Commit; where that fails, find out from the file whether it did."""
+        try:
+            transaction.run("commit")
+        except sqlite3.Error:
+            self._drop()
+            late = [
+                (unit.on_late, result)
+                for unit, result in zip(units, results, strict=True)
+                if unit.on_late is not None and not isinstance(result, Exception)
+            ]
+            doubt = _Doubt(batch.tail, tuple(late))
+            if not self._landed_after_all(doubt):
+                raise
+
+    def _landed_after_all(self, doubt: _Doubt) -> bool:
+        try:
+            self._open(may_be_new=False)
+        except (sqlite3.Error, OSError, StoreUnavailable):
+            self._drop()
+            self._doubt = doubt
+            return False
+        assert self._transaction is not None
+        return _holds(self._transaction, doubt.tail)
+
+    def _settle_doubt(self, transaction: Transaction) -> None:
+        doubt, self._doubt = self._doubt, None
+        if doubt is not None and _holds(transaction, doubt.tail):
+            for tell, stored in doubt.late:
+                tell(stored)
+
+    def _drop(self) -> None:
+        """Forget the connection; whatever it had begun is undone."""
+        connection, self._connection, self._transaction = self._connection, None, None
+        if connection is not None:
+            with suppress(sqlite3.Error):
+                connection.close()
+
+
+class _Held:
+    """The OS lock as a context, with the file system's failures translated."""
+
+    def __init__(self, lock: OsLock) -> None:
+        self._lock = lock
+
+    def __enter__(self) -> None:
+        try:
+            self._lock.acquire(LOCK_TIMEOUT)
+        except OSError as error:
+            raise unavailable(error) from None
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+def _work(transaction: Transaction, work: Callable[[Transaction], None]) -> Exception | None:
+    """Run a unit's own statements so that they fail alone. A failing database is not theirs and is raised."""
+    transaction.run("savepoint")
+    try:
+        work(transaction)
+    except sqlite3.Error as error:
+        if not isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError):
+            raise
+        failure: Exception = error
+    except Exception as error:  # noqa: BLE001 - whatever a unit raises belongs to whoever submitted it
+        failure = error
+    else:
+        transaction.run("savepoint_release")
+        return None
+    transaction.run("savepoint_undo")
+    transaction.run("savepoint_release")
+    return failure
+
+
+def _all_open(transaction: Transaction, unit: Unit, closed: set[int]) -> bool:
+    wanted = [entry.closes for entry in unit.entries if entry.closes is not None]
+    if len(set(wanted)) != len(wanted) or any(
+        n in closed or transaction.one("inflight_has", {"n": n}) is None for n in wanted
+    ):
+        return False
+    closed.update(wanted)
+    return True
+
+
+def _tail(transaction: Transaction, origin: str) -> Tail:
+    last = transaction.one("log_last")
+    if last is None:
+        return Tail.start(origin)
+    n, line = last
+    assert isinstance(n, int)
+    assert isinstance(line, str)
+    try:
+        record = orjson.loads(line)
+        number, t = record["_n"], record["_t"]
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        raise LogBroken(f"the last record of the log ({n}) is not a record") from None
+    if number != n:
+        raise LogBroken(f"the last record of the log stands at {n} and calls itself {number}")
+    return Tail(n + 1, leaf_hash(line.encode()), t)
+
+
+def _check_continuity(transaction: Transaction, known: Tail, found: Tail) -> None:
+    if found.n < known.n:
+        raise LogBroken(
+            f"the log went back from {known.n} to {found.n} records: an older copy took its place",
+            hint="put the newest database back; nothing is written until then",
+        )
+    if known.n and not _holds(transaction, known):
+        raise LogBroken(
+            f"record {known.n - 1} is not the one that was acknowledged", hint="put the right database back"
+        )
+
+
+def _holds(transaction: Transaction, tail: Tail) -> bool:
+    """Whether the record before this tail stands in the log as it was sealed."""
+    row = transaction.one("log_line", {"n": tail.n - 1})
+    return row is not None and leaf_hash(str(row[0]).encode()) == tail.leaf
+
+
+def _integer(row: tuple[object, ...] | None) -> int:
+    assert row is not None
+    assert isinstance(row[0], int)
+    return row[0]

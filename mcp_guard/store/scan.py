@@ -1,0 +1,61 @@
+"""Reading a whole log in order, in constant memory and without a transaction that lasts."""
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from mcp_guard.store.database import open_reader
+from mcp_guard.store.errors import unavailable
+from mcp_guard.store.queries import statements
+
+CHUNK = 4096
+MAGIC = b"SQLite format 3\x00"
+Numbered = tuple[int, bytes]
+SideRow = tuple[int, str, bytes, bytes | None]
+
+
+def is_store(path: Path) -> bool:
+    """Whether a file is a SQLite database, as opposed to an export. Raises `StoreUnavailable`."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(MAGIC)) == MAGIC
+    except OSError as error:
+        raise unavailable(error) from None
+
+
+class Scan:
+    """One pass over a store's log. Records appended meanwhile may or may not be part of it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            self._connection = open_reader(path)
+        except (sqlite3.Error, OSError) as error:
+            raise unavailable(error) from None
+
+    def __enter__(self) -> "Scan":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def origin(self) -> str:
+        """The origin the store states."""
+        rows = self._all("meta_get", {"key": "origin"})
+        return str(rows[0][0]) if rows else ""
+
+    def chunks(self, first: int = 0) -> Iterator[list[Numbered]]:
+        """Row numbers and stored lines, in order, `CHUNK` at a time."""
+        while rows := self._all("log_lines_from", {"first": first, "limit": CHUNK}):
+            yield rows  # type: ignore[misc]  # the query's columns: n, line as a blob
+            first = rows[-1][0] + 1  # type: ignore[operator]  # n is an integer primary key
+
+    def sides(self, first: int, end: int) -> list[SideRow]:
+        """What stands beside the records `[first, end)`, by record and field."""
+        return self._all("sides_between", {"first": first, "end": end})  # type: ignore[return-value]  # STRICT columns
+
+    def _all(self, name: str, parameters: dict[str, str | int]) -> list[tuple[object, ...]]:
+        try:
+            return self._connection.execute(statements()[name], parameters).fetchall()
+        except sqlite3.Error as error:
+            raise unavailable(error) from None

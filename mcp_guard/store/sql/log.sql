@@ -1,0 +1,77 @@
+-- One statement per table and batch: the writer gives up the interpreter's lock once per statement, not once per row.
+
+-- name: log_append
+INSERT INTO log (n, line)
+SELECT :first + key, value FROM json_each(:lines);
+
+-- name: side_append
+INSERT INTO side (n, field, salt, value)
+SELECT
+    value ->> 0,
+    value ->> 1,
+    substr(:salts, 1 + 32 * key, 32),
+    CASE WHEN value ->> 2 IS NOT NULL THEN substr(:values, value ->> 2, value ->> 3) END
+FROM json_each(:rows);
+
+-- name: inflight_open
+INSERT INTO inflight (n, boot)
+SELECT value, :boot FROM json_each(:intents);
+
+-- name: inflight_close
+DELETE FROM inflight WHERE n IN (SELECT value FROM json_each(:intents));
+
+-- name: inflight_has
+SELECT 1 FROM inflight WHERE n = :n;
+
+-- name: inflight_all
+SELECT inflight.n, inflight.boot, log.line
+FROM inflight JOIN log ON log.n = inflight.n
+ORDER BY inflight.n;
+
+-- name: inflight_boots
+SELECT DISTINCT boot FROM inflight;
+
+-- name: log_last
+SELECT n, line FROM log ORDER BY n DESC LIMIT 1;
+
+-- name: log_line
+SELECT line FROM log WHERE n = :n;
+
+-- name: log_lines_from
+SELECT n, CAST(line AS BLOB) FROM log WHERE n >= :first ORDER BY n LIMIT :limit;
+
+-- name: log_lines_of
+SELECT n, line FROM log WHERE n IN (SELECT value FROM json_each(:numbers)) ORDER BY n DESC;
+
+-- name: sides_of
+SELECT field, salt, value FROM side WHERE n = :n ORDER BY field;
+
+-- name: sides_between
+SELECT n, field, salt, value FROM side WHERE n >= :first AND n < :end ORDER BY n, field;
+
+-- name: log_lines_down
+SELECT n, line FROM log WHERE n >= :low AND n < :high ORDER BY n DESC LIMIT :limit;
+
+-- name: log_bounds
+SELECT
+    coalesce((SELECT max(n) FROM log) + 1, 0),
+    coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'indexed'), 0);
+
+-- name: log_first_since
+-- Times strictly increase with n, so the log is its own time index.
+WITH RECURSIVE search (low, high) AS (
+    SELECT coalesce(min(n), 0), coalesce(max(n) + 1, 0) FROM log
+    UNION ALL
+    SELECT
+        CASE WHEN json_extract(line, '$._t') < :time THEN n + 1 ELSE low END,
+        CASE WHEN json_extract(line, '$._t') < :time THEN high ELSE n END
+    FROM search JOIN log ON n = (low + high) / 2
+    WHERE low < high
+)
+SELECT low FROM search WHERE low = high;
+
+-- name: log_status
+SELECT
+    (SELECT count(*) FROM inflight),
+    (SELECT max(n) FROM log),
+    (SELECT line FROM log ORDER BY n DESC LIMIT 1);

@@ -1,0 +1,33 @@
+"""What a unit's `work` may do: run named statements inside the writer's transaction."""
+
+import sqlite3
+from collections.abc import Mapping
+
+from mcp_guard.store.queries import statements
+
+Value = str | int | bytes | None
+Parameters = Mapping[str, Value]
+Row = tuple[Value, ...]
+
+_NOTHING: Parameters = {}
+
+
+class Transaction:
+    """Named statements on one connection. The writer begins and ends the transaction."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._execute = connection.execute
+        self._statements = statements()
+
+    def run(self, name: str, parameters: Parameters = _NOTHING) -> int:
+        """Execute a statement; the number of rows it changed."""
+        return self._execute(self._statements[name], parameters).rowcount
+
+    def one(self, name: str, parameters: Parameters = _NOTHING) -> Row | None:
+        """The first row, or `None`."""
+        row: Row | None = self._execute(self._statements[name], parameters).fetchone()
+        return row
+
+    def all(self, name: str, parameters: Parameters = _NOTHING) -> list[Row]:
+        """Every row."""
+        return self._execute(self._statements[name], parameters).fetchall()

@@ -1,0 +1,164 @@
+"""One thread writes: whatever queued while the last commit reached the disk is the next batch."""
+
+import asyncio
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from typing import NamedTuple
+
+from mcp_guard.model.errors import StoreUnavailable
+from mcp_guard.store.ledger import Ledger, Result
+from mcp_guard.store.values import Stored, Unit
+
+MAX_BATCH = 1024
+MAX_QUEUED = 16_384
+MAX_QUEUED_BYTES = 64 * 1024 * 1024
+MAX_UNINDEXED = 4096
+INDEX_STEP = 2048
+_IDLE_SECONDS = 0.05
+
+AsyncFuture = asyncio.Future[tuple[Stored, ...]]
+SyncFuture = Future[tuple[Stored, ...]]
+
+
+class _Item(NamedTuple):
+    unit: Unit
+    size: int
+    loop: asyncio.AbstractEventLoop | None
+    future: AsyncFuture | SyncFuture
+
+
+class Writer:
+    """Owns the ledger's thread. Everything submitted is answered: stored, refused by its own work, or unavailable."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._queue: SimpleQueue[_Item | None] = SimpleQueue()
+        self._bytes_in = 0
+        self._bytes_out = 0
+        self._closed = False
+        self._gate = threading.Lock()
+        self._thread = threading.Thread(target=self._run, name="mcp-guard-writer", daemon=True)
+        self._thread.start()
+
+    @property
+    def queued(self) -> int:
+        """Units waiting for a batch."""
+        return self._queue.qsize()
+
+    def submit(self, unit: Unit) -> AsyncFuture:
+        """Queue a unit from a running event loop; the future resolves once it is durable.
+
+        The future fails with `StoreUnavailable`, `IntentClosed`, or what the unit's `work` raised. Cancelling the
+        future does not undo the unit. Raises `StoreUnavailable` at once when the queue is full or closed.
+        """
+        loop = asyncio.get_running_loop()
+        future: AsyncFuture = loop.create_future()
+        self._put(unit, loop, future)
+        return future
+
+    def submit_sync(self, unit: Unit) -> tuple[Stored, ...]:
+        """Queue a unit and wait, for callers without an event loop."""
+        future: SyncFuture = Future()
+        self._put(unit, None, future)
+        return future.result()
+
+    def close(self) -> None:
+        """Write what is queued, close the database, end the thread. Safe to repeat."""
+        with self._gate:
+            if not self._closed:
+                self._closed = True
+                self._queue.put(None)
+        self._thread.join()
+
+    def _put(self, unit: Unit, loop: asyncio.AbstractEventLoop | None, future: AsyncFuture | SyncFuture) -> None:
+        size = _size(unit)
+        with self._gate:
+            if self._closed:
+                raise StoreUnavailable("the store is closed")
+            if self._queue.qsize() >= MAX_QUEUED or self._bytes_in - self._bytes_out + size > MAX_QUEUED_BYTES:
+                raise StoreUnavailable("more is waiting to be written than the store keeps up with", hint="slow down")
+            self._bytes_in += size
+            self._queue.put(_Item(unit, size, loop, future))
+
+    def _run(self) -> None:
+        """The thread: batch after batch until the end mark, which `_put` lets nothing follow."""
+        open_ = True
+        while open_:
+            batch, open_ = self._next_batch()
+            if batch:
+                self._write(batch)
+                if self._ledger.unindexed >= MAX_UNINDEXED:
+                    self._index()
+            elif open_:
+                self._index()
+        self._ledger.close()
+
+    def _next_batch(self) -> tuple[list[_Item], bool]:
+        """Wait for one unit and take what came with it; empty when idle with something left to index."""
+        batch: list[_Item] = []
+        try:
+            item = self._queue.get(timeout=_IDLE_SECONDS if self._ledger.unindexed else None)
+            while item is not None:
+                batch.append(item)
+                if len(batch) >= MAX_BATCH:
+                    return batch, True
+                item = self._queue.get_nowait()
+        except Empty:
+            return batch, True
+        return batch, False
+
+    def _write(self, batch: Sequence[_Item]) -> None:
+        try:
+            results: Sequence[Result] = self._ledger.write([item.unit for item in batch])
+        except Exception as error:  # noqa: BLE001 - whatever happened, everybody who waits is answered
+            failure = error if isinstance(error, StoreUnavailable) else StoreUnavailable()
+            results = [failure] * len(batch)
+        self._bytes_out += sum(item.size for item in batch)
+        _answer(batch, results)
+
+    def _index(self) -> None:
+        with suppress(StoreUnavailable):
+            self._ledger.index(INDEX_STEP)
+
+
+def _size(unit: Unit) -> int:
+    size = 0
+    for entry in unit.entries:
+        size += len(entry.body)
+        for side in entry.sides:
+            size += len(side.value or b"")
+    return size
+
+
+def _answer(batch: Sequence[_Item], results: Sequence[Result]) -> None:
+    """Resolve the futures: one wake-up for each event loop, however many wait there."""
+    waiting: dict[asyncio.AbstractEventLoop, list[tuple[AsyncFuture, Result]]] = {}
+    for item, result in zip(batch, results, strict=True):
+        if isinstance(item.future, Future):
+            _resolve_sync(item.future, result)
+        else:
+            assert item.loop is not None
+            waiting.setdefault(item.loop, []).append((item.future, result))
+    for loop, answers in waiting.items():
+        with suppress(RuntimeError):  # the loop was closed: nobody waits any more
+            loop.call_soon_threadsafe(_resolve, answers)
+
+
+def _resolve(answers: Sequence[tuple[AsyncFuture, Result]]) -> None:
+    for future, result in answers:
+        if future.done():
+            continue
+        if isinstance(result, Exception):
+            future.set_exception(result)
+        else:
+            future.set_result(result)
+
+
+def _resolve_sync(future: SyncFuture, result: Result) -> None:
+    if isinstance(result, Exception):
+        future.set_exception(result)
+    else:
+        future.set_result(result)

@@ -1,0 +1,158 @@
+"""Where arguments may stand in a request, and where secrets may."""
+
+import pytest
+
+from mcp_guard.model.tool import HttpSpec
+from tests.manifest.conftest import Compile, Lint
+from tests.manifest.texts import http, manifest, tool
+
+BASE = '"https://api.example/notes"'
+
+
+def text_of(
+    connector: str, properties: str = "{text: {type: string}}", required: str = "[text]", more: str = ""
+) -> str:
+    return manifest(tool(connector=connector, properties=properties, required=required, more=more))
+
+
+BROKEN = [
+    ("no address", http('"notes/{text}"'), "url"),
+    ("other scheme", http('"file:///etc/{text}"'), "url"),
+    ("argument as scheme", http('"{text}://api.example/"'), "url"),
+    ("argument as host", http('"https://{text}/notes"'), "url"),
+    ("argument in host", http('"https://{text}.example/notes"'), "url"),
+    ("argument as port", http('"https://api.example:{text}/notes"'), "url"),
+    ("argument as user", http('"https://{text}@api.example/notes"'), "url"),
+    ("user name", http('"https://user:pass@api.example/{text}"'), "url"),
+    ("backslash host", http('"https://api.example\\\\@evil.example/{text}"'), "url"),
+    ("port 0", http('"https://api.example:0/{text}"'), "url"),
+    ("port 99999", http('"https://api.example:99999/{text}"'), "url"),
+    ("no host", http('"https:///{text}"'), "url"),
+    ("query in the address", http('"https://api.example/{text}?a=1"'), "url"),
+    ("fragment", http('"https://api.example/{text}#a"'), "url"),
+    ("dot segment", http('"https://api.example/../{text}"'), "url"),
+    ("encoded dot segment", http('"https://api.example/%2e%2E/{text}"'), "url"),
+    ("space in the path", http('"https://api.example/a b/{text}"'), "url"),
+    ("open brace", http('"https://api.example/{text"'), "template"),
+    ("expression", http('"https://api.example/{text.__class__}"'), "template"),
+    ("unknown argument", http('"https://api.example/{txet}"'), "unknown_argument"),
+    ("secret in the path", http('"https://api.example/${secret:k}/{text}"'), "reference_place"),
+    ("secret in the query", http(BASE, 'query: {key: "${secret:k}", t: "{text}"}'), "reference_place"),
+    ("secret in the body", http(BASE, 'method: POST, json: {key: "${secret:k}", t: "{text}"}'), "reference_place"),
+    ("secret in a key", http(BASE, 'method: POST, json: {"${secret:k}": "{text}"}'), "template"),
+    ("argument as key", http(BASE, 'method: POST, json: {"{text}": "{text}"}'), "template"),
+    ("number in the query", http(BASE, 'query: {n: 3, t: "{text}"}'), "type"),
+    ("body of GET", http(BASE, 'json: {t: "{text}"}'), "body"),
+    ("null body of GET", http(BASE, 'query: {t: "{text}"}, json: null'), "body"),
+    ("other method", http(BASE, "method: TRACE"), "value"),
+    ("lower-case method", http(BASE, "method: post"), "value"),
+    ("header with line break", http(BASE, 'headers: {X-A: "a\\r\\nX-B: {text}"}'), "header"),
+    ("header beyond ASCII", http(BASE, 'headers: {X-A: "é{text}"}'), "header"),
+    ("header name with colon", http(BASE, 'headers: {"X-A:": "{text}"}'), "header"),
+    ("own Host", http(BASE, 'headers: {Host: "{text}"}'), "header"),
+    ("own Content-Length", http(BASE, 'headers: {content-length: "{text}"}'), "header"),
+    ("a header twice", http(BASE, 'headers: {X-A: "{text}", x-a: "{text}"}'), "header"),
+    ("unknown reference", http(BASE, 'headers: {X-A: "${vault:k}{text}"}'), "reference"),
+    ("open reference", http(BASE, 'headers: {X-A: "${secret:k {text}"}'), "reference"),
+    ("relative file reference", http(BASE, 'headers: {X-A: "${file:../k}{text}"}'), "reference"),
+    ("host bits", http(BASE, 'query: {t: "{text}"}, egress: {networks: [10.0.0.1/8]}'), "network"),
+    ("no network", http(BASE, 'query: {t: "{text}"}, egress: {networks: [localhost]}'), "network"),
+    ("every network", http(BASE, 'query: {t: "{text}"}, egress: {networks: ["0.0.0.0/0"]}'), "network"),
+    ("no output", http(BASE, 'query: {t: "{text}"}, max_output: 0B'), "value"),
+    ("huge output", http(BASE, 'query: {t: "{text}"}, max_output: 1GiB'), "value"),
+    ("redirects", http(BASE, "follow_redirects: true"), "unknown_key"),
+]
+
+
+@pytest.mark.holds("manifest:placeholders")
+@pytest.mark.parametrize(("connector", "code"), [row[1:] for row in BROKEN], ids=[row[0] for row in BROKEN])
+def test_a_request_that_cannot_be_safe_is_refused(lint_texts: Lint, connector: str, code: str) -> None:
+    catalog, problems = lint_texts(text_of(connector))
+    assert catalog is None
+    assert code in [problem.code for problem in problems if problem.severity == "error"], "\n".join(map(str, problems))
+    assert all(problem.line == 7 for problem in problems if problem.severity == "error")
+
+
+@pytest.mark.parametrize(
+    ("connector", "properties", "code"),
+    [
+        (http('"https://api.example/{text}"'), "{text: {type: string}}", "optional_argument"),
+        (http(BASE, 'query: {t: "a {text}"}'), "{text: {type: string}}", "optional_argument"),
+        (http(BASE, 'headers: {X-A: "Bearer ${secret:k} {text}"}'), "{text: {type: string}}", "optional_argument"),
+        (http('"https://api.example/{text}"'), "{text: {type: array}}", "argument_type"),
+        (http(BASE, 'method: POST, json: {t: "a {text}"}'), "{text: {type: [object, string]}}", "argument_type"),
+    ],
+)
+def test_a_text_needs_its_arguments(lint_texts: Lint, connector: str, properties: str, code: str) -> None:
+    catalog, problems = lint_texts(text_of(connector, properties, "[]"))
+    assert catalog is None
+    assert code in [problem.code for problem in problems]
+
+
+@pytest.mark.parametrize(
+    "connector", [http(BASE, 'query: {t: "{text}"}'), http(BASE, 'method: POST, json: ["{text}"]')]
+)
+def test_a_lone_placeholder_may_be_of_an_optional_argument(lint_texts: Lint, connector: str) -> None:
+    catalog, problems = lint_texts(text_of(connector, required="[]"))
+    assert catalog is not None
+    assert problems == []
+
+
+@pytest.mark.parametrize(
+    ("connector", "more", "code"),
+    [
+        (http(BASE, 'headers: {Authorization: "Bearer abcdefghijkl"}, query: {t: "{text}"}'), "", "literal_secret"),
+        (http(BASE, 'headers: {X-Api-Key: abc}, query: {t: "{text}"}'), "", "literal_secret"),
+        (http(BASE, 'headers: {X-A: "ghp_abcdefghijklmnop"}, query: {t: "{text}"}'), "", "literal_secret"),
+        (http(BASE, 'query: {t: "{text}", k: sk-abcdefghijklmnop}'), "", "literal_secret"),
+        (http('"http://api.example/{text}"'), "", "plaintext"),
+        (http(BASE), "", "unused_argument"),
+        (http(), "annotations: {readOnlyHint: true}", "hint_mismatch"),
+    ],
+)
+def test_what_is_probably_wrong_is_a_warning(lint_texts: Lint, connector: str, more: str, code: str) -> None:
+    catalog, problems = lint_texts(text_of(connector, more=more))
+    assert catalog is not None
+    assert [(problem.code, problem.severity) for problem in problems] == [(code, "warning")]
+    assert "abcdef" not in str(problems[0])
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:8790", "http://localhost", "http://[::1]:80", "https://api.example"])
+def test_plain_http_to_this_machine_is_fine(lint_texts: Lint, url: str) -> None:
+    _, problems = lint_texts(text_of(http(f'"{url}/{{text}}"')))
+    assert problems == []
+
+
+def test_an_idempotency_header_is_not_set_twice(lint_texts: Lint) -> None:
+    connector = http(more='method: POST, headers: {idempotency-key: "a"}')
+    catalog, problems = lint_texts(text_of(connector, more="idempotency: {header: Idempotency-Key}"))
+    assert catalog is None
+    assert [problem.code for problem in problems] == ["header"]
+
+
+def test_a_request_compiles(compile_tool: Compile) -> None:
+    compiled = compile_tool(
+        text_of(
+            http(
+                more='method: PUT, headers: {B: "${env:X} {text}", A: a}, query: {q: "{text}"}, json: null, max_output: 2KiB'
+            )
+        )
+    )
+    assert compiled.connector == HttpSpec(
+        kind="http",
+        method="PUT",
+        url="https://api.example/notes/{text}",
+        headers=(("A", "a"), ("B", "${env:X} {text}")),
+        query=(("q", "{text}"),),
+        json=None,
+        has_json=True,
+        networks=(),
+        max_bytes=2048,
+    )
+
+
+def test_no_body_is_not_a_null_body(compile_tool: Compile) -> None:
+    spec = compile_tool(text_of(http())).connector
+    assert isinstance(spec, HttpSpec)
+    assert not spec.has_json
+    assert spec.max_bytes == 1024 * 1024
