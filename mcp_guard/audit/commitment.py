@@ -9,12 +9,10 @@ import os
 from collections.abc import Iterable
 
 from mcp_guard.kit import pointer, strict_json
-from mcp_guard.store.values import Side
+from mcp_guard.store.values import SALT_BYTES, Side
 
 Commitment = dict[str, object]
 """`{"c": hex, "len": bytes}`"""
-
-SALT_BYTES = 32
 
 
 def commit(data: bytes) -> tuple[Commitment, bytes]:

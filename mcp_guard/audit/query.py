@@ -10,6 +10,7 @@ from mcp_guard.model.decision import Rows
 from mcp_guard.model.principal import Principal
 from mcp_guard.store.facets import facets, inherited
 from mcp_guard.store.finder import Finder, Record
+from mcp_guard.store.side import unpack
 from mcp_guard.store.store import Store
 
 _FACETS = {"actor": "sub", "tool": "tool", "effect": "effect", "kind": "kind", "task": "task", "status": "status"}
@@ -106,8 +107,9 @@ class Query:
         return [record for record in records if needed <= set(_all_facets(record, known))]
 
     async def _values(self, n: int) -> dict[str, object]:
-        rows = await self._store.reader.all("sides_of", {"n": n})
-        return {str(field): orjson.loads(value) for field, _, value in rows if isinstance(value, bytes)}
+        row = await self._store.reader.one("sides_of", {"n": n})
+        sides = unpack(row[0]) if row is not None and isinstance(row[0], bytes) else ()
+        return {side.field: orjson.loads(side.value) for side in sides if side.value is not None}
 
 
 def _scope(rows: Rows, principal: Principal | None) -> tuple[str, ...]:

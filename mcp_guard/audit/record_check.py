@@ -1,11 +1,12 @@
 """The thorough part of verification: every record parsed, canonical, complete, and true to what stands beside it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import orjson
 
 from mcp_guard.audit.commitment import matches
 from mcp_guard.kit import pointer, strict_json
+from mcp_guard.store.side import unpack
 
 _ALWAYS = frozenset({"_n", "_p", "_t", "v", "kind", "boot"})
 _REQUIRED: Mapping[str, frozenset[str]] = {
@@ -24,9 +25,6 @@ _REQUIRED: Mapping[str, frozenset[str]] = {
     "read": frozenset({"actor", "state"}),
 }
 _WITHOUT_INTENT = frozenset({"actor", "tool"})
-
-Side = tuple[str, bytes, bytes | None]
-"""Field, salt, value; an erased value has no row."""
 
 
 def check_record(line: bytes) -> tuple[Mapping[str, object], str | None]:
@@ -47,9 +45,12 @@ def check_record(line: bytes) -> tuple[Mapping[str, object], str | None]:
     return record, f"it lacks {missing[0]}" if missing else None
 
 
-def check_sides(record: Mapping[str, object], sides: Iterable[Side]) -> str | None:
+def check_sides(record: Mapping[str, object], packed: bytes) -> str | None:
     """What is wrong between a record's commitments and the values beside it. What was erased is not wrong."""
-    values = {field: (salt, value) for field, salt, value in sides}
+    try:
+        values = {field: (salt, value) for field, salt, value in unpack(packed)}
+    except ValueError:
+        return "what stands beside it cannot be read"
     for field, (salt, value) in values.items():
         name, slash, rest = field.partition("/")
         if name not in record:

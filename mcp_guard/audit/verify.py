@@ -12,7 +12,7 @@ from pathlib import Path
 from mcp_guard.audit.chain_check import Broken, ChainCheck, Numbered
 from mcp_guard.audit.record_check import check_record, check_sides
 from mcp_guard.model.errors import StoreUnavailable
-from mcp_guard.store.scan import CHUNK, Scan, SideRow, is_store
+from mcp_guard.store.scan import CHUNK, Scan, is_store
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,14 +96,12 @@ def _run(
 def _check_records(chunk: list[Numbered], scan: Scan | None, error: Broken | None) -> Broken | None:
     """The first record of a chunk, before `error`, that is malformed or contradicts what stands beside it."""
     first, end = chunk[0][0], chunk[-1][0] + 1
-    beside: dict[int, list[SideRow]] = {}
-    for row in scan.sides(first, end) if scan else ():
-        beside.setdefault(row[0], []).append(row)
+    beside = scan.sides(first, end) if scan else {}
     for n, line in chunk:
         if error is not None and n >= error.n:
             return None
         record, what = check_record(line)
-        what = what or check_sides(record, (row[1:] for row in beside.get(n, ())))
+        what = what or check_sides(record, beside.get(n, b""))
         if what:
             return Broken(n, what)
     return None

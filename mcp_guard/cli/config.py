@@ -47,17 +47,16 @@ def validate(output: Output) -> None:
 @pass_output
 def schema(output: Output, folder: Path | None) -> None:
     """The JSON Schemas of the configuration and the manifests."""
-    from mcp_guard.config.settings import settings_schema
-    from mcp_guard.manifest.schema import manifest_schema, rendered
+    from mcp_guard.config.schemas import schemas
 
-    schemas = {"config.json": settings_schema(), "tools.json": manifest_schema()}
+    files = schemas()
     if folder is None:
-        output.data(schemas, (json.dumps(schemas, indent=2),))
+        output.data({name: json.loads(text) for name, text in files.items()}, files.values())
         return
     folder.mkdir(parents=True, exist_ok=True)
-    for name, document in schemas.items():
-        (folder / name).write_text(rendered(document), encoding="utf-8")
-    output.data({"written": sorted(schemas)}, (f"written: {folder / name}" for name in sorted(schemas)))
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    output.data({"written": sorted(files)}, (f"written: {folder / name}" for name in sorted(files)))
 
 
 def _flat(values: dict[str, object], prefix: str) -> dict[str, object]:

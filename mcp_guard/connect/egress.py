@@ -12,6 +12,7 @@ import ssl
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import httpcore
 import httpx
@@ -35,6 +36,34 @@ for _name in ("httpx", "httpcore"):  # below WARNING they log addresses and head
     logging.getLogger(_name).setLevel(logging.WARNING)
 
 SocketOption = tuple[int, int, int] | tuple[int, int, bytes | bytearray] | tuple[int, int, None, int]
+
+
+class _Stream(httpcore.AsyncNetworkStream):
+    """A connection that is closed if its TLS handshake is cut short; httpcore lets go of it only on errors, so a
+    deadline would leave a socket behind."""
+
+    def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
+        self._stream = stream
+        self.read = stream.read  # type: ignore[method-assign]  # nothing stands between a plain connection and its data
+        self.write = stream.write  # type: ignore[method-assign]
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - the stream's interface
+    ) -> httpcore.AsyncNetworkStream:
+        try:
+            return await self._stream.start_tls(ssl_context, server_hostname, timeout)
+        except BaseException:
+            await self._stream.aclose()
+            raise
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
 
 
 class _JudgingBackend(httpcore.AsyncNetworkBackend):
@@ -163,7 +192,7 @@ class Egress:
     async def _open(
         self, origin: Origin, request: Request, seconds: float, progress: _Progress
     ) -> AsyncIterator[httpx.Response]:
-        headers = httpx.Headers(list(request.headers))
+        headers = httpx.Headers(list(request.headers), encoding="latin-1")
         headers["Host"] = origin.authority
         headers["Accept-Encoding"] = "identity"
         waits = dict.fromkeys(("read", "write", "pool"), seconds) | {"connect": min(seconds, _CONNECT_SECONDS)}

@@ -26,9 +26,7 @@ class Document:
     value: object
     positions: dict[str, Position]
 
-    def problem(
-        self, where: str, code: str, message: str, hint: str = "", *, warning: bool = False
-    ) -> Problem:
+    def problem(self, where: str, code: str, message: str, hint: str = "", *, warning: bool = False) -> Problem:
         """A problem at a JSON pointer, or at its nearest ancestor that is there."""
         line, column = self.position(where)
         return Problem(code, message, self.file, line, column, hint, "warning" if warning else "error")
@@ -48,7 +46,14 @@ def load(path: Path, shown_as: str) -> Document:
         data = path.read_bytes()
     except OSError as error:
         raise Invalid(
-            [Problem("unreadable", f"cannot be read: {error.strerror}", shown_as, hint="check the path and its permissions")]
+            [
+                Problem(
+                    "unreadable",
+                    f"cannot be read: {error.strerror}",
+                    shown_as,
+                    hint="check the path and its permissions",
+                )
+            ]
         ) from None
     return parse(data, shown_as)
 
@@ -61,7 +66,9 @@ def parse(data: bytes, shown_as: str) -> Document:
         text = data.decode("utf-8", "strict")
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
-        raise Invalid([Problem("yaml", "is not valid UTF-8", shown_as, line, 1, "save the file as UTF-8 text")]) from None
+        raise Invalid(
+            [Problem("yaml", "is not valid UTF-8", shown_as, line, 1, "save the file as UTF-8 text")]
+        ) from None
     _refuse_hidden(text, shown_as)
     return _compose(text, shown_as)
 
@@ -118,7 +125,9 @@ def _plain(
         raise Invalid([Problem("yaml", "holds too many values once its aliases are expanded", shown_as)])
     if id(node) in parents or len(path) > 64:
         line, column = positions.get(pointer.join(path[:-1]), (1, 1))
-        raise Invalid([Problem("alias", "an alias refers to its own parent, or the nesting is too deep", shown_as, line, column)])
+        raise Invalid(
+            [Problem("alias", "an alias refers to its own parent, or the nesting is too deep", shown_as, line, column)]
+        )
     if isinstance(node, dict):
         inside = parents | {id(node)}
         found: dict[str, object] = {}

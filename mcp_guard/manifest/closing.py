@@ -30,9 +30,9 @@ def closed(schema: Schema) -> tuple[Schema, list[Tokens]]:
 
 
 def _closed_by_target(root: Schema, schema: Schema) -> bool:
-    """A bare reference is as closed as the definition it names, where that definition is used alone."""
+    """A lone reference is as closed as the definition it names, where that definition is used alone."""
     name = schema_walk.reference(schema)
     target = schema_walk.definition(root, name) if name is not None else None
-    if target is None or not schema_walk.is_bare_reference(schema):
+    if target is None or not schema_walk.is_lone_reference(schema):
         return False
     return any(node.schema is target and node.part is Part.WHOLE for node in schema_walk.walk(root))

@@ -27,8 +27,3 @@ class Report:
 
     def warning(self, code: str, message: str, hint: str = "") -> None:
         self.problems.append(self.document.problem(pointer.join(self.where), code, message, hint, warning=True))
-
-    @property
-    def failed(self) -> bool:
-        """Whether anything so far, anywhere in the document, is an error."""
-        return any(problem.severity == "error" for problem in self.problems)

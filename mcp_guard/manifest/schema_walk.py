@@ -40,6 +40,7 @@ _IN_PLACE = ("then", "else")
 _TEST = ("if", "not", "contains", "propertyNames")
 _CHILD = ("items", "additionalProperties", "unevaluatedItems", "unevaluatedProperties")
 _CHILD_MAP = ("properties", "patternProperties")
+_DESCRIBING = frozenset({*_IN_PLACE_LIST, *_IN_PLACE, "if", "dependentSchemas", *_CHILD, *_CHILD_MAP, "prefixItems"})
 _SAYS_CLOSED = ("additionalProperties", "unevaluatedProperties")
 _ABOUT_OBJECTS = frozenset({"properties", "patternProperties", "required", "dependentRequired", "minProperties"})
 
@@ -130,9 +131,9 @@ def is_composed(schema: Mapping[str, object]) -> bool:
     return "$ref" in schema or any(True for _ in branches(schema))
 
 
-def is_bare_reference(schema: Mapping[str, object]) -> bool:
-    """Whether a schema is nothing but a reference."""
-    return "$ref" in schema and set(schema) - ANNOTATIONS == {"$ref"}
+def is_lone_reference(schema: Mapping[str, object]) -> bool:
+    """Whether all that a schema says about members and items is a reference, so that its target can be closed alone."""
+    return "$ref" in schema and _DESCRIBING.isdisjoint(schema)
 
 
 def _nodes(root: Schema, composed: frozenset[str]) -> Iterator[Node]:
@@ -204,7 +205,7 @@ def _composed_definitions(root: Schema) -> frozenset[str]:
             name
             for node in _nodes(root, composed)
             if (name := reference(node.schema)) is not None
-            and not (node.part is Part.WHOLE and is_bare_reference(node.schema))
+            and not (node.part is Part.WHOLE and is_lone_reference(node.schema))
         )
         if found <= composed:
             return composed

@@ -22,6 +22,7 @@ _ORDER: dict[type[ast.cmpop], tuple[str, str]] = {
     ast.Gt: (">", "more"),
     ast.GtE: (">=", "at_least"),
 }
+MAX_DEPTH = 32
 _SCALARS = (Kind.BOOL, Kind.NUMBER, Kind.TEXT)
 _OR_NONE = {
     Kind.BOOL: ("bool", "bool_or_none"),
@@ -57,6 +58,7 @@ class Writer:
     bound: dict[str, Callable[[object], bool]] = field(default_factory=dict)
     uses_args: bool = False
     _temporaries: int = 0
+    _depth: int = 0
 
     def boolean(self, node: ast.expr) -> str:
         """Code of a node that has to be true or false."""
@@ -70,6 +72,15 @@ class Writer:
         return code.text
 
     def expression(self, node: ast.expr) -> Code:
+        """Code of any node. Raises `ConditionError` for what is not allowed."""
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise self._wrong(node, "condition_too_long", "the condition is nested too deeply", "split the row")
+        code = self._expression(node)
+        self._depth -= 1
+        return code
+
+    def _expression(self, node: ast.expr) -> Code:
         match node:
             case ast.Constant():
                 return self._constant(node)
@@ -160,6 +171,8 @@ class Writer:
         if found is None or not spelt_out or (names[length:] and not found.open):
             raise self._unknown_field(node, names)
         self.uses_args |= names[0] == "args"
+        if len(names) > MAX_DEPTH:
+            raise self._wrong(node, "condition_too_long", "the field lies too deep", "shorten the path")
         if below := names[length:]:
             return Code(found.code + "".join(f"[{name!r}]" for name in below), Kind.ANY)
         return Code(found.code, found.kind)

@@ -1,8 +1,8 @@
 """One `when`: checked, compiled once, evaluated over a request without copying anything.
 
 Sees `r.ctx.args env.name now scopes subject client delegation` and may call `within all_domains matches hours`.
-`r.ctx.subject.roles` is every role the subject has in the tenant, granted here or claimed by the credential;
-`r.ctx.now` is in whole unix seconds.
+`r.ctx.subject.roles` is every role the subject has in the tenant, granted here or claimed by the credential, and its
+own name; `r.ctx.now` is in whole unix seconds. Over a delegation `r.ctx` stays that of the subject.
 """
 
 from collections.abc import Callable, Collection
@@ -40,10 +40,7 @@ def compile_condition(text: str) -> Condition:
     """Compile a condition. Raises `ConditionError` naming code, place and hint."""
     tree = syntax.parse(text)
     writer = Writer(text)
-    try:
-        body = writer.boolean(tree)
-    except RecursionError:
-        raise ConditionError("condition_too_long", "the condition is too deep", 0, "split the row") from None
+    body = writer.boolean(tree)
     syntax.check_rewriting(text)
     code = compile(f"lambda q, roles: {body}", "<condition>", "eval")
     # The text is generated from an allow-list of nodes; names and literals enter it only as repr() of constants.

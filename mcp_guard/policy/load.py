@@ -72,7 +72,7 @@ def _read(text: str, tools: Tools, shown_as: str) -> tuple[tuple[Line, ...], Rea
         *roles.check(reader.links, shown_as),
         *_repeated(reader.links, shown_as),
     ]
-    if not scanned.problems and not any(line.kind == "p" for line in scanned.lines):
+    if not problems and not any(line.kind == "p" for line in scanned.lines):
         hint = "without rules nothing is allowed; was the file cut off?"
         problems.append(Problem("empty", "holds no rules", shown_as, 1, 1, hint))
     if text and not text.endswith("\n"):

@@ -15,8 +15,13 @@ def forms(value: str) -> frozenset[str]:
     data = value.encode("utf-8", "surrogatepass")
     quoted = {quote(data, safe=""), quote(data, safe="/"), quote_plus(data)}
     lowered = {_ESCAPED_OCTET.sub(lambda octet: octet.group().lower(), text) for text in quoted}
-    escaped = {json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1], html.escape(value)}
-    return frozenset({value, data.hex(), data.hex().upper(), *quoted, *lowered, *escaped, *_base64(data)})
+    escaped = {html.escape(value), value.replace("/", "\\/"), *_in_json(value)}
+    twice = {form for once in _in_json(value) for form in _in_json(once)}  # a JSON text inside a JSON string
+    return frozenset({value, data.hex(), data.hex().upper(), *quoted, *lowered, *escaped, *twice, *_base64(data)})
+
+
+def _in_json(value: str) -> set[str]:
+    return {json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]}
 
 
 def _base64(data: bytes) -> Iterator[str]:

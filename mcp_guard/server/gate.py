@@ -23,6 +23,7 @@ BODY_SECONDS: Final = 10.0
 """How long a client may take to send one body."""
 
 _UNAUTHORIZED: Final = b'{"error":"invalid_token","error_description":"A valid bearer token is required"}'
+_CLOSE: Final = (b"connection", b"close")
 _JSON: Final = (b"content-type", b"application/json")
 
 
@@ -62,7 +63,7 @@ class Gate:
             async with asyncio.timeout(BODY_SECONDS):
                 body = await _read_body(receive)
         except TimeoutError:
-            return await self._reject(send, 408, "body_timeout", b'{"error":"the body took too long"}', who=principal)
+            return await self._reject(send, 408, "body_timeout", b'{"error":"the body took too long"}', _CLOSE, who=principal)
         if body is None:
             return None
         message = read_message(body)

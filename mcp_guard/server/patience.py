@@ -28,6 +28,12 @@ class PatientProtocol(H11Protocol):
         elif self._deadline is None and not self.transport.is_closing():
             self._arm()
 
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        has_more, _ = self.conn.trailing_data
+        if has_more and not self._is_answering() and self._deadline is None:
+            self._arm()  # half of the next request came along with the last one
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()
         super().connection_lost(exc)

@@ -5,6 +5,7 @@ reads can neither corrupt nor swallow protocol messages.
 """
 
 import asyncio
+import contextlib
 import os
 import sys
 import threading
@@ -22,6 +23,9 @@ from pydantic import ValidationError
 from mcp_guard.server.wire import INVALID_REQUEST, MAX_MESSAGE_BYTES, TOO_LARGE, WireFault, read_message
 
 OnFault = Callable[[WireFault], Awaitable[None]]
+
+LINGER_SECONDS = 60.0
+"""How long answers are waited for after the client has closed its end."""
 
 _CHUNK = 64 * 1024
 
@@ -63,6 +67,7 @@ async def _transport(source: BinaryIO, sink: BinaryIO, on_fault: OnFault) -> Asy
     to_server, read = anyio.create_memory_object_stream[SessionMessage | Exception](0)
     write, from_server = anyio.create_memory_object_stream[SessionMessage](0)
     lock = asyncio.Lock()
+    open_requests = _OpenRequests()
 
     async def send(data: bytes) -> None:
         async with lock:
@@ -76,11 +81,14 @@ async def _transport(source: BinaryIO, sink: BinaryIO, on_fault: OnFault) -> Asy
                     await send(message.as_bytes())
                     await on_fault(message)
                 else:
+                    open_requests.asked(message.message)
                     await to_server.send(message)
+            await open_requests.answered_all()
 
     async def answer() -> None:
         async with from_server:
             async for outgoing in from_server:
+                open_requests.answered(outgoing.message)
                 await send(outgoing.message.model_dump_json(by_alias=True, exclude_unset=True).encode())
 
     async with anyio.create_task_group() as tasks:
@@ -90,6 +98,32 @@ async def _transport(source: BinaryIO, sink: BinaryIO, on_fault: OnFault) -> Asy
             yield Streams(read, write)
         finally:
             tasks.cancel_scope.cancel()
+
+
+class _OpenRequests:
+    """Requests without an answer yet: a client that closes its end after asking still gets its answers."""
+
+    def __init__(self) -> None:
+        self._ids: set[str | int] = set()
+        self._none = asyncio.Event()
+        self._none.set()
+
+    def asked(self, message: types.JSONRPCMessage) -> None:
+        if isinstance(message, types.JSONRPCRequest):
+            self._ids.add(message.id)
+            self._none.clear()
+
+    def answered(self, message: types.JSONRPCMessage) -> None:
+        if isinstance(message, types.JSONRPCResponse | types.JSONRPCError) and message.id is not None:
+            self._ids.discard(message.id)
+        if not self._ids:
+            self._none.set()
+
+    async def answered_all(self) -> None:
+        """Wait for the last answer, within `LINGER_SECONDS`."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_SECONDS):
+                await self._none.wait()
 
 
 def _parse(line: bytes | None) -> SessionMessage | WireFault:

@@ -1,86 +1,78 @@
 """A batch of records on its way into the log: sealed one behind the other, written with one statement per table."""
 
+from collections.abc import Iterable, Sequence
 from hashlib import sha256
 
 import orjson
 
 from mcp_guard.model.chain import Tail
-from mcp_guard.store.transaction import Parameters, Transaction
+from mcp_guard.store.side import pack
+from mcp_guard.store.transaction import Transaction
 from mcp_guard.store.values import Entry, Stored
-
-SALT_BYTES = 32
 
 
 class Batch:
     """Seals entries behind a tail, as `model.chain.Tail.seal` does, and collects them as columns.
 
-    `add` is the hottest loop of the guard; it repeats `seal` by hand so that a record costs one hash and no objects
-    but its `Stored`. A property test holds the two together.
+    `seal` is the hottest loop of the guard; it repeats `Tail.seal` by hand so that a record costs one hash and no
+    objects but its `Stored`. A property test holds the two together.
     """
 
     def __init__(self, tail: Tail, now_us: int) -> None:
-        self.first = self.n = tail.n
-        self._leaf = tail.leaf
-        self._t = tail.t
+        self.tail = tail
+        self._first = tail.n
         self._now = now_us
-        self.lines: list[str] = []
+        self._lines: list[bytes] = []
+        self._fields: list[bytes] = []
         self._intents: list[int] = []
         self._closes: list[int] = []
-        self._rows: list[tuple[int, str, int | None, int]] = []
-        self._salts: list[bytes] = []
-        self._values: list[bytes] = []
-        self._offset = 1
 
-    @property
-    def tail(self) -> Tail:
-        """Where the chain ends behind this batch."""
-        return Tail(self.n, self._leaf, self._t)
-
-    def add(self, entries: tuple[Entry, ...]) -> tuple[Stored, ...]:
-        """Seal entries in order."""
+    def seal(self, units: Iterable[tuple[Entry, ...]]) -> list[tuple[Stored, ...]]:
+        """Seal the entries of several units in order; where each unit's records will stand."""
+        n, leaf, t, now = self.tail.n, self.tail.leaf, self.tail.t, self._now
+        lines, fields = self._lines, self._fields
         found = []
-        for body, sides, opens, closes in entries:
-            n = self.n
-            t = self._t = self._now if self._now > self._t else self._t + 1
-            line = b'{"_n":%d,"_p":"%s","_t":%d,%s' % (n, self._leaf.encode(), t, body[1:])
-            self._leaf = leaf = sha256(b"\x00" + line).hexdigest()
-            self.lines.append(line.decode())
-            if sides:
-                self._add_sides(n, sides)
-            if opens:
-                self._intents.append(n)
-            if closes is not None:
-                self._closes.append(closes)
-            self.n = n + 1
-            found.append(Stored(n, leaf, t))
-        return tuple(found)
+        for entries in units:
+            stored = []
+            for body, sides, opens, closes in entries:
+                t = now if now > t else t + 1
+                line = b'{"_n":%d,"_p":"%s","_t":%d,%s' % (n, leaf.encode(), t, body[1:])
+                leaf = sha256(b"\x00" + line).hexdigest()
+                lines.append(line)
+                fields.append(pack(sides) if sides else b"")
+                if opens:
+                    self._intents.append(n)
+                if closes is not None:
+                    self._closes.append(closes)
+                stored.append(Stored(n, leaf, t))
+                n += 1
+            found.append(tuple(stored))
+        self.tail = Tail(n, leaf, t)
+        return found
 
     def write(self, transaction: Transaction, boot: str) -> bool:
         """Insert everything. False where an outcome's intent was not open: the caller must undo the transaction."""
         if self._closes and transaction.run("inflight_close", {"intents": _json(self._closes)}) != len(self._closes):
             return False
-        if self.lines:
-            transaction.run("log_append", {"first": self.first, "lines": _json(self.lines)})
-        if self._rows:
-            salts = b"".join(self._salts)
-            if len(salts) != SALT_BYTES * len(self._rows):
-                raise ValueError("a salt has 32 bytes; with another length, salts would change places")
-            columns: Parameters = {"rows": _json(self._rows), "salts": salts, "values": b"".join(self._values)}
-            transaction.run("side_append", columns)
+        first = self._first
+        if lines := b"".join(self._lines):
+            transaction.run("log_append", {"first": first, "lines": lines, "places": _places(self._lines)})
+        if fields := b"".join(self._fields):
+            transaction.run("side_append", {"first": first, "fields": fields, "places": _places(self._fields)})
         if self._intents:
             transaction.run("inflight_open", {"intents": _json(self._intents), "boot": boot})
         return True
 
-    def _add_sides(self, n: int, sides: tuple[tuple[str, bytes, bytes | None], ...]) -> None:
-        for field, salt, value in sides:
-            self._salts.append(salt)
-            if value is None:
-                self._rows.append((n, field, None, 0))
-            else:
-                self._rows.append((n, field, self._offset, len(value)))
-                self._values.append(value)
-                self._offset += len(value)
+
+def _places(pieces: Sequence[bytes]) -> str:
+    """Where each piece stands in all of them joined: `start << 24 | length` counting from 1, or 0 for an empty one."""
+    places = []
+    start = 1
+    for length in map(len, pieces):
+        places.append(start << 24 | length if length else 0)
+        start += length
+    return _json(places)
 
 
-def _json(value: object) -> str:
+def _json(value: Sequence[int]) -> str:
     return orjson.dumps(value).decode()

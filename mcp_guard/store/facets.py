@@ -7,10 +7,13 @@ so that finding things costs the append path nothing.
 import zlib
 from collections.abc import Iterator, Mapping
 
+import orjson
+
 SEGMENT_BITS = 13
 SEGMENT = 1 << SEGMENT_BITS
 _MASK = SEGMENT - 1
 DIGEST_BYTES = 4
+INTENT = "kind:intent"
 
 
 def facets(record: Mapping[str, object]) -> tuple[str, ...]:
@@ -27,6 +30,19 @@ def facets(record: Mapping[str, object]) -> tuple[str, ...]:
         if value is not None:
             found.append(f"{name}:{value}")
     return tuple(found)
+
+
+def read(line: bytes) -> tuple[tuple[str, ...], int | None, str | None]:
+    """Facets of a stored line, the intent it ends, and its call. A line that is no record has none: finding is not
+    judging."""
+    try:
+        record = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        record = None
+    if not isinstance(record, dict):
+        return (), None, None
+    of, call = record.get("of"), record.get("call")
+    return facets(record), of if isinstance(of, int) else None, call if isinstance(call, str) else None
 
 
 def inherited(of_intent: tuple[str, ...]) -> tuple[str, ...]:
@@ -56,9 +72,9 @@ def numbers(segment: int, bits: int) -> Iterator[int]:
         yield base + top
 
 
-def digest(call: object) -> bytes:
+def digest(call: str | None) -> bytes:
     """What a call id is looked up by. It may collide: whoever looks up compares the record."""
-    return zlib.crc32(str(call).encode()).to_bytes(DIGEST_BYTES, "big")
+    return bytes(DIGEST_BYTES) if call is None else zlib.crc32(call.encode()).to_bytes(DIGEST_BYTES, "big")
 
 
 def positions(segment: int, digests: bytes, wanted: bytes) -> Iterator[int]:

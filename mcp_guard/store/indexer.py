@@ -1,14 +1,12 @@
 """Keeps the facet index: derived from the lines alone, behind the log, never part of an append."""
 
-from collections.abc import Iterable, Iterator
-
-import orjson
+from collections.abc import Iterable
 
 from mcp_guard.store import facets
-from mcp_guard.store.transaction import Row, Transaction
+from mcp_guard.store.transaction import Transaction
 
 _INDEXED = "indexed"
-Postings = dict[tuple[str, int], int]
+Found = tuple[str, ...]
 
 
 def indexed(transaction: Transaction) -> int:
@@ -25,52 +23,51 @@ def advance(transaction: Transaction, limit: int) -> int:
         return first
     last = rows[-1][0]
     assert isinstance(last, int)
-    records = [(n, found, call) for n, found, call in _read(transaction, rows)]
-    for (facet, segment), bits in _collect(records).items():
-        old = transaction.one("posting_get", {"facet": facet, "segment": segment})
-        known = facets.unpack(old[0]) if old is not None and isinstance(old[0], bytes) else 0
-        transaction.run("posting_put", {"facet": facet, "segment": segment, "bits": facets.pack(known | bits)})
-    _put_calls(transaction, first, [call for _, _, call in records])
+    calls = _put_postings(transaction, rows)  # type: ignore[arg-type]  # the query's columns: n, line as a blob
+    _put_calls(transaction, first, calls)
     transaction.run("meta_put", {"key": _INDEXED, "value": str(last + 1)})
     return last + 1
 
 
-def _read(transaction: Transaction, rows: Iterable[Row]) -> Iterator[tuple[int, tuple[str, ...], bytes]]:
-    """Number, facets and call digest of each record. A line that is no record has no facets: finding is not judging."""
-    seen: dict[int, tuple[str, ...]] = {}
+def _put_postings(transaction: Transaction, rows: Iterable[tuple[int, bytes]]) -> list[bytes]:
+    """Write who stands where; the call digests, in order."""
+    places: dict[tuple[int, Found], bytearray] = {}
+    intents: dict[int, Found] = {}
+    calls = []
     for n, line in rows:
-        assert isinstance(n, int)
-        record = _parse(line)
-        found = facets.facets(record)
-        intent = record.get("of")
-        if isinstance(intent, int):
-            if intent not in seen:
-                row = transaction.one("log_line", {"n": intent})
-                seen[intent] = facets.facets(_parse(row[0] if row else None))
-            found += facets.inherited(seen[intent])
-        elif record.get("kind") == "intent":
-            seen[n] = found
-        call = record.get("call")
-        yield n, found, facets.digest(call) if call is not None else bytes(facets.DIGEST_BYTES)
-
-
-def _parse(line: object) -> dict[str, object]:
-    try:
-        record = orjson.loads(line)  # type: ignore[arg-type]  # a line of another type is no record
-    except orjson.JSONDecodeError:
-        return {}
-    return record if isinstance(record, dict) else {}
-
-
-def _collect(records: Iterable[tuple[int, tuple[str, ...], bytes]]) -> Postings:
-    found: Postings = {}
-    for n, names, _ in records:
+        found, of, call = facets.read(line)
+        if of is not None:
+            if of not in intents:
+                intents[of] = _facets_of(transaction, of)
+            found += facets.inherited(intents[of])
+        elif facets.INTENT in found:
+            intents[n] = found
         segment, position = facets.place(n)
-        bit = 1 << position
-        for name in names:
-            key = (name, segment)
-            found[key] = found.get(key, 0) | bit
-    return found
+        bits = places.get((segment, found))
+        if bits is None:
+            bits = places[segment, found] = bytearray(facets.SEGMENT // 8)
+        bits[position >> 3] |= 1 << (position & 7)
+        calls.append(facets.digest(call))
+    for (segment, facet), added in _by_facet(places).items():
+        row = transaction.one("posting_get", {"facet": facet, "segment": segment})
+        known = facets.unpack(row[0]) if row is not None and isinstance(row[0], bytes) else 0
+        transaction.run("posting_put", {"facet": facet, "segment": segment, "bits": facets.pack(known | added)})
+    return calls
+
+
+def _facets_of(transaction: Transaction, n: int) -> Found:
+    row = transaction.one("log_line", {"n": n})
+    return facets.read(str(row[0]).encode())[0] if row else ()
+
+
+def _by_facet(places: dict[tuple[int, Found], bytearray]) -> dict[tuple[int, str], int]:
+    """Most records share their facets with many others, so they were collected together and are spread here."""
+    spread: dict[tuple[int, str], int] = {}
+    for (segment, found), bits in places.items():
+        added = int.from_bytes(bits, "little")
+        for facet in found:
+            spread[segment, facet] = spread.get((segment, facet), 0) | added
+    return spread
 
 
 def _put_calls(transaction: Transaction, first: int, digests: list[bytes]) -> None:
@@ -78,9 +75,9 @@ def _put_calls(transaction: Transaction, first: int, digests: list[bytes]) -> No
     while digests:
         segment, position = facets.place(first)
         row = transaction.one("calls_get", {"segment": segment})
-        old = row[0] if row else b""
-        assert isinstance(old, bytes)
+        old = row[0] if row is not None and isinstance(row[0], bytes) else b""
+        length = position * facets.DIGEST_BYTES
         room = facets.SEGMENT - position
-        padded = old[: position * facets.DIGEST_BYTES].ljust(position * facets.DIGEST_BYTES, b"\0")
-        transaction.run("calls_put", {"segment": segment, "digests": padded + b"".join(digests[:room])})
+        data = old[:length].ljust(length, b"\0") + b"".join(digests[:room])
+        transaction.run("calls_put", {"segment": segment, "digests": data})
         digests, first = digests[room:], first + room

@@ -23,7 +23,7 @@ from mcp_guard.store.database import Identity, create_file, identity, open_write
 from mcp_guard.store.errors import IntentClosed, unavailable
 from mcp_guard.store.locks import OsLock
 from mcp_guard.store.transaction import Transaction
-from mcp_guard.store.values import Stored, Unit
+from mcp_guard.store.values import Entry, Stored, Unit
 
 LOCK_TIMEOUT = 5.0
 """Seconds to wait for another process's batch."""
@@ -174,16 +174,22 @@ class Ledger:
 
     def _fill(self, transaction: Transaction, units: Sequence[Unit], *, careful: bool) -> tuple[Batch, list[Result]]:
         assert self._known is not None
-        batch = Batch(self._known, self._clock.now_us())
         results: list[Result] = []
+        accepted: list[tuple[Entry, ...]] = []
+        failed: list[tuple[int, Exception]] = []
         closed: set[int] = set()
-        for unit in units:
+        for position, unit in enumerate(units):
+            entries, work, _ = unit
             if careful and not _all_open(transaction, unit, closed):
-                results.append(IntentClosed())
-            elif unit.work is not None and (error := _work(transaction, unit.work)) is not None:
-                results.append(error)
+                failed.append((position, IntentClosed()))
+            elif work is not None and (error := _work(transaction, work)) is not None:
+                failed.append((position, error))
             else:
-                results.append(batch.add(unit.entries))
+                accepted.append(entries)
+        batch = Batch(self._known, self._clock.now_us())
+        results += batch.seal(accepted)
+        for position, error in failed:
+            results.insert(position, error)
         return batch, results
 
     def _commit(self, transaction: Transaction, batch: Batch, units: Sequence[Unit], results: list[Result]) -> None:

@@ -11,7 +11,6 @@ from mcp_guard.store.queries import statements
 CHUNK = 4096
 MAGIC = b"SQLite format 3\x00"
 Numbered = tuple[int, bytes]
-SideRow = tuple[int, str, bytes, bytes | None]
 
 
 def is_store(path: Path) -> bool:
@@ -50,9 +49,9 @@ class Scan:
             yield rows  # type: ignore[misc]  # the query's columns: n, line as a blob
             first = rows[-1][0] + 1  # type: ignore[operator]  # n is an integer primary key
 
-    def sides(self, first: int, end: int) -> list[SideRow]:
-        """What stands beside the records `[first, end)`, by record and field."""
-        return self._all("sides_between", {"first": first, "end": end})  # type: ignore[return-value]  # STRICT columns
+    def sides(self, first: int, end: int) -> dict[int, bytes]:
+        """What stands beside the records `[first, end)`, packed as `store.side` does."""
+        return dict(self._all("sides_between", {"first": first, "end": end}))  # type: ignore[arg-type]  # STRICT columns
 
     def _all(self, name: str, parameters: dict[str, str | int]) -> list[tuple[object, ...]]:
         try:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from mcp_guard.store.transaction import Transaction
+
+
+SALT_BYTES = 32
+MAX_PIECE = 16 * 1024 * 1024 - 1
+"""Bytes of a record, or of what stands beside it, at most."""
 
 
 class Side(NamedTuple):
@@ -42,8 +46,7 @@ class Stored(NamedTuple):
     t: int
 
 
-@dataclass(frozen=True, slots=True)
-class Unit:
+class Unit(NamedTuple):
     """What commits together or not at all: records and, with `work`, other rows.
 
     `work` runs on the writer's thread inside the transaction, before the records. Raising undoes this unit alone and

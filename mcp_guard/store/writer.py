@@ -6,28 +6,26 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from queue import Empty, SimpleQueue
-from typing import NamedTuple
 
 from mcp_guard.model.errors import StoreUnavailable
 from mcp_guard.store.ledger import Ledger, Result
-from mcp_guard.store.values import Stored, Unit
+from mcp_guard.store.values import MAX_PIECE, Entry, Stored, Unit
 
 MAX_BATCH = 1024
 MAX_QUEUED = 16_384
 MAX_QUEUED_BYTES = 64 * 1024 * 1024
 MAX_UNINDEXED = 4096
 INDEX_STEP = 2048
+LARGEST = MAX_PIECE - 64 * 1024
+"""Bytes of a record with what stands beside it; the rest is room for salts and names."""
 _IDLE_SECONDS = 0.05
 
 AsyncFuture = asyncio.Future[tuple[Stored, ...]]
 SyncFuture = Future[tuple[Stored, ...]]
 
 
-class _Item(NamedTuple):
-    unit: Unit
-    size: int
-    loop: asyncio.AbstractEventLoop | None
-    future: AsyncFuture | SyncFuture
+_Item = tuple[Unit, int, asyncio.AbstractEventLoop | None, AsyncFuture | SyncFuture]
+"""What is queued: the unit, its size, and who waits for it."""
 
 
 class Writer:
@@ -74,14 +72,14 @@ class Writer:
         self._thread.join()
 
     def _put(self, unit: Unit, loop: asyncio.AbstractEventLoop | None, future: AsyncFuture | SyncFuture) -> None:
-        size = _size(unit)
+        size = _size(unit.entries)
         with self._gate:
             if self._closed:
                 raise StoreUnavailable("the store is closed")
             if self._queue.qsize() >= MAX_QUEUED or self._bytes_in - self._bytes_out + size > MAX_QUEUED_BYTES:
                 raise StoreUnavailable("more is waiting to be written than the store keeps up with", hint="slow down")
             self._bytes_in += size
-            self._queue.put(_Item(unit, size, loop, future))
+            self._queue.put((unit, size, loop, future))
 
     def _run(self) -> None:
         """The thread: batch after batch until the end mark, which `_put` lets nothing follow."""
@@ -112,11 +110,11 @@ class Writer:
 
     def _write(self, batch: Sequence[_Item]) -> None:
         try:
-            results: Sequence[Result] = self._ledger.write([item.unit for item in batch])
+            results: Sequence[Result] = self._ledger.write([item[0] for item in batch])
         except Exception as error:  # noqa: BLE001 - whatever happened, everybody who waits is answered
             failure = error if isinstance(error, StoreUnavailable) else StoreUnavailable()
             results = [failure] * len(batch)
-        self._bytes_out += sum(item.size for item in batch)
+        self._bytes_out += sum([item[1] for item in batch])
         _answer(batch, results)
 
     def _index(self) -> None:
@@ -124,24 +122,28 @@ class Writer:
             self._ledger.index(INDEX_STEP)
 
 
-def _size(unit: Unit) -> int:
+def _size(entries: tuple[Entry, ...]) -> int:
+    """Bytes of all records and what stands beside them. Raises `ValueError` for one that is too large to store."""
     size = 0
-    for entry in unit.entries:
-        size += len(entry.body)
-        for side in entry.sides:
-            size += len(side.value or b"")
+    for body, sides, _, _ in entries:
+        piece = len(body)
+        for _, _, value in sides:
+            if value is not None:
+                piece += len(value)
+        if piece > LARGEST:
+            raise ValueError("a record and what stands beside it must fit 15 MB")
+        size += piece
     return size
 
 
 def _answer(batch: Sequence[_Item], results: Sequence[Result]) -> None:
     """Resolve the futures: one wake-up for each event loop, however many wait there."""
     waiting: dict[asyncio.AbstractEventLoop, list[tuple[AsyncFuture, Result]]] = {}
-    for item, result in zip(batch, results, strict=True):
-        if isinstance(item.future, Future):
-            _resolve_sync(item.future, result)
-        else:
-            assert item.loop is not None
-            waiting.setdefault(item.loop, []).append((item.future, result))
+    for (_, _, loop, future), result in zip(batch, results, strict=True):
+        if isinstance(future, Future):
+            _resolve_sync(future, result)
+        elif loop is not None:
+            waiting.setdefault(loop, []).append((future, result))
     for loop, answers in waiting.items():
         with suppress(RuntimeError):  # the loop was closed: nobody waits any more
             loop.call_soon_threadsafe(_resolve, answers)

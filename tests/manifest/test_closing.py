@@ -40,8 +40,12 @@ CLOSED: dict[str, Any] = {**OPEN, "additionalProperties": False}
         ({"anyOf": [{"type": "string"}, OPEN]}, {"anyOf": [{"type": "string"}, OPEN], "unevaluatedProperties": False}),
         (
             {"items": {"$ref": "#/$defs/a", "required": ["x"]}, "$defs": {"a": OPEN}},
+            {"items": {"$ref": "#/$defs/a", "required": ["x"]}, "$defs": {"a": CLOSED}},
+        ),
+        (
+            {"items": {"$ref": "#/$defs/a", "properties": {"y": True}}, "$defs": {"a": OPEN}},
             {
-                "items": {"$ref": "#/$defs/a", "required": ["x"], "unevaluatedProperties": False},
+                "items": {"$ref": "#/$defs/a", "properties": {"y": True}, "unevaluatedProperties": False},
                 "$defs": {"a": OPEN},
             },
         ),
@@ -68,7 +72,7 @@ def test_a_recursive_definition_is_closed_once() -> None:
 @pytest.mark.holds("manifest:closed-objects")
 def test_a_composition_keeps_its_meaning() -> None:
     """What the author composed still matches; what nobody described does not."""
-    schema = {
+    schema: dict[str, Any] = {
         "type": "object",
         "properties": {"kind": {"enum": ["card", "bank"]}},
         "required": ["kind"],
@@ -89,7 +93,7 @@ def test_a_composition_keeps_its_meaning() -> None:
 
 
 def test_an_object_two_branches_may_describe_together_is_reported() -> None:
-    schema = {
+    schema: dict[str, Any] = {
         "type": "object",
         "properties": {"a": OPEN, "b": {"type": "string"}},
         "allOf": [{"properties": {"a": {"type": "object", "properties": {"y": {}}}}}],
@@ -101,7 +105,7 @@ def test_an_object_two_branches_may_describe_together_is_reported() -> None:
 
 
 def test_a_definition_used_as_a_branch_is_not_closed_by_itself() -> None:
-    schema = {
+    schema: dict[str, Any] = {
         "type": "object",
         "properties": {"both": {"allOf": [{"$ref": "#/$defs/a"}, {"$ref": "#/$defs/b"}]}, "one": {"$ref": "#/$defs/a"}},
         "$defs": {"a": OPEN, "b": {"type": "object", "properties": {"y": {}}}},

@@ -14,6 +14,7 @@ from mcp_guard.kit import pointer
 from mcp_guard.manifest.home import HomeFiles
 from mcp_guard.manifest.load import lint
 from tests.manifest.conftest import Lint
+from tests.manifest.texts import manifest, tool
 
 TOOL: dict[str, Any] = {
     "name": "refund",
@@ -83,13 +84,13 @@ CHANGES: list[tuple[str, object]] = [
 ]
 
 
-def write(tool: dict[str, Any]) -> str:
+def write(entry: dict[str, Any]) -> str:
     """JSON is YAML, so a manifest can be written by a JSON writer."""
-    return json.dumps({"apiVersion": "mcp-guard/v1", "kind": "Tools", "tools": [tool]})
+    return json.dumps({"apiVersion": "mcp-guard/v1", "kind": "Tools", "tools": [entry]})
 
 
-def changed(tool: dict[str, Any], place: str, value: object) -> dict[str, Any]:
-    copied = copy.deepcopy(tool)
+def changed(entry: dict[str, Any], place: str, value: object) -> dict[str, Any]:
+    copied = copy.deepcopy(entry)
     *parents, last = pointer.parse(place)
     target: Any = copied
     for token in parents:
@@ -134,10 +135,10 @@ def test_how_a_manifest_is_written_does_not_matter(
 ) -> None:
     original = fingerprint_of(home, reserved, write(TOOL))
     order = random.Random(seed)
-    tool = shuffled(TOOL, order)
+    mixed = shuffled(TOOL, order)
     for key in ("tags", "scopes"):
-        tool[key] = order.sample(tool[key], len(tool[key]))
-    document = {"kind": "Tools", "tools": [tool], "apiVersion": "mcp-guard/v1"}
+        mixed[key] = order.sample(mixed[key], len(mixed[key]))
+    document = {"kind": "Tools", "tools": [mixed], "apiVersion": "mcp-guard/v1"}
     text = as_block(document) if block else json.dumps(document, indent=indent)
     assert fingerprint_of(home, reserved, text) == original
 
@@ -185,8 +186,11 @@ def test_the_same_value_in_other_words_is_the_same(home: Path, reserved: HomeFil
     ],
 )
 def test_every_connector_counts(home: Path, reserved: HomeFiles, one: str, other: str) -> None:
-    head = "apiVersion: mcp-guard/v1\nkind: Tools\ntools:\n  - name: a\n    description: A.\n    inputSchema: {type: object}\n    "
-    assert fingerprint_of(home, reserved, head + one) != fingerprint_of(home, reserved, head + other)
+    prints = {
+        fingerprint_of(home, reserved, manifest(tool(properties="{}", required="[]", connector=connector)))
+        for connector in (one, other)
+    }
+    assert len(prints) == 2
 
 
 @pytest.mark.holds("manifest:fingerprint")
@@ -211,10 +215,7 @@ def test_defaults_and_toolset_are_part_of_it(lint_texts: Lint) -> None:
         "defaults: {scopes: [a]}\n",
         "defaults: {tags: [tag:a]}\n",
     ):
-        catalog, _ = lint_texts(
-            f"apiVersion: mcp-guard/v1\nkind: Tools\n{head}tools:\n  - name: a\n    description: A.\n"
-            "    inputSchema: {type: object}\n    python: {function: 'a:b'}\n"
-        )
+        catalog, _ = lint_texts(manifest(tool(), head=head))
         assert catalog is not None
-        prints.add(catalog["a"].tool.fingerprint)
+        prints.add(catalog["note_add"].tool.fingerprint)
     assert len(prints) == 5

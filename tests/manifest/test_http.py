@@ -131,13 +131,8 @@ def test_an_idempotency_header_is_not_set_twice(lint_texts: Lint) -> None:
 
 
 def test_a_request_compiles(compile_tool: Compile) -> None:
-    compiled = compile_tool(
-        text_of(
-            http(
-                more='method: PUT, headers: {B: "${env:X} {text}", A: a}, query: {q: "{text}"}, json: null, max_output: 2KiB'
-            )
-        )
-    )
+    more = 'headers: {B: "${env:X} {text}", A: a}, query: {q: "{text}"}, json: null, max_output: 2KiB'
+    compiled = compile_tool(text_of(http(more=f"method: PUT, {more}")))
     assert compiled.connector == HttpSpec(
         kind="http",
         method="PUT",

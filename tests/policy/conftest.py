@@ -24,8 +24,8 @@ TOOLS: Mapping[str, Sequence[str]] = {
 MONDAY_NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 
 
-
 def row(
+    *,
     id: str = "r",  # noqa: A002 - the column's own name
     who: str = "*",
     via: str = "*",
@@ -41,7 +41,9 @@ def row(
     return "p, " + ", ".join((id, who, via, tenant, act, tool, when, eft, then, why))
 
 
-def principal(subject: str = "user:alice", client: str = "agent:local", tenant: str = "acme", **more: object) -> Principal:
+def principal(
+    subject: str = "user:alice", client: str = "agent:local", tenant: str = "acme", **more: object
+) -> Principal:
     return Principal(subject, client, tenant, "local", "declared", **more)  # type: ignore[arg-type]  # test convenience
 
 

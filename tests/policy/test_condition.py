@@ -204,7 +204,7 @@ def test_a_list_request_has_no_arguments() -> None:
         ("f'{r}' == 'x'", "condition_node"),
         ("b'x' == 'x'", "condition_node"),
         ("1j == 1", "condition_syntax"),
-        ("... == 1", "condition_node"),
+        ("... == 1", "condition_syntax"),
         ("(yield)", "condition_node"),
         ("await r", "condition_node"),
         ("'a'.b == 1", "condition_node"),
@@ -262,13 +262,16 @@ def test_a_list_request_has_no_arguments() -> None:
         ("r.ctx.args.x == 'a && b'", "condition_rewritten"),
         ("r.ctx.args.x == 'a || b'", "condition_rewritten"),
         ("r.ctx.args.r.x == 1", "condition_rewritten"),
+        ("r.ctx.args. r.x == 1", "condition_syntax"),
+        ("r .ctx.args.x == 1", "condition_syntax"),
+        ('r.ctx.args.x == """x\' r. \'y"""', "condition_syntax"),
         ("r.ctx.args.p.x == 1", "condition_rewritten"),
         ("r.ctx.args.p2.x == 1", "condition_rewritten"),
     ],
 )
 def test_what_is_refused(text: str, code: str | None) -> None:
     if code is None:
-        assert compile_condition(text)
+        assert compile_condition(text).text == text
         return
     with pytest.raises(ConditionError) as caught:
         compile_condition(text)
@@ -317,7 +320,7 @@ _WORDS = ["r", ".", "ctx", "args", "amount", "country", "flag", "items", "(", ")
 
 @pytest.mark.holds("policy:conditions-closed")
 @given(st.lists(st.sampled_from(_WORDS), max_size=14).map(" ".join) | st.text(max_size=40))
-@settings(deadline=None, max_examples=600)
+@settings(deadline=None, max_examples=300)
 def test_any_text_compiles_or_is_refused(text: str) -> None:
     try:
         condition = compile_condition(text)
@@ -359,7 +362,7 @@ _conditions = st.recursive(
 
 @pytest.mark.holds("policy:casbin-agrees")
 @given(_conditions)
-@settings(deadline=None, max_examples=600)
+@settings(deadline=None, max_examples=300)
 def test_stock_casbin_says_the_same_wherever_we_answer(text: str) -> None:
     try:
         ours = _outcome(compile_condition(text))

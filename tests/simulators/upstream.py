@@ -11,6 +11,7 @@ import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 
@@ -189,12 +190,16 @@ def after(*behaviours: Behaviour) -> Behaviour:
 
 @dataclass(slots=True)
 class UpstreamSimulator:
-    """Runs inside a `with` block, on `host` and a free port. `tls` makes it speak TLS."""
+    """Runs inside a `with` block, on `host` and a free port. `tls` makes it speak TLS.
+
+    `connections` counts those ever made, `open` those not closed yet, `requests` every complete request.
+    """
 
     behaviour: Behaviour = field(default_factory=lambda: answer({"ok": True}))
     tls: ssl.SSLContext | None = None
     host: str = "127.0.0.1"
     connections: int = 0
+    open: int = 0
     requests: list[Seen] = field(default_factory=list)
     _listener: socket.socket = field(init=False)
     _over: threading.Event = field(default_factory=threading.Event)
@@ -242,17 +247,17 @@ class UpstreamSimulator:
                 continue
             with self._lock:
                 self.connections += 1
+                self.open += 1
             self._start(self._serve, connection)
 
     def _serve(self, connection: socket.socket) -> None:
-        with connection:
-            try:
-                connection.settimeout(10)
-                secured = self.tls.wrap_socket(connection, server_side=True) if self.tls else connection
-                with secured:
-                    self._converse(secured)
-            except OSError:  # the other side is gone, which is often the point of the test
-                return
+        with suppress(OSError), connection:  # the other side is gone, which is often the point of the test
+            connection.settimeout(10)
+            secured = self.tls.wrap_socket(connection, server_side=True) if self.tls else connection
+            with secured:
+                self._converse(secured)
+        with self._lock:
+            self.open -= 1
 
     def _converse(self, connection: socket.socket) -> None:
         wire = Wire(connection, self._over)

@@ -1,17 +1,15 @@
 -- One statement per table and batch: the writer gives up the interpreter's lock once per statement, not once per row.
 
+-- Rows come as one blob and the places of its pieces in it: (start << 24) | length, 0 where a record has none.
+
 -- name: log_append
 INSERT INTO log (n, line)
-SELECT :first + key, value FROM json_each(:lines);
+SELECT :first + key, CAST(substr(:lines, value >> 24, value & 16777215) AS TEXT) FROM json_each(:places);
 
 -- name: side_append
-INSERT INTO side (n, field, salt, value)
-SELECT
-    value ->> 0,
-    value ->> 1,
-    substr(:salts, 1 + 32 * key, 32),
-    CASE WHEN value ->> 2 IS NOT NULL THEN substr(:values, value ->> 2, value ->> 3) END
-FROM json_each(:rows);
+INSERT INTO side (n, fields)
+SELECT :first + key, substr(:fields, value >> 24, value & 16777215) FROM json_each(:places)
+WHERE value;
 
 -- name: inflight_open
 INSERT INTO inflight (n, boot)
@@ -44,10 +42,10 @@ SELECT n, CAST(line AS BLOB) FROM log WHERE n >= :first ORDER BY n LIMIT :limit;
 SELECT n, line FROM log WHERE n IN (SELECT value FROM json_each(:numbers)) ORDER BY n DESC;
 
 -- name: sides_of
-SELECT field, salt, value FROM side WHERE n = :n ORDER BY field;
+SELECT fields FROM side WHERE n = :n;
 
 -- name: sides_between
-SELECT n, field, salt, value FROM side WHERE n >= :first AND n < :end ORDER BY n, field;
+SELECT n, fields FROM side WHERE n >= :first AND n < :end ORDER BY n;
 
 -- name: log_lines_down
 SELECT n, line FROM log WHERE n >= :low AND n < :high ORDER BY n DESC LIMIT :limit;

@@ -7,7 +7,7 @@ PRAGMA application_id;
 PRAGMA application_id = 1296254788;
 
 -- name: page_size
-PRAGMA page_size = 8192;
+PRAGMA page_size = 16384;
 
 -- name: journal_wal
 PRAGMA journal_mode = WAL;
@@ -31,7 +31,7 @@ PRAGMA busy_timeout = 2000;
 PRAGMA trusted_schema = OFF;
 
 -- name: wal_autocheckpoint
-PRAGMA wal_autocheckpoint = 2000;
+PRAGMA wal_autocheckpoint = 1000;
 
 -- name: journal_size_limit
 PRAGMA journal_size_limit = 67108864;

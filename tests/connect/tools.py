@@ -1,0 +1,74 @@
+"""Tools and invocations as the pipeline would hand them to a connector."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from mcp_guard.model.call import Invocation
+from mcp_guard.model.tool import ConnectorSpec, Effects, HttpSpec, PythonSpec, Retry, Tool
+
+LOOPBACK = ("127.0.0.0/8", "::1/128")
+
+
+def http(
+    url: str,
+    *,
+    method: str = "GET",
+    headers: Mapping[str, str] | None = None,
+    query: Mapping[str, str] | None = None,
+    json: object = None,
+    networks: tuple[str, ...] = LOOPBACK,
+    max_bytes: int = 64 * 1024,
+) -> HttpSpec:
+    return HttpSpec(
+        kind="http",
+        method=method,
+        url=url,
+        headers=tuple((headers or {}).items()),
+        query=tuple((query or {}).items()),
+        json=json,
+        has_json=json is not None,
+        networks=networks,
+        max_bytes=max_bytes,
+    )
+
+
+def tool(
+    connector: ConnectorSpec | None = None,
+    *,
+    effects: Effects = "once",
+    retry: Retry | None = None,
+    idempotency_header: str | None = None,
+    arguments: tuple[str, ...] = (),
+) -> Tool:
+    return Tool(
+        name="tested",
+        title=None,
+        description="",
+        annotations={},
+        tags=(),
+        effects=effects,
+        scopes=frozenset(),
+        input_schema={},
+        arguments_schema={"type": "object", "properties": {name: {} for name in arguments}},
+        output_schema=None,
+        bind={},
+        sensitive=(),
+        timeout=5.0,
+        retry=retry or Retry(),
+        idempotency_header=idempotency_header,
+        justification="none",
+        connector=connector or PythonSpec("python", "nowhere:nothing"),
+        fingerprint="0" * 64,
+    )
+
+
+def invocation(arguments: Mapping[str, object] | None = None, *, timeout: float = 5.0) -> Invocation:
+    return replace(Invocation("call-1", {}, timeout, idempotency_key="key-1"), arguments=arguments or {})
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for something that happens in another thread; fails after ten seconds."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - the thread knows nothing of this loop's events
+            await asyncio.sleep(0.002)

@@ -1,0 +1,34 @@
+"""The example home's policy: loads without a warning, and its own tests pass."""
+
+from pathlib import Path
+
+import pytest
+
+from mcp_guard.policy.cases import run_cases
+from mcp_guard.policy.load import lint, load
+from tests.policy.conftest import TOOLS, principal
+
+HOME = Path(__file__).parents[2] / "policy"
+
+
+@pytest.mark.holds("policy:example")
+def test_it_has_no_problems() -> None:
+    assert lint(HOME / "model.conf", HOME / "policy.csv", TOOLS) == []
+
+
+@pytest.mark.holds("policy:example")
+def test_its_tests_pass() -> None:
+    snapshot = load(HOME / "model.conf", HOME / "policy.csv", TOOLS)
+    results = run_cases(sorted(HOME.glob("tests/*.yaml")), snapshot, principal)
+    assert len(results) > 20
+    assert [str(result) for result in results if not result.passed] == []
+
+
+@pytest.mark.holds("policy:example")
+def test_every_rule_and_default_is_tested() -> None:
+    """A row nobody tests is a row nobody means; those about managers wait for the first manager."""
+    snapshot = load(HOME / "model.conf", HOME / "policy.csv", TOOLS)
+    results = run_cases(sorted(HOME.glob("tests/*.yaml")), snapshot, principal)
+    named = {result.decision.rule for result in results}
+    without = {rule.id for rule in snapshot.rules.rows if rule.who != "role:manager"} - named
+    assert without == set()

@@ -1,0 +1,111 @@
+"""The `then` column: typed, placed, and nothing that is not enforced."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mcp_guard.model.decision import Effect, Obligations
+from mcp_guard.policy.obligations import ObligationError, parse
+
+APPROVAL = Effect.REQUIRE_APPROVAL
+
+
+@pytest.mark.parametrize(
+    ("text", "effect", "act", "expected"),
+    [
+        ("-", Effect.ALLOW, "call", Obligations()),
+        ("approvers=role:finance", APPROVAL, "call", Obligations(approvers=("role:finance",))),
+        (
+            "approvers=role:finance; not=requester; expires=4h",
+            APPROVAL,
+            "call",
+            Obligations(approvers=("role:finance",), not_requester=True, expires=14_400),
+        ),
+        (
+            "quorum=2;approvers=[role:a, user:bob, role:a];expires=90s",
+            APPROVAL,
+            "*",
+            Obligations(approvers=("role:a", "user:bob"), quorum=2, expires=90),
+        ),
+        ("rows=tenant", Effect.ALLOW, "audit", Obligations(rows="tenant")),
+    ],
+)
+def test_parsed(text: str, effect: Effect, act: str, expected: Obligations) -> None:
+    assert parse(text, effect, act) == expected
+
+
+@pytest.mark.holds("policy:unsupported-refused")
+@pytest.mark.parametrize(
+    "text",
+    ["redact=[/a, /b]", "rate=3/minute/who", "budget=500usd/day/who", "concurrency=2", "confirm=requester",
+     "escalate=role:boss", "assurance=token", "approvers=role:a; budget=1usd/day/who"],
+)  # fmt: skip
+def test_what_this_version_does_not_enforce_is_refused(text: str) -> None:
+    with pytest.raises(ObligationError) as caught:
+        parse(text, APPROVAL, "call")
+    assert caught.value.code == "unsupported"
+
+
+@pytest.mark.parametrize(
+    ("text", "effect", "act", "code"),
+    [
+        ("", Effect.ALLOW, "call", "obligation_syntax"),
+        ("none", Effect.ALLOW, "call", "obligation_syntax"),
+        ("approvers=role:a;", APPROVAL, "call", "obligation_syntax"),
+        ("-; rows=own", Effect.ALLOW, "audit", "obligation_syntax"),
+        ("aprovers=role:a", APPROVAL, "call", "obligation_unknown"),
+        ("Approvers=role:a", APPROVAL, "call", "obligation_unknown"),
+        ("-", APPROVAL, "call", "approvers_missing"),
+        ("expires=4h", APPROVAL, "call", "approvers_missing"),
+        ("approvers=role:a; approvers=role:b", APPROVAL, "call", "obligation_duplicate"),
+        ("approvers=role:a", Effect.ALLOW, "call", "obligation_effect"),
+        ("not=requester", Effect.DENY, "call", "obligation_effect"),
+        ("expires=4h", Effect.ALLOW, "call", "obligation_effect"),
+        ("rows=all", Effect.ALLOW, "call", "obligation_effect"),
+        ("rows=all", Effect.ALLOW, "*", "obligation_effect"),
+        ("rows=all", Effect.DENY, "audit", "obligation_effect"),
+        ("approvers=role:a; rows=all", APPROVAL, "call", "obligation_effect"),
+        ("approvers=", APPROVAL, "call", "obligation_value"),
+        ("approvers=finance", APPROVAL, "call", "obligation_value"),
+        ("approvers=*", APPROVAL, "call", "obligation_value"),
+        ("approvers=agent:x", APPROVAL, "call", "obligation_value"),
+        ("approvers=[role:a, ]", APPROVAL, "call", "obligation_value"),
+        ("approvers=role:a; not=approver", APPROVAL, "call", "obligation_value"),
+        ("approvers=role:a; quorum=0", APPROVAL, "call", "obligation_value"),
+        ("approvers=role:a; quorum=2.5", APPROVAL, "call", "obligation_value"),
+        ("approvers=role:a; quorum=٣", APPROVAL, "call", "obligation_value"),
+        ("approvers=role:a; quorum=" + "9" * 5000, APPROVAL, "call", "obligation_value"),
+        ("approvers=role:a; expires=4", APPROVAL, "call", "obligation_value"),
+        ("approvers=role:a; expires=0s", APPROVAL, "call", "obligation_value"),
+        ("approvers=role:a; expires=500ms", APPROVAL, "call", "obligation_value"),
+        ("approvers=role:a; expires=999999999d", APPROVAL, "call", "obligation_value"),
+        ("rows=mine", Effect.ALLOW, "audit", "obligation_value"),
+    ],
+)
+def test_refused(text: str, effect: Effect, act: str, code: str) -> None:
+    with pytest.raises(ObligationError) as caught:
+        parse(text, effect, act)
+    assert caught.value.code == code
+    assert caught.value.hint
+    assert 0 <= caught.value.offset <= len(text)
+
+
+def test_the_place_of_the_part_is_named() -> None:
+    with pytest.raises(ObligationError) as caught:
+        parse("approvers=role:a;  budget=1usd/day/who", APPROVAL, "call")
+    assert caught.value.offset == 19
+
+
+@given(
+    st.text(alphabet="aproves=;:-[], not123hd", max_size=40),
+    st.sampled_from(Effect),
+    st.sampled_from(["call", "audit"]),
+)
+@settings(deadline=None, max_examples=300)
+def test_any_text_parses_or_is_refused(text: str, effect: Effect, act: str) -> None:
+    try:
+        found = parse(text, effect, act)
+    except ObligationError:
+        return
+    assert isinstance(found, Obligations)
+    assert bool(found.approvers) is (effect is APPROVAL)
