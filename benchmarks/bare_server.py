@@ -20,13 +20,17 @@ async def _list(ctx: Any, params: Any) -> types.ListToolsResult:
 
 
 async def _call(ctx: Any, params: types.CallToolRequestParams) -> types.CallToolResult:
-    return types.CallToolResult(content=[types.TextContent(type="text", text='{"ok":true}')], structured_content={"ok": True})
+    return types.CallToolResult(
+        content=[types.TextContent(type="text", text='{"ok":true}')], structured_content={"ok": True}
+    )
 
 
 def main() -> None:
     """Serve on a free loopback port and say which."""
     logging.disable(logging.CRITICAL)
-    server: Server[Any] = Server("bare", on_list_tools=_list, on_call_tool=_call, get_tool_input_schema=lambda _: SCHEMA)
+    server: Server[Any] = Server(
+        "bare", on_list_tools=_list, on_call_tool=_call, get_tool_input_schema=lambda _: SCHEMA
+    )
     app = server.streamable_http_app(json_response=True)
 
     class Announcing(uvicorn.Server):

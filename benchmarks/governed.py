@@ -63,7 +63,11 @@ def run(calls: int = 4000) -> dict[str, Any]:
         token = _guard(home, "--json", "token", "create", "user:bench")["token"]
         governed = [sys.executable, "-m", "mcp_guard", "--home", str(home), "serve", "--http", "127.0.0.1:0"]
         with _server([sys.executable, "-m", "benchmarks.bare_server"]) as bare, _server(governed) as ours:
-            targets = {"bare": (bare, "noop", None), "governed none": (ours, "noop", token), "governed once": (ours, "act", token)}
+            targets = {
+                "bare": (bare, "noop", None),
+                "governed none": (ours, "noop", token),
+                "governed once": (ours, "act", token),
+            }
             return {
                 f"{name}/{connections}": _measure(*target, connections, calls if connections > 1 else calls // 4)
                 for connections in (1, 32)
@@ -117,11 +121,12 @@ def _server(command: list[str]) -> Iterator[tuple[int, int]]:
 def main() -> dict[str, Any]:
     """Print the table and return its figures."""
     loads = run()
-    print(f"{'server/connections':22} {'calls/s':>9} {'x bare':>7} {'p50 ms':>8} {'p99 ms':>8} {'cpu µs':>8} {'+cpu µs':>8}")
+    heads = ("calls/s", "x bare", "p50 ms", "p99 ms", "cpu µs", "+cpu µs")
+    print(f"{'server/connections':22}" + "".join(f"{head:>9}" for head in heads))
     for name, load in loads.items():
         bare = loads[f"bare/{name.rpartition('/')[2]}"]
         print(
-            f"{name:22} {load.per_second:9.0f} {load.per_second / bare.per_second:7.2f} {load.p50_ms:8.2f} "
+            f"{name:22} {load.per_second:8.0f} {load.per_second / bare.per_second:8.2f} {load.p50_ms:8.2f} "
             f"{load.p99_ms:8.2f} {load.server_cpu_us:8.0f} {load.server_cpu_us - bare.server_cpu_us:8.0f}"
         )
     return {name: vars(load) for name, load in loads.items()}

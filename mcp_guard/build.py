@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mcp_guard.audit.journal import Journal
     from mcp_guard.audit.query import Query
     from mcp_guard.identity.authenticate import Authenticator
+    from mcp_guard.identity.store import TokenStore
     from mcp_guard.pipeline import Pipeline
     from mcp_guard.policy.cases import CaseResult
     from mcp_guard.secrets.redact import Redactor
@@ -56,16 +57,33 @@ class Definition:
 
 
 def define(home: Home) -> Definition:
-    """Load and check everything a home declares. Raises `Invalid` naming every problem of the first broken part."""
-    from mcp_guard.identity import directory
-    from mcp_guard.manifest.load import load as load_tools
+    """Load and check everything a home declares.
+
+    Raises `Invalid` naming every problem of tools and principals, and then every one of the policy: what its rules are
+    about is known only once the tools are.
+    """
+    from mcp_guard.manifest.load import lint as lint_tools
     from mcp_guard.policy.load import load as load_policy
 
-    catalog = load_tools(home.directory, home.settings.tools, reserved=home.reserved)
-    principals = home.path(home.settings.policy.principals)
-    known = directory.load(principals if principals.exists() else None, _shown(home)(principals))
+    catalog, found = lint_tools(home.directory, home.settings.tools, reserved=home.reserved)
+    problems = [problem for problem in found if problem.severity == "error"]
+    known = None
+    try:
+        known = load_directory(home)
+    except Invalid as error:
+        problems += error.problems
+    if catalog is None or known is None:
+        raise Invalid(problems)
     policy = load_policy(*_policy_files(home), _tags(catalog), shown_as=_shown(home))
     return Definition(home, catalog, policy, known)
+
+
+def load_directory(home: Home) -> Directory:
+    """The principals a home knows. Raises `Invalid`."""
+    from mcp_guard.identity import directory
+
+    principals = home.path(home.settings.policy.principals)
+    return directory.load(principals if principals.exists() else None, _shown(home)(principals))
 
 
 def lint_policy(home: Home) -> list[Problem]:
@@ -83,7 +101,9 @@ def run_policy_cases(definition: Definition, files: Sequence[Path]) -> "list[Cas
     from mcp_guard.policy.cases import run_cases
 
     home = definition.home
-    found = list(files) or sorted({path for pattern in home.settings.policy.tests for path in home.directory.glob(pattern)})
+    found = list(files) or sorted(
+        {path for pattern in home.settings.policy.tests for path in home.directory.glob(pattern)}
+    )
 
     def who(subject: str, client: str, tenant: str) -> Principal:
         return principal_of(definition.directory, subject, client, tenant)
@@ -162,9 +182,9 @@ class Guard:
 
 @asynccontextmanager
 async def open_guard(home: Home, *, serving: bool, verbosity: int = 0) -> AsyncIterator[Guard]:
-    """A guard on an open store, drained and closed with the block. A serving one also closes orphans of dead processes.
+    """A guard on an open store, drained and closed with the block. A serving one also closes what dead ones left open.
 
-    Raises `Invalid` for a broken home and `StoreUnavailable` for a store that cannot be written; nothing is served then.
+    Raises `Invalid` for a broken home, `StoreUnavailable` for a store that cannot be written; nothing is served then.
     """
     from mcp_guard.secrets.redact import Redactor
     from mcp_guard.telemetry.log import configure
@@ -172,16 +192,18 @@ async def open_guard(home: Home, *, serving: bool, verbosity: int = 0) -> AsyncI
     definition = define(home)
     redactor = Redactor()
     configure(verbose=verbosity, as_json=False, redact=redactor.text)
-    async with _open_journal(home, redactor) as (store, journal):
-        async with _open_pipeline(definition, journal, redactor) as pipeline:
-            guard = _wire(definition, store, journal, pipeline)
-            if serving:
-                recovered = await journal.recover()
-                await journal.boot(_boot_state(definition, recovered))
-            yield guard
-            await pipeline.drain(DRAIN_SECONDS)
-            if serving:
-                await journal.shutdown({"what": "stopped"})
+    async with (
+        _open_journal(home, redactor) as (store, journal),
+        _open_pipeline(definition, journal, redactor) as pipeline,
+    ):
+        guard = _wire(definition, store, journal, pipeline)
+        if serving:
+            recovered = await journal.recover()
+            await journal.boot(_boot_state(definition, recovered))
+        yield guard
+        await pipeline.drain(DRAIN_SECONDS)
+        if serving:
+            await journal.shutdown({"what": "stopped"})
 
 
 def _boot_state(definition: Definition, recovered: int) -> Mapping[str, object]:
@@ -222,9 +244,7 @@ async def _open_journal(home: Home, redactor: "Redactor") -> "AsyncIterator[tupl
 
 
 @asynccontextmanager
-async def _open_pipeline(
-    definition: Definition, journal: "Journal", redactor: "Redactor"
-) -> "AsyncIterator[Pipeline]":
+async def _open_pipeline(definition: Definition, journal: "Journal", redactor: "Redactor") -> "AsyncIterator[Pipeline]":
     from mcp_guard.connect.factory import Means, connect
     from mcp_guard.pipeline import Pipeline
 
@@ -246,15 +266,27 @@ async def _open_pipeline(
 
 
 @asynccontextmanager
-async def open_tokens(home: Home) -> "AsyncIterator[TokenAdmin]":
-    """Token use-cases on this home's store."""
+async def open_tokens(home: Home, directory: Directory) -> "AsyncIterator[TokenAdmin]":
+    """Token use-cases on this home's store. A home whose tools or policy are broken can still revoke."""
     from mcp_guard.admin.tokens import TokenAdmin
     from mcp_guard.identity.store import TokenStore
     from mcp_guard.secrets.redact import Redactor
 
-    definition = define(home)
     async with _open_journal(home, Redactor()) as (store, journal):
-        yield TokenAdmin(TokenStore(store), definition.directory, journal, SystemClock())
+        yield TokenAdmin(TokenStore(store), directory, journal, SystemClock())
+
+
+@asynccontextmanager
+async def open_token_store(home: Home) -> "AsyncIterator[TokenStore]":
+    """The tokens of this home's store, for looking; nothing is made or written."""
+    from mcp_guard.identity.store import TokenStore
+    from mcp_guard.store.store import Store
+
+    store = Store.open_readonly(home.store)
+    try:
+        yield TokenStore(store)
+    finally:
+        await store.aclose()
 
 
 @asynccontextmanager

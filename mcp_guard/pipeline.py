@@ -24,9 +24,9 @@ from mcp_guard.audit.journal import Journal
 from mcp_guard.connect.attempts import attempt
 from mcp_guard.connect.connector import Connector
 from mcp_guard.connect.shape import Shaped, shape
+from mcp_guard.identity.binding import bound
 from mcp_guard.kit.clock import Clock, as_datetime
 from mcp_guard.kit.failpoint import failpoint
-from mcp_guard.identity.binding import bound
 from mcp_guard.manifest.catalog import Catalog, Entry
 from mcp_guard.model.call import FAILURES, Answer, Invocation, Receipt, RefusalView, ToolCall
 from mcp_guard.model.codes import Executed
@@ -143,7 +143,7 @@ class Pipeline:
             return await self._refuse(trail, Refused("audit_unavailable", error.message))
         except asyncio.CancelledError:
             return await self._refuse(trail, Refused("cancelled", "the server is stopping", executed=trail.executed))
-        except Exception:
+        except Exception:  # noqa: BLE001 - whatever a stage forgot, the call still ends in one outcome
             _log.exception("call failed", extra={"call": call.id})
             return await self._refuse(trail, Refused("internal", "an internal error", executed=trail.executed))
         return await self._answer(trail, shaped)

@@ -5,6 +5,7 @@ import json
 import os
 import sqlite3
 import stat
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -102,23 +103,26 @@ async def test_a_store_that_cannot_be_written_stops_every_act(fault: str, desk: 
     assert desk.run("audit", "verify").status == 0
 
 
-def _break(fault: str, path: Path) -> Any:
+def _break(fault: str, path: Path) -> Callable[[], object]:
     """Break the store behind the program's back; returns what mends it."""
     if fault == "locked":
         holder = sqlite3.connect(path, isolation_level=None)
         holder.execute("BEGIN IMMEDIATE")
-        return lambda: (holder.rollback(), holder.close())
+        return holder.close
     if fault == "read-only":
         mode = stat.S_IMODE(path.stat().st_mode)
         path.chmod(0o400)
         return lambda: path.chmod(mode)
     if fault == "rejecting":
-        database = sqlite3.connect(path, isolation_level=None)
-        database.execute("CREATE TRIGGER no_more BEFORE INSERT ON log BEGIN SELECT RAISE(ABORT, 'no'); END")
-        return lambda: (database.execute("DROP TRIGGER no_more"), database.close())
+        _run(path, "CREATE TRIGGER no_more BEFORE INSERT ON log BEGIN SELECT RAISE(ABORT, 'no'); END")
+        return lambda: _run(path, "DROP TRIGGER no_more")
     aside = path.with_suffix(".aside")
     path.rename(aside)
     if fault == "replaced":
-        with closing(sqlite3.connect(path)) as other:
-            other.execute("CREATE TABLE x (y)")
+        _run(path, "CREATE TABLE x (y)")
     return lambda: aside.replace(path)
+
+
+def _run(path: Path, statement: str) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute(statement)

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import get_args
 
+from mcp_guard.identity.binding import bound
 from mcp_guard.identity.directory import Directory
 from mcp_guard.kit.clock import Clock, as_datetime
 from mcp_guard.manifest.catalog import Catalog
-from mcp_guard.model.decision import AccessRequest, Act, Decision, scope_decision
-from mcp_guard.model.errors import UsageError
+from mcp_guard.model.decision import RULE_DEFAULT, AccessRequest, Act, Decision, Effect, scope_decision
+from mcp_guard.model.errors import Refused, UnknownTool
 from mcp_guard.model.principal import Principal
 from mcp_guard.policy.explain import Near, near
 from mcp_guard.policy.names import RESOURCES, did_you_mean
@@ -17,10 +17,14 @@ from mcp_guard.policy.snapshot import Snapshot
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A decision, and what nearly decided otherwise."""
+    """A decision, and what nearly decided otherwise.
+
+    `violations` say why the arguments would never get as far as the policy; they name paths, not values.
+    """
 
     decision: Decision
-    near: tuple[Near, ...]
+    near: tuple[Near, ...] = ()
+    violations: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, object]:
         """The shape of `policy check --json` (contract section 5)."""
@@ -43,33 +47,44 @@ class WhatIf:
     environment: Mapping[str, object]
     clock: Clock
 
-    def ask(self, principal: Principal, act: Act, name: str, arguments: Mapping[str, object]) -> Verdict:
-        """What would happen. Raises `UsageError` where `name` is neither a tool nor a resource of the policy."""
+    def ask(self, principal: Principal, act: Act | None, name: str, arguments: Mapping[str, object]) -> Verdict:
+        """What would happen. Without an act it is the one people mean: `audit` for the log, `call` for all else.
+
+        Raises `UnknownTool` where `name` is neither a tool nor a resource of the policy.
+        """
         if name not in self.catalog and name not in RESOURCES:
             hint = did_you_mean(name, [*self.catalog, *RESOURCES]) or "`mcp-guard tools list` shows the tools"
-            raise UsageError("There is no such tool.", hint=hint)
-        for request in self._steps(principal, act, name, arguments):
-            decision = self.policy.decide(request)
-            if not decision.allowed or request.act == act:
-                scope = self._missing_scope(principal, name) if request.act == "call" else None
-                if scope is not None:
-                    return Verdict(scope, ())
-                return Verdict(decision, tuple(near(self.policy.rules, request)))
-        raise AssertionError("the last step always decides")
+            raise UnknownTool(hint=hint)
+        if act is None:
+            act = "audit" if name.startswith("audit:") else "call"
+        if act != "call":
+            return self._decide(principal, act, name, None if act == "list" else arguments)
+        listing = self._decide(principal, "list", name, None)
+        return listing if not listing.decision.allowed else self._call(principal, name, arguments)
 
-    def _steps(
-        self, principal: Principal, act: Act, name: str, arguments: Mapping[str, object]
-    ) -> list[AccessRequest]:
-        acts: tuple[Act, ...] = ("list", "call") if act == "call" else (act,)
-        now = as_datetime(self.clock.now_us())
-        return [
-            AccessRequest(principal, each, name, now, None if each == "list" else arguments, self.environment)
-            for each in acts
-        ]
-
-    def _missing_scope(self, principal: Principal, name: str) -> Decision | None:
+    def _call(self, principal: Principal, name: str, arguments: Mapping[str, object]) -> Verdict:
         entry = self.catalog.get(name)
-        return None if entry is None else scope_decision(entry.tool.scopes, principal, self.policy.version)
+        if entry is None:
+            return self._decide(principal, "call", name, arguments)
+        violations = tuple(str(violation) for violation in entry.check_arguments(arguments))
+        lacking = scope_decision(entry.tool.scopes, principal, self.policy.version)
+        if lacking is not None:
+            return Verdict(lacking, violations=violations)
+        given, _ = entry.split(arguments)
+        try:
+            given |= bound(entry.tool.bind, principal)
+        except Refused as refusal:
+            denial = Decision(Effect.DENY, RULE_DEFAULT, refusal.reason, self.policy.version)
+            return Verdict(denial, violations=violations)
+        decided = self._decide(principal, "call", name, given)
+        return Verdict(decided.decision, decided.near, violations)
+
+    def _decide(
+        self, principal: Principal, act: Act, name: str, arguments: Mapping[str, object] | None
+    ) -> Verdict:
+        now = as_datetime(self.clock.now_us())
+        request = AccessRequest(principal, act, name, now, arguments, self.environment)
+        return Verdict(self.policy.decide(request), tuple(near(self.policy.rules, request)))
 
 
 def principal_of(directory: Directory, subject: str, client: str, tenant: str) -> Principal:
@@ -84,6 +99,3 @@ def principal_of(directory: Directory, subject: str, client: str, tenant: str) -
         scopes=profile.scopes,
         attributes=profile.attributes,
     )
-
-
-ACTS: tuple[Act, ...] = get_args(Act)

@@ -15,13 +15,17 @@ from mcp_guard.model.principal import Principal
 VERSION = 1
 LONGEST_NAME = 256
 """A tool's name may come from a stranger; this much of it is recorded."""
+LARGEST_INTEGER = 2**53 - 1
+"""RFC 8785 section 3.2.2.3: what every reader of JSON keeps exactly."""
 
 StateKind = Literal["config", "boot", "shutdown", "fault", "read", "task", "key", "anchor", "erase", "prune"]
 Fields = dict[str, object]
 
 
 def intent(boot: str, facts: CallFacts, commitments: Mapping[str, Commitment]) -> bytes:
-    """What is about to be done, by whom and why it may."""
+    """What is about to be done, by whom and why it may. Raises `ValueError` where nothing was decided."""
+    if facts.decision is None:
+        raise ValueError("nothing is done without a decision")
     return _bytes({"v": VERSION, "kind": "intent", "boot": boot} | _ids(facts) | _head(facts) | dict(commitments))
 
 
@@ -58,10 +62,12 @@ def state(boot: str, kind: StateKind, value: Mapping[str, object], actor: Princi
 
 
 def check_profile(value: object) -> None:
-    """Raise `TypeError` for anything RFC 8785 and orjson could write differently: floats, booleans, odd keys."""
-    if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
+    """Raise `TypeError` for anything RFC 8785 and orjson could write differently: floats, large integers, odd keys."""
+    if isinstance(value, str):
         return
-    if isinstance(value, Mapping):
+    if isinstance(value, int):
+        _whole(value)
+    elif isinstance(value, Mapping):
         for key, child in value.items():
             if not (isinstance(key, str) and key.isascii()):
                 raise TypeError("a record's keys are ASCII strings")
@@ -100,8 +106,8 @@ def _ending(ending: Ending) -> Fields:
 
 
 def _whole(number: object) -> int:
-    if type(number) is not int:
-        raise TypeError("a record holds whole numbers only")
+    if type(number) is not int or not -LARGEST_INTEGER <= number <= LARGEST_INTEGER:
+        raise TypeError("a record holds whole numbers of at most 53 bits only")
     return number
 
 

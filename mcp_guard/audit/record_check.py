@@ -27,6 +27,27 @@ _REQUIRED: Mapping[str, frozenset[str]] = {
 _WITHOUT_INTENT = frozenset({"actor", "tool"})
 
 
+class RecordCheck:
+    """Feed it the records of a log in order; memory grows only with intents that wait for their outcome."""
+
+    def __init__(self) -> None:
+        self._waiting: set[int] = set()
+
+    def feed(self, n: int, line: bytes, packed: bytes) -> str | None:
+        """What is wrong with record `n`, given what stands beside it (packed; empty for nothing)."""
+        record, what = check_record(line)
+        if what is not None:
+            return what
+        if record["kind"] == "intent":
+            self._waiting.add(n)
+        elif record["kind"] == "outcome" and "of" in record:
+            intent = record["of"]
+            if intent not in self._waiting:
+                return "it ends no open intent: there is none with that number, or it was ended before"
+            self._waiting.discard(intent)  # type: ignore[arg-type]  # it is in there
+        return check_sides(record, packed)
+
+
 def check_record(line: bytes) -> tuple[Mapping[str, object], str | None]:
     """The record on a line, and what is wrong with its form."""
     try:

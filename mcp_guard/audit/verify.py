@@ -10,7 +10,8 @@ from itertools import islice
 from pathlib import Path
 
 from mcp_guard.audit.chain_check import Broken, ChainCheck, Numbered
-from mcp_guard.audit.record_check import check_record, check_sides
+from mcp_guard.audit.record_check import RecordCheck
+from mcp_guard.model.chain import leaf_hash
 from mcp_guard.model.errors import StoreUnavailable
 from mcp_guard.store.scan import CHUNK, Scan, is_store
 
@@ -57,8 +58,8 @@ def verify(
 ) -> Report:
     """Check a store, an exported `.jsonl` file, or lines.
 
-    Always: numbers without gaps, links, increasing times, the origin where it is known, and every outcome ends one
-    intent once. `deep` also: canonical form, the fields of every kind, and in a store every value beside a record.
+    Always: numbers without gaps, links, increasing times, the origin where it is known. `deep` also: canonical form,
+    the fields of every kind, that every outcome ends one intent once, and in a store every value beside a record.
     Raises `StoreUnavailable` where the source cannot be read.
     """
     if isinstance(source, Path) and is_store(source):
@@ -77,39 +78,34 @@ def _run(
     deep: bool,
     keyed: bool,
 ) -> Report:
-    check = ChainCheck(origin, keyed=keyed)
+    check, records = ChainCheck(origin, keyed=keyed), RecordCheck()
     error: Broken | None = None
     for chunk, following in _with_following(chunks):
         error = check.feed(chunk, following)
         if deep:
-            error = _earlier(error, _check_records(chunk, scan, error))
+            error = _earlier(error, _check_records(records, chunk, scan, error))
         if expect is not None and chunk[0][0] <= expect.n <= chunk[-1][0]:
             error = _earlier(error, _check_known(chunk, expect))
         if error is not None:
             break
     if error is None and expect is not None and expect.n >= check.n:
         error = Broken(check.n, f"it is missing: the log is known to reach record {expect.n}")
-    records = min(error.n, check.n) if error else check.n
-    return Report(error is None, origin, records, check.head if error is None else "", error)
+    good = check.n if error is None else min(error.n, check.n)
+    return Report(error is None, origin, good, check.head if error is None else "", error)
 
 
-def _check_records(chunk: list[Numbered], scan: Scan | None, error: Broken | None) -> Broken | None:
+def _check_records(check: RecordCheck, chunk: list[Numbered], scan: Scan | None, error: Broken | None) -> Broken | None:
     """The first record of a chunk, before `error`, that is malformed or contradicts what stands beside it."""
-    first, end = chunk[0][0], chunk[-1][0] + 1
-    beside = scan.sides(first, end) if scan else {}
+    beside = scan.sides(chunk[0][0], chunk[-1][0] + 1) if scan else {}
     for n, line in chunk:
         if error is not None and n >= error.n:
             return None
-        record, what = check_record(line)
-        what = what or check_sides(record, beside.get(n, b""))
-        if what:
+        if what := check.feed(n, line, beside.get(n, b"")):
             return Broken(n, what)
     return None
 
 
 def _check_known(chunk: list[Numbered], known: Known) -> Broken | None:
-    from mcp_guard.model.chain import leaf_hash
-
     line = next((line for n, line in chunk if n == known.n), None)
     if line is None or leaf_hash(line) != known.leaf:
         return Broken(known.n, "it is not the record it is known to have been")

@@ -1,5 +1,6 @@
 """The command line: thin commands over the other packages, and the only place that prints."""
 
+import io
 import sys
 
 from mcp_guard.cli.root import run
@@ -7,4 +8,7 @@ from mcp_guard.cli.root import run
 
 def main() -> None:
     """Entry point of `mcp-guard`: runs the command and exits with its documented status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a character is no reason to fail
     sys.exit(run(sys.argv[1:]))

@@ -1,6 +1,5 @@
 """`mcp-guard audit …`: an operator's view of the store's own file; what MCP clients see goes through policy."""
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -8,14 +7,24 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from mcp_guard.cli.options import KEPT, MOMENT
 from mcp_guard.cli.output import Output, pass_output
 from mcp_guard.kit.clock import as_datetime
 from mcp_guard.model.errors import UsageError
 
 if TYPE_CHECKING:
     from mcp_guard.audit.query import Query
+    from mcp_guard.audit.verify import Report
 
 _T = TypeVar("_T")
+
+_KINDS = (
+    "intent outcome approval task config boot shutdown key anchor erase prune fault read".split()  # contract section 6
+)
+_STATUSES = "ok refused error timeout cancelled unknown".split()
+_EFFECTS = "allow deny require_approval".split()
+_MOST_DIGITS = 15
+"""Record numbers are shorter than this; call ids are 32 hex digits."""
 
 
 @click.group()
@@ -30,22 +39,28 @@ def tail(output: Output, limit: int) -> None:
     """The newest records, oldest first."""
     page = _with_query(output, lambda query: query.page(_filters(limit=limit)))
     records = list(reversed(page.records))
-    output.table(records, _COLUMNS, [_cells(record) for record in records])
+    output.table({"records": records}, _COLUMNS, [_cells(record) for record in records])
 
 
 @audit.command()
 @click.option("--actor", help="A subject, for example user:alice.")
-@click.option("--tool")
-@click.option("--effect", type=click.Choice(["allow", "deny", "require_approval"]))
-@click.option("--kind")
-@click.option("--call")
-@click.option("--task")
-@click.option("--after", type=click.IntRange(0), help="Only records with a larger number.")
-@click.option("--before", type=click.IntRange(0), help="Only records with a smaller number.")
+@click.option("--tool", help="A tool by name.")
+@click.option("--effect", type=click.Choice(_EFFECTS), help="What policy decided.")
+@click.option("--kind", type=click.Choice(_KINDS), help="The kind of record.")
+@click.option("--status", type=click.Choice(_STATUSES), help="How a call ended.")
+@click.option("--call", help="A call by its id.")
+@click.option("--task", help="A task by its id.")
+@click.option("--after", type=click.IntRange(0), metavar="N", help="Only records with a larger number.")
+@click.option("--before", type=click.IntRange(0), metavar="N", help="Only records with a smaller number.")
+@click.option("--since", type=MOMENT, help="Only from then on: 2026-01-05T12:00:00Z, or how long ago: 2h.")
+@click.option("--until", type=MOMENT, help="Only before then.")
 @click.option("-n", "--limit", default=50, show_default=True, type=click.IntRange(1, 500))
 @pass_output
 def query(output: Output, /, **filters: Any) -> None:
-    """Records by filter, newest first; `next` continues with --before."""
+    """Records by filter, newest first; all filters given must hold.
+
+    With --json the page is {"records": […], "next"?}; `next` is the --before of the following page.
+    """
     page = _with_query(output, lambda query: query.page(_filters(**filters)))
     output.table(page.as_dict(), _COLUMNS, [_cells(record) for record in page.records])
     if page.next is not None:
@@ -53,50 +68,71 @@ def query(output: Output, /, **filters: Any) -> None:
 
 
 @audit.command()
-@click.argument("call_id", metavar="CALL")
+@click.argument("which", metavar="CALL|N")
 @pass_output
-def show(output: Output, call_id: str) -> None:
-    """Every record of one CALL, with what may be shown of its values."""
-    records = _with_query(output, lambda query: query.call(call_id))
+def show(output: Output, which: str) -> None:
+    """Every record of one call, by its id or by the number of one of its records, with what may be shown of its values."""
+    number = int(which) if which.isascii() and which.isdigit() and len(which) <= _MOST_DIGITS else None
+    call, records = _with_query(output, lambda query: _find(query, which, number))
     if not records:
-        raise UsageError("There is no such call in the log.", hint="`mcp-guard audit tail` shows call ids")
-    output.data({"call": call_id, "records": records}, (json.dumps(record, indent=2) for record in records))
+        raise UsageError("There is no such record in the log.", hint="`mcp-guard audit tail` shows their numbers")
+    output.data({"call": call, "records": records}, (json.dumps(record, indent=2) for record in records))
+
+
+async def _find(query: "Query", which: str, number: int | None) -> tuple[str | None, list[dict[str, Any]]]:
+    """The records of a call; a record that belongs to none stands alone."""
+    if number is None:
+        return which, await query.call(which)
+    page = await query.page(_filters(after=number - 1, before=number + 1, limit=1))
+    call = page.records[0].get("call") if page.records else None
+    return (call, await query.call(call)) if isinstance(call, str) else (None, page.records)
 
 
 @audit.command()
 @pass_output
 def status(output: Output) -> None:
-    """The state of the log."""
+    """The state of the log: its name, length and head."""
     found = _with_query(output, lambda query: query.status())
     output.data(found, (f"{key}: {value}" for key, value in found.items()))
 
 
 @audit.command()
-@click.argument("source", required=False, type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--deep", is_flag=True, help="Check stored values against their commitments too.")
+@click.argument("source", metavar="[STORE|FILE.jsonl]", required=False, type=click.Path(path_type=Path))
+@click.option("--deep", is_flag=True, help="Check the form of every record and stored values against commitments too.")
+@click.option(
+    "--expect",
+    type=KEPT,
+    metavar="N:LEAF",
+    help="Also check that record N has this leaf: what you kept of the log, for example `n` and `leaf` of a receipt. "
+    "Only such a check can tell that the end was cut off or everything was written anew.",
+)
 @pass_output
 @click.pass_context
-def verify(ctx: click.Context, output: Output, source: Path | None, deep: bool) -> None:
-    """Verify the chain of this home's log, or of a STORE or exported FILE.jsonl; exit 8 if it is broken."""
+def verify(ctx: click.Context, output: Output, source: Path | None, deep: bool, expect: tuple[int, str] | None) -> None:
+    """Verify the chain of this home's log, or of a store or an exported file; exit 8 if it is broken."""
+    from mcp_guard.audit.verify import Known
     from mcp_guard.audit.verify import verify as verify_log
 
-    report = verify_log(source or output.load_home().store, deep=deep)
-    found = report.as_dict()
-    lines = [
-        f"log: {report.origin}",
-        f"records: {report.records}",
-        "signed: never",
-        "anchored: never",
-        f"head: {report.head}",
-    ]
-    if report.error is not None:
-        lines.append(f"BROKEN at record {report.error.n}: {report.error.what}")
-    output.data(found, [*lines, "ok" if report.ok else "not ok"])
+    known = Known(*expect) if expect else None
+    report = verify_log(source or output.load_recorded_home().store, deep=deep, expect=known)
+    output.data(report.as_dict(), _describe(report))
     if not report.ok:
         ctx.exit(8)
 
 
-_COLUMNS = ("n", "time", "kind", "actor", "via", "tool", "effect", "rule", "status", "code", "call")
+def _describe(report: "Report") -> list[str]:
+    lines = [
+        f"log: {report.origin or 'not named in the file'}",
+        f"records: {report.records}",
+        f"signed: {report.signed or 'never'}",
+        f"anchored: {report.anchored}",
+    ]
+    if report.error is not None:
+        return [*lines, f"BROKEN at record {report.error.n}: {report.error.what}"]
+    return [*lines, f"head: {report.head}", "ok"]
+
+
+_COLUMNS = ("n", "time", "kind", "actor", "via", "tool", "effect", "rule", "status", "code")
 
 
 def _cells(record: dict[str, Any]) -> tuple[object, ...]:
@@ -112,7 +148,6 @@ def _cells(record: dict[str, Any]) -> tuple[object, ...]:
         decision.get("rule"),
         record.get("status"),
         record.get("code"),
-        str(record.get("call", ""))[:12],
     )
 
 
@@ -123,10 +158,12 @@ def _filters(**values: Any) -> Any:
 
 
 def _with_query(output: Output, ask: "Callable[[Query], Awaitable[_T]]") -> _T:
+    import asyncio
+
     from mcp_guard.build import open_query
 
     async def run() -> _T:
-        async with open_query(output.load_home()) as query:
+        async with open_query(output.load_recorded_home()) as query:
             return await ask(query)
 
     return asyncio.run(run())

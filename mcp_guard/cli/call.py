@@ -1,23 +1,49 @@
 """`mcp-guard call TOOL`."""
 
-import asyncio
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import click
 
+from mcp_guard.cli.arguments import from_document, from_pairs
+from mcp_guard.cli.options import CLIENT, SUBJECT
 from mcp_guard.cli.output import Output, pass_output
-from mcp_guard.kit.strict_json import JsonError, loads
 from mcp_guard.model.call import Answer, ToolCall
 from mcp_guard.model.errors import UsageError
+
+if TYPE_CHECKING:
+    from mcp_guard.build import Guard
+    from mcp_guard.model.principal import Principal
+
+RECEIPT = "mcp-guard/receipt"
+
+
+@dataclass(frozen=True, slots=True)
+class _Who:
+    """Who acts: a token, or a name where local identity is allowed."""
+
+    subject: str | None
+    client: str | None
+    token: str | None
+
+    def principal(self, guard: "Guard") -> "Principal":
+        """A name that was typed goes before the variable; a token that was typed excludes names."""
+        if self.token is not None and (self.subject or self.client):
+            raise UsageError("--token excludes --as and --client.", hint="the token says who acts")
+        token = self.token if self.token is not None else os.environ.get("MCP_GUARD_TOKEN") or None
+        if token is None or self.subject or self.client:
+            return guard.declare(self.subject, self.client)
+        return guard.authenticate(token)
 
 
 @click.command()
 @click.argument("tool")
 @click.argument("pairs", nargs=-1, metavar="[k=v …]")
 @click.option("--args", "document", help="The arguments as one JSON object.")
-@click.option("--as", "subject", help="Who acts (where local identity is allowed).")
-@click.option("--client", help="The agent acting for them.")
+@click.option("--as", "subject", type=SUBJECT, help="Who acts (where local identity is allowed).")
+@click.option("--client", type=CLIENT, help="The agent acting for them.")
 @click.option("--token", help="A bearer token (else MCP_GUARD_TOKEN).")
 @pass_output
 @click.pass_context
@@ -33,66 +59,39 @@ def call(
 ) -> None:
     """Carry out one governed call of TOOL and print its result.
 
-    In k=v a value is JSON where it reads as JSON, else text: amount=40 is a number, order_id=ORD-1001 a string.
+    In k=v a value is JSON where it reads as JSON, else text: amount=40 is a number, order_id=ORD-1001 a text.
+    With --json the result is that of MCP's tools/call: content, structuredContent, isError, _meta.
     """
+    import asyncio
+
     arguments = _arguments(pairs, document)
-    answer = asyncio.run(_call(output, tool, arguments, subject, client, token or os.environ.get("MCP_GUARD_TOKEN")))
+    answer = asyncio.run(_call(output, tool, arguments, _Who(subject, client, token)))
     output.data(_on_the_wire(answer), (answer.text,))
     ctx.exit(answer.exit_code)
 
 
-async def _call(
-    output: Output,
-    tool: str,
-    arguments: dict[str, object],
-    subject: str | None,
-    client: str | None,
-    token: str | None,
-) -> Answer:
+async def _call(output: Output, tool: str, arguments: dict[str, object], who: _Who) -> Answer:
     from mcp_guard.build import open_guard
 
     async with open_guard(output.load_home(), serving=False, verbosity=output.verbosity) as guard:
-        principal = guard.authenticate(token) if token and not subject else guard.declare(subject, client)
-        return await guard.call(principal, ToolCall(guard.new_call_id(), tool, arguments))
+        return await guard.call(who.principal(guard), ToolCall(guard.new_call_id(), tool, arguments))
 
 
 def _arguments(pairs: Sequence[str], document: str | None) -> dict[str, object]:
-    if document is not None:
-        if pairs:
-            raise UsageError("Give either k=v pairs or --args.")
-        value = _json(document)
-        if not isinstance(value, dict):
-            raise UsageError("--args takes one JSON object.", hint="""for example --args '{"order_id": "ORD-1001"}'""")
-        return value
-    found: dict[str, object] = {}
-    for pair in pairs:
-        name, separator, text = pair.partition("=")
-        if not separator or not name or name in found:
-            raise UsageError("Arguments are written k=v, each once.", hint="use --args for nested values")
-        found[name] = _value(text)
-    return found
-
-
-def _json(text: str) -> object:
-    try:
-        return loads(text.encode("utf-8", "surrogateescape"))
-    except JsonError as error:
-        raise UsageError(f"--args is not JSON: {error}.") from None
-
-
-def _value(text: str) -> object:
-    try:
-        return loads(text.encode("utf-8", "surrogateescape"))
-    except JsonError:
-        return text
+    if document is None:
+        return from_pairs(pairs)
+    if pairs:
+        raise UsageError("Give either k=v pairs or --args.")
+    return from_document(document, "--args")
 
 
 def _on_the_wire(answer: Answer) -> dict[str, object]:
+    """A `CallToolResult` of MCP (`_meta` only where the outcome is on record)."""
     result: dict[str, object] = {
         "content": [{"type": "text", "text": answer.text}],
         "structuredContent": dict(answer.structured),
         "isError": answer.is_error,
     }
     if answer.receipt is not None:
-        result["_meta"] = {"mcp-guard/receipt": answer.receipt.as_dict()}
+        result["_meta"] = {RECEIPT: answer.receipt.as_dict()}
     return result

@@ -17,7 +17,7 @@ def config() -> None:
 @click.option("--origin", is_flag=True, help="Say where each value comes from.")
 @pass_output
 def show(output: Output, origin: bool) -> None:
-    """The settings in effect."""
+    """The settings in effect, by dotted key."""
     home = output.load_home()
     values = _flat(home.settings.model_dump(mode="json", by_alias=True), "")
     if origin:
@@ -31,7 +31,7 @@ def show(output: Output, origin: bool) -> None:
 @config.command()
 @pass_output
 def validate(output: Output) -> None:
-    """Check everything the home declares: configuration, tools, principals and policy."""
+    """Check everything the home declares: configuration, tools, principals and policy; exit 3 if anything is wrong."""
     from mcp_guard.build import define
 
     definition = define(output.load_home())
@@ -46,7 +46,7 @@ def validate(output: Output) -> None:
 @click.option("--write", "folder", type=click.Path(path_type=Path, file_okay=False), help="Write the files there.")
 @pass_output
 def schema(output: Output, folder: Path | None) -> None:
-    """The JSON Schemas of the configuration and the manifests."""
+    """The JSON Schemas of the configuration and the manifests, by file name."""
     from mcp_guard.config.schemas import schemas
 
     files = schemas()
@@ -55,7 +55,7 @@ def schema(output: Output, folder: Path | None) -> None:
         return
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
-        (folder / name).write_text(text, encoding="utf-8")
+        (folder / name).write_text(text, encoding="utf-8", newline="\n")
     output.data({"written": sorted(files)}, (f"written: {folder / name}" for name in sorted(files)))
 
 

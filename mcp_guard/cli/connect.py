@@ -9,7 +9,7 @@ from mcp_guard.admin import clients
 from mcp_guard.cli.output import Output, pass_output
 
 _CLIENT = click.argument("client", type=click.Choice(clients.CLIENTS))
-_DRY_RUN = click.option("--dry-run", is_flag=True, help="Show the file as it would be; change nothing.")
+_DRY_RUN = click.option("--dry-run", is_flag=True, help="Show what would stand in the file; change nothing.")
 
 
 @click.command()
@@ -34,14 +34,17 @@ def disconnect(output: Output, client: str, dry_run: bool) -> None:
 
 
 def _carry_out(output: Output, change: clients.Change, dry_run: bool, done: str) -> None:
+    # Only our own entry is ever shown: those beside it may hold other programs' keys.
+    shown: dict[str, object] = {"path": str(change.path), "server": change.name, "entry": change.entry}
+    backup = None if dry_run else clients.apply(change)
+    shown |= {"backup": str(backup) if backup else None, "written": change.is_needed and not dry_run}
     if dry_run:
-        shown = {"path": str(change.path), "after": change.after, "written": False}
-        return output.data(shown, (f"# {change.path} (not written)", change.after.rstrip()))
-    backup = clients.apply(change)
+        return output.data(shown, (f"# {change.path} (not written)", change.preview))
+    if not change.is_needed:
+        return output.data(shown, (f"nothing to do: {change.path}",))
     lines = [f"{done}: {change.path}"]
+    if change.replaces:
+        output.note(f"another server named {change.name} was there; the backup has it")
     if backup is not None:
         lines.append(f"backup: {backup}")
-    lines.append("restart the client to take notice")
-    return output.data(
-        {"path": str(change.path), "backup": str(backup) if backup else None, "written": True}, lines
-    )
+    return output.data(shown, [*lines, "restart the client to take notice"])

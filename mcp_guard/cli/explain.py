@@ -1,12 +1,13 @@
 """`mcp-guard explain CODE`."""
 
 import difflib
+from collections.abc import Iterator
 
 import click
 
 from mcp_guard.cli.output import Output, pass_output
-from mcp_guard.model.codes import CODES
-from mcp_guard.model.errors import UsageError
+from mcp_guard.model.codes import CODES, CodeEntry
+from mcp_guard.model.errors import GuardError, Invalid, LogBroken, Unauthenticated, UnknownTool, UsageError
 
 
 @click.command()
@@ -14,16 +15,34 @@ from mcp_guard.model.errors import UsageError
 @pass_output
 def explain(output: Output, code: str | None) -> None:
     """Say what CODE means, whether trying again helps, and what to do. Without CODE, list all."""
+    known = dict(_known())
     if code is None:
-        rows = [(name, entry.meaning) for name, entry in CODES.items()]
-        output.table([{"code": name, "meaning": meaning} for name, meaning in rows], ("code", "meaning"), rows)
-        return
-    entry = next((entry for name, entry in CODES.items() if name == code), None)
+        rows = [(name, entry.exit_code, entry.meaning) for name, entry in known.items()]
+        shown = [{"code": name, "exit": status, "meaning": meaning} for name, status, meaning in rows]
+        return output.table(shown, ("code", "exit", "meaning"), rows)
+    entry = known.get(code)
     if entry is None:
-        close = difflib.get_close_matches(code, list(CODES), 1)
+        close = difflib.get_close_matches(code, known, 1)
         hint = f"did you mean {close[0]}?" if close else "`mcp-guard explain` lists all codes"
         raise UsageError("There is no such code.", hint=hint)
-    output.data(
+    return output.data(
         {"code": code, "meaning": entry.meaning, "advice": entry.advice, "retry": entry.retry, "exit": entry.exit_code},
-        (f"{code}: {entry.meaning}", f"what to do: {entry.advice}", f"retry: {entry.retry} · exit status {entry.exit_code}"),
+        (
+            f"{code}: {entry.meaning}",
+            f"what to do: {entry.advice}",
+            f"retry: {entry.retry} · exit status {entry.exit_code}",
+        ),
     )
+
+
+def _known() -> Iterator[tuple[str, CodeEntry]]:
+    """The codes of refused calls, and those a command can fail with before there is a call."""
+    yield from CODES.items()
+    yield "usage", _of(UsageError, "`mcp-guard COMMAND --help` shows what a command takes")
+    yield "invalid", _of(Invalid, "every problem is named with file, line, column and a hint")
+    for error in (Unauthenticated, UnknownTool, LogBroken):
+        yield error.code, _of(error, error.default_hint)
+
+
+def _of(error: type[GuardError], advice: str) -> CodeEntry:
+    return CodeEntry(error.exit_code, "never" if error is LogBroken else "changed", str(error.__doc__), advice)

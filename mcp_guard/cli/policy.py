@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mcp_guard.cli.arguments import from_document
+from mcp_guard.cli.options import CLIENT, SUBJECT, TENANT
 from mcp_guard.cli.output import Output, pass_output
-from mcp_guard.kit.strict_json import JsonError, loads
-from mcp_guard.model.errors import UsageError
 
 if TYPE_CHECKING:
     from mcp_guard.admin.what_if import Verdict
@@ -21,37 +21,52 @@ def policy() -> None:
 
 
 @policy.command()
-@click.argument("subject")
+@click.argument("subject", type=SUBJECT)
 @click.argument("tool")
 @click.argument("arguments", default="{}", metavar="[ARGS]")
-@click.option("--client", help="The agent (default: identity.local.client).")
-@click.option("--tenant", help="Default: the subject's tenant.")
-@click.option("--act", type=click.Choice(["list", "call", "approve", "task", "audit"]), default="call", show_default=True)
+@click.option("--client", type=CLIENT, help="The agent (default: identity.local.client).")
+@click.option("--tenant", type=TENANT, help="Default: the subject's tenant.")
+@click.option(
+    "--act",
+    type=click.Choice(["list", "call", "approve", "task", "audit"]),
+    help="Default: call, and audit for audit:records.",
+)
 @pass_output
 def check(
-    output: Output, subject: str, tool: str, arguments: str, client: str | None, tenant: str | None, act: "Act"
+    output: Output,
+    subject: str,
+    tool: str,
+    arguments: str,
+    client: str | None,
+    tenant: str | None,
+    act: "Act | None",
 ) -> None:
-    """What policy says if SUBJECT calls TOOL with ARGS (a JSON object), and which rows came close."""
+    """What policy says if SUBJECT calls TOOL with ARGS (a JSON object), and which rows came close.
+
+    TOOL is a tool, or a resource of the policy such as audit:records or guard:whoami. Nothing is executed or
+    recorded; whatever the answer is, the exit status is 0.
+    """
     from mcp_guard.admin.what_if import principal_of
     from mcp_guard.build import define
 
+    given = from_document(arguments, "ARGS")
     definition = define(output.load_home())
     local = definition.home.settings.identity.local
     belongs = tenant or definition.directory.profile(subject).tenant or local.tenant
     principal = principal_of(definition.directory, subject, client or local.client, belongs)
-    verdict = definition.what_if().ask(principal, act, tool, _object(arguments))
+    verdict = definition.what_if().ask(principal, act, tool, given)
     output.data(verdict.as_dict(), _explain(verdict))
+    if verdict.violations:
+        output.note("a call with these arguments would be refused before: " + "; ".join(verdict.violations))
 
 
 def _explain(verdict: "Verdict") -> list[str]:
-    shown = verdict.as_dict()
-    lines = [f"{shown['effect']} by {shown['rule']}: {shown['reason']}"]
-    if shown["then"]:
-        lines.append(f"  then: {json.dumps(shown['then'])}")
-    near = shown["near"]
-    assert isinstance(near, list)
-    lines += [f"  near: {row['rule']} (line {row['line']}, {row['effect']}): {row['because']}" for row in near]
-    return [*lines, f"  policy: {str(shown['policy'])[:16]}"]
+    decision = verdict.decision
+    lines = [f"{decision.effect.value} by {decision.rule}: {decision.reason}"]
+    if then := decision.then.as_dict():
+        lines.append(f"  then: {json.dumps(then)}")
+    lines += [f"  near: {row['rule']} (line {row['line']}, {row['effect']}): {row['because']}" for row in verdict.near]
+    return [*lines, f"  policy: {decision.policy[:16]}"]
 
 
 @policy.command()
@@ -70,27 +85,18 @@ def lint(ctx: click.Context, output: Output) -> None:
 
 
 @policy.command("test")
-@click.argument("files", nargs=-1, type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("files", nargs=-1, metavar="[FILE …]", type=click.Path(path_type=Path, dir_okay=False))
 @pass_output
 @click.pass_context
 def run_tests(ctx: click.Context, output: Output, files: tuple[Path, ...]) -> None:
-    """Run the policy tests of the home, or those in FILES; exit 4 if one fails."""
+    """Run the policy tests of the home, or those in FILES; exit 4 if one fails or there is none."""
     from mcp_guard.build import define, run_policy_cases
 
     results = run_policy_cases(define(output.load_home()), [file.absolute() for file in files])
-    rows = [result.as_dict() for result in results]
     failed = [result for result in results if not result.passed]
     lines = [str(result) for result in failed] + [f"{len(results) - len(failed)} passed, {len(failed)} failed"]
-    output.data(rows, lines)
+    output.data([result.as_dict() for result in results], lines)
+    if not results:
+        output.note("no tests found; policy.tests in mcp-guard.yaml says where they are")
     if failed or not results:
         ctx.exit(4)
-
-
-def _object(text: str) -> dict[str, object]:
-    try:
-        value = loads(text.encode("utf-8", "surrogateescape"))
-    except JsonError as error:
-        raise UsageError(f"ARGS is not JSON: {error}.", hint="""for example '{"amount": 40}'""") from None
-    if not isinstance(value, dict):
-        raise UsageError("ARGS is one JSON object.", hint="""for example '{"amount": 40}'""")
-    return value

@@ -1,16 +1,20 @@
 """The command tree. Each command's module is imported only when it runs, so that every command starts fast."""
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import click
 
 from mcp_guard import __version__
-from mcp_guard.cli.output import Output
-from mcp_guard.model.errors import GuardError, Invalid
+from mcp_guard.cli.output import Output, add_common_options, may_color, printable
+from mcp_guard.model.errors import GuardError, Invalid, UsageError
+
+INTERRUPTED = 130
 
 # command -> (module below mcp_guard.cli, one line for the overview)
 _COMMANDS = {
@@ -21,6 +25,7 @@ _COMMANDS = {
     "connect": ("connect", "Add this home to an MCP client's configuration."),
     "demo": ("demo", "Play the support-desk story on real parts, on loopback."),
     "disconnect": ("connect", "Take this home out of an MCP client's configuration."),
+    "doctor": ("doctor", "Check everything this home needs, step by step."),
     "explain": ("explain", "Say what a code means and what to do."),
     "init": ("init", "Make a new home."),
     "policy": ("policy", "Check, lint and test the policy."),
@@ -30,7 +35,7 @@ _COMMANDS = {
 }
 
 
-class _LazyGroup(click.Group):
+class _Program(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(_COMMANDS)
 
@@ -40,14 +45,24 @@ class _LazyGroup(click.Group):
         module = import_module(f"mcp_guard.cli.{_COMMANDS[cmd_name][0]}")
         command = getattr(module, cmd_name)
         assert isinstance(command, click.Command)
-        return command
+        return add_common_options(command)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, summary) for name, (_, summary) in sorted(_COMMANDS.items())])
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # Whoever read our output has seen enough. Python would complain when it flushes the rest at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        return result
 
-@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+
+@click.group(cls=_Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.option("--home", type=click.Path(path_type=Path), help="The home directory (else MCP_GUARD_HOME, else upwards).")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
 @click.option("-q", "--quiet", is_flag=True, help="Errors only on stderr.")
@@ -57,37 +72,51 @@ class _LazyGroup(click.Group):
 def cli(ctx: click.Context, home: Path | None, as_json: bool, quiet: bool, verbose: bool) -> None:
     """A governance server for MCP: identity, policy, approval and a provable audit log around every tool call."""
     ctx.obj = Output(home=home, as_json=as_json, verbosity=int(verbose) - int(quiet))
+    if not may_color():
+        ctx.color = False
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit status; errors are printed, never raised."""
     try:
+        _refuse_broken_text(arguments)
         result = cli.main(args=list(arguments), prog_name="mcp-guard", standalone_mode=False)
         return result if isinstance(result, int) else 0
-    except click.exceptions.Exit as stop:
-        return stop.exit_code
     except click.ClickException as error:
         return _fail_usage(error, arguments)
     except (click.Abort, KeyboardInterrupt):
-        return 130
+        return INTERRUPTED
     except GuardError as error:
         return _fail(error, arguments)
-    except BrokenPipeError:
-        sys.stderr.close()  # whoever read our output has left; Python would complain about flushing it
-        return 0
-    except Exception as error:
-        return _fail_unexpectedly(error, arguments)
+    except OSError as error:
+        return _fail(GuardError(_about_system(error), hint="check the path and its permissions"), arguments)
+    except Exception as error:  # noqa: BLE001 - the rim: nothing may escape as a traceback
+        return _fail(_unexpected(error, _given(arguments, "-v", "--verbose")), arguments)
+
+
+def _refuse_broken_text(arguments: Sequence[str]) -> None:
+    """Bytes that are not text come from the system as half surrogates, which neither JSON nor a record can hold."""
+    try:
+        "".join(arguments).encode()
+    except UnicodeEncodeError:
+        raise UsageError("An argument is not valid UTF-8 text.") from None
+
+
+def _given(arguments: Sequence[str], *flags: str) -> bool:
+    """Whether a flag was given, even where the command line could not be understood."""
+    before_values = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    return any(argument in flags for argument in before_values)
 
 
 def _fail(error: GuardError, arguments: Sequence[str]) -> int:
-    if "--json" in arguments:
+    if _given(arguments, "--json"):
         print(json.dumps({"error": _as_dict(error)}))
     elif isinstance(error, Invalid):
-        print("\n".join(str(problem) for problem in error.problems), file=sys.stderr)
+        print("\n".join(printable(str(problem)) for problem in error.problems), file=sys.stderr)
     else:
-        print(f"error[{error.code}]: {error.message}", file=sys.stderr)
+        print(printable(f"error[{error.code}]: {error.message}"), file=sys.stderr)
         if error.hint:
-            print(f"  hint: {error.hint}", file=sys.stderr)
+            print(printable(f"  hint: {error.hint}"), file=sys.stderr)
     return error.exit_code
 
 
@@ -99,20 +128,39 @@ def _as_dict(error: GuardError) -> dict[str, object]:
 
 
 def _fail_usage(error: click.ClickException, arguments: Sequence[str]) -> int:
-    if "--json" in arguments:
-        print(json.dumps({"error": {"code": "usage", "message": error.format_message(), "hint": "--help"}}))
+    if not isinstance(error, click.exceptions.NoArgsIsHelpError):
+        message = _without_values(error.format_message())
+    elif _given(arguments, "--json"):
+        message = "A command is needed."
     else:
-        error.show()
-    return 2
+        error.show()  # the help itself
+        return error.exit_code
+    ctx = error.ctx if isinstance(error, click.UsageError) else None
+    hint = f"`{ctx.command_path if ctx else 'mcp-guard'} --help` shows what it takes"
+    return _fail(UsageError(message, hint=hint), arguments)
 
 
-def _fail_unexpectedly(error: Exception, arguments: Sequence[str]) -> int:
+def _without_values(message: str) -> str:
+    """What click says, without what was typed where it may be a secret that lost its option."""
+    from mcp_guard.secrets.redact import Redactor
+
+    if message.startswith("Got unexpected extra argument"):
+        return "There are too many arguments."
+    return Redactor().text(message)
+
+
+def _about_system(error: OSError) -> str:
+    where = f"{error.filename}: " if isinstance(error.filename, str) else ""
+    return f"{where}{error.strerror or type(error).__name__}"
+
+
+def _unexpected(error: Exception, verbose: bool) -> GuardError:
     """No traceback and no message: either could hold a value. `-v` names the kind and place for a bug report."""
     message = "something unexpected went wrong"
-    if "-v" in arguments or "--verbose" in arguments:
+    if verbose:
         last = error.__traceback__
         while last is not None and last.tb_next is not None:
             last = last.tb_next
         place = f"{Path(last.tb_frame.f_code.co_filename).name}:{last.tb_lineno}" if last else "?"
         message += f" ({type(error).__name__} at {place})"
-    return _fail(GuardError(message, hint="run again with -v and report what it says"), arguments)
+    return GuardError(message, hint="run again with -v and report what it says")

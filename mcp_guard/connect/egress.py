@@ -44,8 +44,12 @@ class _Stream(httpcore.AsyncNetworkStream):
 
     def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
         self._stream = stream
-        self.read = stream.read  # type: ignore[method-assign]  # nothing stands between a plain connection and its data
-        self.write = stream.write  # type: ignore[method-assign]
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - the stream's interface
+        return await self._stream.read(max_bytes, timeout)
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - the same
+        await self._stream.write(buffer, timeout)
 
     async def aclose(self) -> None:
         await self._stream.aclose()
@@ -54,7 +58,7 @@ class _Stream(httpcore.AsyncNetworkStream):
         self,
         ssl_context: ssl.SSLContext,
         server_hostname: str | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109 - the stream's interface
+        timeout: float | None = None,  # noqa: ASYNC109 - the same
     ) -> httpcore.AsyncNetworkStream:
         try:
             return await self._stream.start_tls(ssl_context, server_hostname, timeout)
@@ -90,14 +94,13 @@ class _JudgingBackend(httpcore.AsyncNetworkBackend):
             raise httpcore.ConnectTimeout("the name was not resolved in time") from None
         except (OSError, UnicodeError):
             raise httpcore.ConnectError("the name does not resolve") from None
+        share = limit / len(addresses)
         for address in addresses[:-1]:
             try:
-                return await self._dial.connect_tcp(
-                    address, port, limit / len(addresses), local_address, socket_options
-                )
+                return _Stream(await self._dial.connect_tcp(address, port, share, local_address, socket_options))
             except (httpcore.ConnectError, httpcore.ConnectTimeout):
                 continue
-        return await self._dial.connect_tcp(addresses[-1], port, limit / len(addresses), local_address, socket_options)
+        return _Stream(await self._dial.connect_tcp(addresses[-1], port, share, local_address, socket_options))
 
     async def connect_unix_socket(self, path: str, *_: object, **__: object) -> httpcore.AsyncNetworkStream:
         raise Denied("the destination is not an http or https address")

@@ -43,9 +43,12 @@ class Agent:
 @asynccontextmanager
 async def over_http(url: str, token: str) -> AsyncIterator[Agent]:
     """An agent with a bearer token."""
-    async with httpx2.AsyncClient(headers={"Authorization": f"Bearer {token}"}, timeout=30.0, trust_env=False) as http:
-        async with Client(streamable_http_client(url, http_client=http)) as client:
-            yield Agent(client)
+    headers = {"Authorization": f"Bearer {token}"}
+    async with (
+        httpx2.AsyncClient(headers=headers, timeout=30.0, trust_env=False) as http,
+        Client(streamable_http_client(url, http_client=http)) as client,
+    ):
+        yield Agent(client)
 
 
 @asynccontextmanager

@@ -14,7 +14,6 @@ SANDBOX_PORT = 8790
 _PARTS = ("mcp-guard.yaml", "tool_manifests", "policy")
 
 
-
 def example_home() -> Path:
     """The example home: beside the package in a checkout, inside it in an installed wheel."""
     packaged = Path(__file__).parent / "home"

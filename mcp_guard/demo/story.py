@@ -13,9 +13,9 @@ from typing import Any, NoReturn
 
 from mcp_guard.demo import sandbox
 from mcp_guard.demo.client import Agent, over_http, over_stdio
+from mcp_guard.demo.database import edit_one_record
 from mcp_guard.demo.home import copy_home, payments_key, seed
 from mcp_guard.demo.stage import Stage
-from mcp_guard.demo.database import edit_one_record
 from mcp_guard.model.errors import GuardError, UnknownTool
 
 
@@ -67,7 +67,9 @@ class _Story:
 
     async def _refunds(self, agent: Agent) -> None:
         self._stage.scene("A refund of 40", "small enough to need nobody else")
-        result = await agent.call("payments_refund", order_id="ORD-1002", amount=40, justification="lamp arrived broken")
+        result = await agent.call(
+            "payments_refund", order_id="ORD-1002", amount=40, justification="lamp arrived broken"
+        )
         self._expect(result.get("status") == "refunded", "the payments service confirms", result)
         self._expect(result.get("by") == "user:alice", "the guard said who asked, not the agent", result)
 
@@ -91,7 +93,9 @@ class _Story:
         self._expect(result["guard"]["code"] == "args_invalid", result["guard"]["reason"], result)
 
     async def _untrusted(self, agent: Agent, seen: list[str]) -> None:
-        self._stage.scene("The same Alice through an untrusted agent", "sees fewer tools; what it cannot see is not there")
+        self._stage.scene(
+            "The same Alice through an untrusted agent", "sees fewer tools; what it cannot see is not there"
+        )
         fewer = await agent.tool_names()
         self._stage.table(("agent", "tools"), [("agent:local", ", ".join(seen)), ("agent:untrusted", ", ".join(fewer))])
         self._expect(set(fewer) < set(seen), f"{len(fewer)} of {len(seen)} tools", fewer)
@@ -108,7 +112,9 @@ class _Story:
         result = await agent.call("mail_send", **mail, justification="tell the customer")
         self._expect(result.get("status") == "queued", "the mail is in the outbox", result)
         page = await agent.read("audit://records?limit=5")
-        self._expect(len(page["records"]) == 5, "the agent reads its own records as an MCP resource", len(page["records"]))
+        self._expect(
+            len(page["records"]) == 5, "the agent reads its own records as an MCP resource", len(page["records"])
+        )
 
     def _audit(self) -> None:
         self._stage.scene("The trail", "`mcp-guard audit query`, newest last")

@@ -23,5 +23,7 @@ def _value(source: str, principal: Principal) -> object:
             return principal.tenant
     name = source.removeprefix(_ATTRIBUTE)
     if name not in principal.attributes:
-        raise Refused("policy_denied", f"the principal has no attribute {name}, which the tool is bound to", effect="deny")
+        raise Refused(
+            "policy_denied", f"the principal has no attribute {name}, which the tool is bound to", effect="deny"
+        )
     return principal.attributes[name]

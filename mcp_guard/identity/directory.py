@@ -79,7 +79,9 @@ def _entries(document: yaml.Document, problems: list[Problem]) -> Mapping[str, o
     ]
     for key, expected in (("apiVersion", API_VERSION), ("kind", "Principals")):
         if root.get(key) != expected:
-            problems.append(document.problem(f"/{key}", "value", f"{key} must be {expected}", f"write {key}: {expected}"))
+            problems.append(
+                document.problem(f"/{key}", "value", f"{key} must be {expected}", f"write {key}: {expected}")
+            )
     principals = root.get("principals")
     if not isinstance(principals, dict):
         problems.append(document.problem("/principals", "type", "principals must be a mapping of names"))

@@ -105,6 +105,4 @@ def _constant(_: str) -> NoReturn:
     raise JsonError("number_range", "NaN and Infinity are not JSON")
 
 
-_DECODER = json.JSONDecoder(
-    object_pairs_hook=_object, parse_int=_integer, parse_float=_float, parse_constant=_constant
-)
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=_integer, parse_float=_float, parse_constant=_constant)

@@ -1,12 +1,13 @@
 """A condition's syntax tree becomes Python with the look-ups and type checks written out.
 
+Constants are lifted out of the text, so that conditions that differ only in them are one piece of code.
+
 An allow-list: every node, name, field and function that is not named here is refused. Operands are typed as far as the
 text shows; where only the call will tell, the generated code checks (`operands.py`), so that no comparison ever mixes
 kinds.
 """
 
 import ast
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -52,10 +53,10 @@ class Code(NamedTuple):
 
 @dataclass
 class Writer:
-    """Writes one condition. `bound` holds functions prepared for their constant arguments."""
+    """Writes one condition. `bound` holds its constants, and functions prepared for their constant arguments."""
 
     source: str
-    bound: dict[str, Callable[[object], bool]] = field(default_factory=dict)
+    bound: dict[str, object] = field(default_factory=dict)
     uses_args: bool = False
     _temporaries: int = 0
     _depth: int = 0
@@ -116,7 +117,14 @@ class Writer:
             raise self._wrong(
                 node, "condition_node", "this constant is not allowed in a condition", "text, number, True, False, None"
             )
-        return Code(repr(node.value), kind)
+        # True, False and None stay: they are part of what a condition looks like.
+        return Code(self._lift(node.value) if kind in (Kind.NUMBER, Kind.TEXT) else repr(node.value), kind)
+
+    def _lift(self, value: object) -> str:
+        """A name that stands for the value in the text."""
+        name = f"c{len(self.bound)}"
+        self.bound[name] = value
+        return name
 
     # --- fields of the request ---------------------------------------------------------------------------------
 
@@ -298,18 +306,19 @@ class Writer:
 
     def _list(self, node: ast.Tuple | ast.List) -> tuple[Kind, str]:
         """A constant list of one kind, as a set."""
-        items = [self._list_item(item) for item in node.elts]
-        kinds = {item.kind for item in items}
+        values = [self._list_item(item) for item in node.elts]
+        kinds = {_CONSTANTS[type(value)] for value in values}
         if len(kinds) != 1 or kinds & {Kind.NONE}:
             message = "a list holds constants of one kind, at least one"
             raise self._wrong(node, "condition_type", message, 'for example ("EU", "US"); None is compared with ==')
-        return kinds.pop(), "{" + ", ".join(item.text for item in items) + "}"
+        return kinds.pop(), self._lift(frozenset(values))
 
-    def _list_item(self, node: ast.expr) -> Code:
-        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Constant):
-            return Code(f"-{self._number(node.operand)}", Kind.NUMBER)
-        if isinstance(node, ast.Constant):
-            return self._constant(node)
+    def _list_item(self, node: ast.expr) -> object:
+        match node:
+            case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as value)):
+                return value if type(value) is bool else -value
+            case ast.Constant(value=value) if type(value) in _CONSTANTS:
+                return value
         raise self._wrong(node, "condition_type", "a list holds constants only", "compare one by one with `or`")
 
     # --- functions ---------------------------------------------------------------------------------------------
@@ -363,6 +372,4 @@ class Writer:
             prepared = function.bind(*values)
         except ValueError as error:
             raise self._wrong(rest[0], "condition_constant", str(error), f"for example {function.usage}") from None
-        bound = f"f{len(self.bound)}"
-        self.bound[bound] = prepared
-        return bound
+        return self._lift(prepared)

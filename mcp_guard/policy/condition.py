@@ -7,6 +7,7 @@ own name; `r.ctx.now` is in whole unix seconds. Over a delegation `r.ctx` stays 
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from mcp_guard.model.decision import AccessRequest
 from mcp_guard.policy import syntax
@@ -42,7 +43,14 @@ def compile_condition(text: str) -> Condition:
     writer = Writer(text)
     body = writer.boolean(tree)
     syntax.check_rewriting(text)
-    code = compile(f"lambda q, roles: {body}", "<condition>", "eval")
-    # The text is generated from an allow-list of nodes; names and literals enter it only as repr() of constants.
-    holds: Evaluate = eval(code, _GLOBALS | writer.bound)  # noqa: S307
+    holds = _factory(f"lambda {', '.join(writer.bound)}: lambda q, roles: {body}")(*writer.bound.values())
     return Condition(text, holds, writer.uses_args, {"True": True, "False": False}.get(text))
+
+
+@lru_cache(maxsize=4096)
+def _factory(source: str) -> Callable[..., Evaluate]:
+    """What makes a condition from its constants. Large policies say few things with many numbers."""
+    code = compile(source, "<condition>", "eval")
+    # The text is generated from an allow-list of nodes; only keys of look-ups enter it, as repr() of constant texts.
+    factory: Callable[..., Evaluate] = eval(code, _GLOBALS)  # noqa: S307
+    return factory

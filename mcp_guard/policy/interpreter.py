@@ -3,10 +3,12 @@
 Slow and obvious on purpose. It says what is right; anything faster is held against it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
-from mcp_guard.model.decision import AccessRequest, Decision
+from mcp_guard.model.decision import AccessRequest, Act, Decision
+from mcp_guard.model.principal import Principal
 from mcp_guard.policy import names, verdict
 from mcp_guard.policy.rows import Row
 from mcp_guard.policy.snapshot import Rules
@@ -43,6 +45,11 @@ class Interpreter:
                 for actor in actors(self.rules, request)
             ]
         )
+
+    def decide_all(
+        self, principal: Principal, act: Act, tools: Sequence[str], now: datetime, environment: Mapping[str, object]
+    ) -> list[Decision]:
+        return [self.decide(AccessRequest(principal, act, tool, now, None, environment)) for tool in tools]
 
     def matching(self, actor: Actor, request: AccessRequest) -> list[Matched]:
         """The rows whose columns all fit, in order, with what became of their conditions."""

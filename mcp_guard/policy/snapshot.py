@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from hashlib import sha256
 from typing import Protocol
 
 from mcp_guard.kit import strict_json
-from mcp_guard.model.decision import AccessRequest, Decision
+from mcp_guard.model.decision import AccessRequest, Act, Decision
+from mcp_guard.model.principal import Principal
 from mcp_guard.policy.roles import Roles
 from mcp_guard.policy.rows import Row
 
@@ -34,6 +36,12 @@ class Snapshot(Protocol):
 
     def decide(self, request: AccessRequest) -> Decision:
         """The decision; always one, never an exception."""
+        ...
+
+    def decide_all(
+        self, principal: Principal, act: Act, tools: Sequence[str], now: datetime, environment: Mapping[str, object]
+    ) -> list[Decision]:
+        """`decide` without arguments for every one of `tools`, in their order: what a list is made of."""
         ...
 
 

@@ -49,7 +49,7 @@ class Gate:
             challenge = (b"www-authenticate", b'Bearer error="invalid_token"')
             return await self._reject(send, 401, "unauthenticated", _UNAUTHORIZED, challenge)
         except StoreUnavailable:
-            return await _respond(send, 503, b'{"error":"temporarily unavailable"}')
+            return await respond(send, 503, b'{"error":"temporarily unavailable"}')
         scope[PRINCIPAL] = principal
         scope["user"] = _as_sdk_user(principal, _only(headers, b"authorization") or "")
         if scope["method"] != "POST":
@@ -58,12 +58,16 @@ class Gate:
 
     async def _post(self, scope: Scope, receive: Receive, send: Send, principal: Principal) -> None:
         if _only(scope["headers"], b"content-encoding") not in ("", "identity"):
-            return await self._reject(send, 415, "content_encoding", b'{"error":"send the body unencoded"}', who=principal)
+            return await self._reject(
+                send, 415, "content_encoding", b'{"error":"send the body unencoded"}', who=principal
+            )
         try:
             async with asyncio.timeout(BODY_SECONDS):
                 body = await _read_body(receive)
         except TimeoutError:
-            return await self._reject(send, 408, "body_timeout", b'{"error":"the body took too long"}', _CLOSE, who=principal)
+            return await self._reject(
+                send, 408, "body_timeout", b'{"error":"the body took too long"}', _CLOSE, who=principal
+            )
         if body is None:
             return None
         message = read_message(body)
@@ -89,9 +93,15 @@ class Gate:
         return scheme in ("http", "https") and bool(separator) and self._is_known_host(host)
 
     async def _reject(
-        self, send: Send, status: int, code: str, body: bytes, *headers: tuple[bytes, bytes], who: Principal | None = None
+        self,
+        send: Send,
+        status: int,
+        code: str,
+        body: bytes,
+        *headers: tuple[bytes, bytes],
+        who: Principal | None = None,
     ) -> None:
-        await _respond(send, status, body, *headers)
+        await respond(send, status, body, *headers)
         await self.on_fault(code, who)
 
 
@@ -137,7 +147,8 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return replay
 
 
-async def _respond(send: Send, status: int, body: bytes, *headers: tuple[bytes, bytes]) -> None:
+async def respond(send: Send, status: int, body: bytes, *headers: tuple[bytes, bytes]) -> None:
+    """One small JSON answer."""
     length = (b"content-length", str(len(body)).encode())
     await send({"type": "http.response.start", "status": status, "headers": [_JSON, length, *headers]})
     await send({"type": "http.response.body", "body": body})

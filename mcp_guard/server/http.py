@@ -3,19 +3,17 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import uvicorn
 from mcp.server.lowlevel.server import Server
-from mcp.server.streamable_http_manager import StreamableHTTPASGIApp, StreamableHTTPSessionManager
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse
-from starlette.routing import Route
+from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+from starlette.types import Receive, Scope, Send
 
 from mcp_guard.model.principal import Principal
-from mcp_guard.server.gate import Gate
+from mcp_guard.server.gate import Gate, respond
 from mcp_guard.server.patience import PatientProtocol
 from mcp_guard.server.wire import MAX_MESSAGE_BYTES
 
@@ -28,6 +26,32 @@ GRACE_SECONDS = 10
 _MAX_CONNECTIONS = 1024
 
 
+@dataclass(frozen=True, slots=True)
+class App:
+    """The ASGI application: `/mcp` for clients with a token, `/healthz` for whoever watches the process."""
+
+    manager: StreamableHTTPSessionManager
+    gate: Gate
+    healthy: Callable[[], bool]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            return await self._live(receive, send)
+        if scope["path"] == MCP_PATH:
+            return await self.gate(scope, receive, send)
+        if scope["path"] == HEALTH_PATH and scope["method"] == "GET":
+            good = self.healthy()
+            return await respond(send, 200 if good else 503, b'{"ok":true}' if good else b'{"ok":false}')
+        return await respond(send, 404, b'{"error":"not found"}')
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        async with self.manager.run():
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+
+
 def build_app(
     server: Server[Any],
     *,
@@ -35,26 +59,16 @@ def build_app(
     on_fault: Callable[[str, Principal | None], Awaitable[None]],
     healthy: Callable[[], bool],
     allowed_hosts: Iterable[str],
-) -> Starlette:
-    """The ASGI application: `/mcp` for clients with a token, `/healthz` for whoever watches the process."""
-    # The gate has checked host, origin and size before the SDK sees a request; answers are plain JSON where nothing streams.
+) -> App:
+    """Wire the SDK's session manager behind the gate."""
+    # The gate has checked host, origin and size by then; answers are plain JSON where nothing streams.
     manager = StreamableHTTPSessionManager(server, json_response=True, max_request_body_size=MAX_MESSAGE_BYTES + 1)
-    gate = Gate(StreamableHTTPASGIApp(manager), authenticate, on_fault, frozenset(allowed_hosts))
-
-    async def health(request: Request) -> JSONResponse:
-        good = healthy()
-        return JSONResponse({"ok": good}, status_code=200 if good else 503)
-
-    @contextlib.asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with manager.run():
-            yield
-
-    return Starlette(routes=[Route(MCP_PATH, gate), Route(HEALTH_PATH, health, methods=["GET"])], lifespan=lifespan)
+    gate = Gate(manager.asgi_app, authenticate, on_fault, frozenset(allowed_hosts))
+    return App(manager, gate, healthy)
 
 
 async def serve(
-    app: Starlette, host: str, port: int, *, on_listening: Callable[[str, int], None], stop: asyncio.Event
+    app: App, host: str, port: int, *, on_listening: Callable[[str, int], None], stop: asyncio.Event
 ) -> None:
     """Serve until `stop` is set; requests in flight get `GRACE_SECONDS`. `port` 0 takes a free one."""
     for name in ("mcp", "uvicorn"):

@@ -36,7 +36,9 @@ class Resources:
             found.append(_resource("audit://records", "Audit records", "The newest audit records you may read."))
             found.append(_resource("audit://status", "Audit status", "State of the audit log."))
         if self._surface.may_see_self(principal):
-            found.append(_resource("guard://whoami", "Who am I", "Your identity, roles and scopes as the guard sees them."))
+            found.append(
+                _resource("guard://whoami", "Who am I", "Your identity, roles and scopes as the guard sees them.")
+            )
         return found
 
     def templates(self, principal: Principal) -> list[types.ResourceTemplate]:
@@ -46,7 +48,9 @@ class Resources:
         query = f"audit://records{{?{','.join(RECORD_FILTERS)}}}"
         return [
             _template(query, "Audit records", "Audit records by filter, newest first; `next` continues a page."),
-            _template("audit://call/{id}", "One call", "Every record of one call, with what may be shown of its values."),
+            _template(
+                "audit://call/{id}", "One call", "Every record of one call, with what may be shown of its values."
+            ),
         ]
 
     async def read(self, principal: Principal, uri: str) -> str:
@@ -92,5 +96,3 @@ def _resource(uri: str, name: str, description: str) -> types.Resource:
 
 def _template(uri: str, name: str, description: str) -> types.ResourceTemplate:
     return types.ResourceTemplate(uri_template=uri, name=name, description=description, mime_type=_JSON)
-
-

@@ -54,7 +54,8 @@ def _claimed_descriptors() -> Iterator[tuple[BinaryIO, BinaryIO]]:
         os.dup2(null.fileno(), 0)
     os.dup2(2, 1)
     # closefd=False: the reading thread may still block on its descriptor after the transport ends.
-    source, sink = open(wire_in, "rb", buffering=0, closefd=False), open(wire_out, "wb", buffering=0, closefd=False)
+    source = open(wire_in, "rb", buffering=0, closefd=False)  # noqa: SIM115 - outlives this block on purpose
+    sink = open(wire_out, "wb", buffering=0, closefd=False)  # noqa: SIM115 - the same
     try:
         yield source, sink
     finally:
@@ -146,10 +147,10 @@ def _write_all(sink: BinaryIO, data: bytes) -> None:
 async def _lines(source: BinaryIO) -> AsyncIterator[bytes | None]:
     """Lines of the source without their end; `None` for one over the cap, which is dropped as it is read."""
     loop = asyncio.get_running_loop()
-    queue: asyncio.Queue[bytes | None | EOFError] = asyncio.Queue()
+    queue: asyncio.Queue[bytes | EOFError | None] = asyncio.Queue()
     room = threading.Semaphore(16)  # back pressure: the reader stays at most this many lines ahead
 
-    def deliver(item: bytes | None | EOFError) -> None:
+    def deliver(item: bytes | EOFError | None) -> None:
         room.acquire()
         try:
             loop.call_soon_threadsafe(queue.put_nowait, item)
@@ -163,7 +164,7 @@ async def _lines(source: BinaryIO) -> AsyncIterator[bytes | None]:
         yield item
 
 
-def _read_lines(source: BinaryIO, deliver: Callable[[bytes | None | EOFError], None]) -> None:
+def _read_lines(source: BinaryIO, deliver: Callable[[bytes | EOFError | None], None]) -> None:
     pending, dropping = bytearray(), False
     while chunk := source.read(_CHUNK):
         *complete, rest = chunk.split(b"\n")

@@ -131,7 +131,7 @@ def _size(entries: tuple[Entry, ...]) -> int:
             if value is not None:
                 piece += len(value)
         if piece > LARGEST:
-            raise ValueError("a record and what stands beside it must fit 15 MB")
+            raise ValueError("a record and what stands beside it stay under 16 MiB")
         size += piece
     return size
 

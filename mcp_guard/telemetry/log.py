@@ -11,8 +11,8 @@ Redact = Callable[[str], str]
 def configure(*, verbose: int, as_json: bool, redact: Redact) -> None:
     """Send the records of every `mcp_guard` logger to stderr.
 
-    `verbose` below 0 shows errors only, 0 warnings and events, above 0 debugging. `redact` sees every string of a record:
-    no secret reaches a log line.
+    `verbose` below 0 shows errors only, 0 warnings and events, above 0 debugging. `redact` sees every string of a
+    record, so that no secret reaches a log line.
     """
     import structlog
 

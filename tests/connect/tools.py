@@ -70,5 +70,5 @@ def invocation(arguments: Mapping[str, object] | None = None, *, timeout: float 
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for something that happens in another thread; fails after ten seconds."""
     async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - the thread knows nothing of this loop's events
+        while not condition():
             await asyncio.sleep(0.002)

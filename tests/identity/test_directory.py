@@ -26,7 +26,9 @@ def test_profiles(tmp_path: Path) -> None:
     )
     directory = load(path, "p.yaml")
     alice = directory.profile("user:alice")
-    assert (alice.tenant, alice.scopes, dict(alice.attributes)) == ("acme", {"orders:read"}, {"team": "a"})
+    assert alice.tenant == "acme"
+    assert alice.scopes == frozenset({"orders:read"})
+    assert alice.attributes == {"team": "a"}
     assert directory.profile("user:zoe").scopes == frozenset()
     assert load(None).profile("user:alice").tenant is None
 
@@ -40,7 +42,7 @@ def test_profiles(tmp_path: Path) -> None:
         ("apiVersion: mcp-guard/v2\nkind: Principals\nprincipals: {}\n", [("value", 1, 1)]),
         (HEAD + "principals: []\n", [("type", 3, 1)]),
         (HEAD + "principals: {}\nextra: 1\n", [("unknown_key", 4, 1)]),
-        (HEAD + 'principals:\n  alice: {}\n', [("name", 4, 3)]),
+        (HEAD + "principals:\n  alice: {}\n", [("name", 4, 3)]),
         (HEAD + 'principals:\n  "user:a b": {}\n', [("name", 4, 3)]),
         (HEAD + 'principals:\n  "user:a":\n    scopes: orders\n', [("value", 5, 5)]),
         (HEAD + 'principals:\n  "user:a":\n    scopes: ["a b"]\n', [("value", 5, 5)]),

@@ -13,5 +13,5 @@ def test_parts() -> None:
 
 @pytest.mark.parametrize("text", ["{", "}", "{a", "{a.b}", "{a[0]}", "{}", "{a!r}", "{a:>10}", "{ a }", "{é}"])
 def test_refuses_what_is_not_a_plain_name(text: str) -> None:
-    with pytest.raises(ValueError, match="brace|placeholder"):
+    with pytest.raises(ValueError, match=r"brace|placeholder"):
         parse(text)

@@ -31,9 +31,7 @@ class Desk:
 
 
 @pytest.fixture(scope="module")
-def served(
-    tmp_path_factory: pytest.TempPathFactory, payments: sandbox.Sandbox, payments_secret: str
-) -> Iterator[Desk]:
+def served(tmp_path_factory: pytest.TempPathFactory, payments: sandbox.Sandbox, payments_secret: str) -> Iterator[Desk]:
     home: Path = copy_home(tmp_path_factory.mktemp("served") / "desk", payments.port)
     seed(home, payments_secret)
     program = Program(home)
@@ -59,8 +57,10 @@ def connect(served: Desk) -> Connect:
                 yield client
             return
         headers = {"Authorization": f"Bearer {served.tokens[who]}"}
-        async with httpx2.AsyncClient(headers=headers, timeout=30.0, trust_env=False) as http:
-            async with Client(streamable_http_client(served.serving.url, http_client=http), mode=era) as client:
-                yield client
+        async with (
+            httpx2.AsyncClient(headers=headers, timeout=30.0, trust_env=False) as http,
+            Client(streamable_http_client(served.serving.url, http_client=http), mode=era) as client,
+        ):
+            yield client
 
     return opened

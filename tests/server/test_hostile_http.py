@@ -91,7 +91,9 @@ async def test_two_tokens_are_no_token(served: Desk) -> None:
     assert (await _post(served, GOOD, extra=extra)).status == 401
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "localhost.evil", "[::1", "x@127.0.0.1"])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "localhost.evil", "[::1", "x@127.0.0.1"]
+)
 async def test_a_foreign_host_is_misdirected(host: str, served: Desk) -> None:
     assert (await _post(served, GOOD, host=host)).status == 421
 
@@ -190,5 +192,3 @@ async def test_a_session_cannot_be_taken_over_with_another_token(served: Desk) -
     listing = {"jsonrpc": "2.0", "id": 2, "method": "tools/list"}
     stolen = await exchange(port, legacy("bob", listing, session, "MCP-Protocol-Version: 2025-11-25"))
     assert stolen.status == 404
-
-

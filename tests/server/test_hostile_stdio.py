@@ -38,7 +38,10 @@ class Pipe:
 @contextmanager
 def _opened(program: Program) -> Iterator[Pipe]:
     process = subprocess.Popen(
-        program.command("--quiet", "serve", "--stdio"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        program.command("--quiet", "serve", "--stdio"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
     )
     try:
         yield Pipe(process)
@@ -100,5 +103,3 @@ def test_a_request_without_identity_of_its_era_is_told_so(desk: Program) -> None
     with _opened(desk) as pipe:
         answer = pipe.ask(b'{"jsonrpc":"2.0","id":1,"method":"tools/list"}')
         assert "error" in answer
-
-

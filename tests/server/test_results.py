@@ -16,7 +16,8 @@ DECLARED = {
 
 def test_accepts_declared_results_and_refusals_only() -> None:
     schema = advertised_output_schema(DECLARED)
-    validator = jsonschema_rs.validator_for(schema, offline=True)
+    assert schema is not None
+    validator = jsonschema_rs.validator_for(dict(schema), offline=True)
     assert validator.is_valid({"rows": [{"id": 1}]})
     assert validator.is_valid({"guard": {"code": "policy_denied", "reason": "no", "call": "x"}})
     assert not validator.is_valid({"rows": [{}]})

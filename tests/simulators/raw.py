@@ -79,5 +79,7 @@ async def read_answer(reader: asyncio.StreamReader) -> Answer:
     first, *rest = head.decode("latin-1").strip().split("\r\n")
     headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in rest)}
     length = int(headers.get("content-length", "0"))
-    body = await reader.readexactly(length) if length else await reader.read() if "content-length" not in headers else b""
+    body = (
+        await reader.readexactly(length) if length else await reader.read() if "content-length" not in headers else b""
+    )
     return Answer(int(first.split(" ")[1]), headers, body)

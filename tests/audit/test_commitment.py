@@ -1,0 +1,84 @@
+"""A record commits to values it does not hold."""
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mcp_guard.audit.commitment import commit, commit_value, matches
+from mcp_guard.kit import pointer, strict_json
+
+scalars = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=8)
+values = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abc/~", max_size=3), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@pytest.mark.holds("audit:commitments")
+@settings(deadline=None, max_examples=60)
+@given(st.binary(max_size=80), st.binary(max_size=80))
+def test_a_commitment_binds_exactly_its_bytes(data: bytes, other: bytes) -> None:
+    made, salt = commit(data)
+    assert made["len"] == len(data)
+    assert matches(made, salt, data)
+    assert matches(made, salt, other) == (data == other)
+    assert not matches(made, bytes(32), data)
+
+
+@pytest.mark.holds("audit:commitments")
+def test_equal_values_cannot_be_told_from_the_records() -> None:
+    assert commit(b"42")[0]["c"] != commit(b"42")[0]["c"]
+
+
+@pytest.mark.parametrize("made", [None, "x", {}, {"c": 1}, {"c": "ab", "len": 2}])
+def test_what_is_no_commitment_matches_nothing(made: object) -> None:
+    assert not matches(made, bytes(32), b"{}")
+
+
+@pytest.mark.holds("audit:commitments")
+@settings(deadline=None, max_examples=60)
+@given(values)
+def test_the_bytes_beside_the_record_are_the_committed_ones(value: object) -> None:
+    made, sides = commit_value("args", value)
+    ((field, salt, data),) = sides
+    assert field == "args"
+    assert data == strict_json.dumps(value)
+    assert matches(made, salt, data)
+
+
+@pytest.mark.holds("audit:sensitive-never-kept")
+@settings(deadline=None, max_examples=60)
+@given(values, st.text(min_size=12, max_size=20))
+def test_a_sensitive_part_is_nowhere_in_clear_and_still_checkable(value: object, secret: str) -> None:
+    made, (kept, hidden) = commit_value("args", {"other": value, "reason": secret}, ("/reason", "/absent"))
+    assert hidden.field == "args/reason"
+    assert hidden.value is None
+    assert kept.value is not None
+    assert matches(made, kept.salt, kept.value)
+    shown = orjson.loads(kept.value)
+    assert shown["other"] == orjson.loads(strict_json.dumps(value))
+    assert list(shown["reason"]) == ["sensitive"]
+    assert matches(shown["reason"]["sensitive"], hidden.salt, strict_json.dumps(secret))
+
+
+@pytest.mark.holds("audit:sensitive-never-kept")
+@pytest.mark.parametrize("order", [("/a", "/a/b"), ("/a/b", "/a")])
+def test_a_part_inside_a_sensitive_part_goes_with_it(order: tuple[str, str]) -> None:
+    _, sides = commit_value("args", {"a": {"b": "inner secret"}}, order)
+    assert [side.field for side in sides] == ["args", "args/a"]
+    assert b"inner" not in b"".join(side.value or b"" for side in sides)
+
+
+def test_a_whole_value_can_be_sensitive() -> None:
+    _, sides = commit_value("result", "secret", ("",))
+    kept = {side.field: side.value for side in sides}
+    assert b"secret" not in (kept["result"] or b"").replace(b'"sensitive"', b"")
+
+
+def test_array_elements_can_be_sensitive() -> None:
+    _, sides = commit_value("args", {"people": ["ann", "bob"]}, ("/people/1",))
+    assert orjson.loads(sides[0].value or b"")["people"][0] == "ann"
+    assert b"bob" not in (sides[0].value or b"")
+    assert pointer.get(orjson.loads(sides[0].value or b""), "/people/1/sensitive/len") == 5

@@ -1,0 +1,261 @@
+"""Intents before acts, outcomes before answers, and nothing forgotten while the process lives."""
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+import orjson
+import pytest
+
+from mcp_guard.audit import backlog
+from mcp_guard.audit.commitment import matches
+from mcp_guard.audit.facts import Ending
+from mcp_guard.audit.journal import Journal
+from mcp_guard.audit.verify import verify
+from mcp_guard.kit import strict_json
+from mcp_guard.model.errors import StoreUnavailable
+from mcp_guard.store.side import unpack
+from mcp_guard.store.store import Store
+from mcp_guard.store.values import Stored
+from tests.audit.helpers import DENY, OK, REFUSED, facts, move, person, records
+from tests.simulators.clock import FakeClock
+from tests.store.helpers import rows
+
+
+def kept(path: Path, n: int) -> dict[str, bytes | None]:
+    ((packed,),) = rows(path, "SELECT fields FROM side WHERE n = ?", n)
+    assert isinstance(packed, bytes)
+    return {side.field: side.value for side in unpack(packed)}
+
+
+async def until(path: Path, count: int) -> list[dict[str, object]]:
+    """Wait for a number of records."""
+
+    async def reached() -> None:
+        while len(records(path)) < count:
+            await asyncio.sleep(0.01)
+
+    await asyncio.wait_for(reached(), 10)
+    return records(path)
+
+
+@pytest.mark.holds("audit:intent-before-act")
+async def test_an_act_leaves_an_intent_and_its_outcome(journal: Journal, path: Path) -> None:
+    intent = await journal.intent(facts())
+    assert [record["kind"] for record in records(path)] == ["intent"], "durable on return"
+    assert rows(path, "SELECT n FROM inflight") == [(0,)]
+    outcome = await journal.outcome(facts(), OK, intent)
+    first, second = records(path)
+    assert (second["of"], second["status"], second["executed"]) == (0, "ok", "yes")
+    assert first["call"] == second["call"] == "c1"
+    assert outcome.n == 1
+    assert rows(path, "SELECT n FROM inflight") == []
+
+
+@pytest.mark.holds("audit:sensitive-never-kept")
+async def test_values_stand_beside_the_record_and_sensitive_ones_do_not(journal: Journal, path: Path) -> None:
+    intent = await journal.intent(facts())
+    await journal.outcome(facts(), replace(OK, result={"reason": "echoed secret", "refund": 1}), intent)
+    asked, answered = kept(path, 0), kept(path, 1)
+    assert orjson.loads(asked["args"] or b"")["amount"] == 12.5
+    assert asked["why"] == b'"the customer asked"'
+    assert asked["args/reason"] is None
+    assert answered["result/reason"] is None
+    everything = b"".join(row[0] for row in rows(path, "SELECT fields FROM side") if isinstance(row[0], bytes))
+    assert b"secret" not in everything + b"".join(strict_json.dumps(record) for record in records(path))
+    for n, field in ((0, "args"), (0, "why"), (1, "result")):
+        ((packed,),) = rows(path, "SELECT fields FROM side WHERE n = ?", n)
+        assert isinstance(packed, bytes)
+        (side,) = (side for side in unpack(packed) if side.field == field)
+        assert matches(records(path)[n][field], side.salt, side.value or b"")
+
+
+async def test_the_redactor_sees_values_first(store: Store, path: Path) -> None:
+    journal = Journal(store, redact=lambda value: strict_json.loads(strict_json.dumps(value).replace(b"ORD", b"***")))
+    await journal.outcome(facts(), OK)
+    assert b"ORD" not in (kept(path, 0)["args"] or b"")
+
+
+@pytest.mark.holds("audit:refusals-recorded")
+async def test_a_refused_call_is_one_outcome(journal: Journal, path: Path) -> None:
+    await journal.outcome(facts(decision=DENY), REFUSED)
+    (found,) = records(path)
+    assert (found["kind"], found["status"], found["code"]) == ("outcome", "refused", "policy_denied")
+    assert found["decision"] == DENY.as_record()
+
+
+async def test_a_call_that_was_never_read_is_recorded_all_the_same(journal: Journal, path: Path) -> None:
+    bare = replace(facts(decision=None), arguments=None, fingerprint=None, justification=None)
+    await journal.outcome(bare, Ending("refused", "no", 1, code="args_invalid"))
+    assert records(path)[0].keys() & {"args", "fp", "why", "decision"} == set()
+    assert verify(path, deep=True).ok
+
+
+async def test_the_other_kinds(journal: Journal, path: Path) -> None:
+    await journal.boot({"version": "1"})
+    await journal.config({"what": "policy", "version": "ab"}, person())
+    await journal.read(person(), {"what": "records"})
+    await journal.shutdown({})
+    assert [record["kind"] for record in records(path)] == ["boot", "config", "read", "shutdown"]
+    assert verify(path, deep=True).ok
+
+
+# --- the log cannot be written --------------------------------------------------------------------------------------
+
+
+@pytest.mark.holds("audit:no-record-no-act")
+async def test_nothing_is_done_while_the_log_cannot_be_written(journal: Journal, path: Path, tmp_path: Path) -> None:
+    journal.require_writable()
+    move(path, tmp_path / "away" / "guard.db")
+    with pytest.raises(StoreUnavailable):
+        await journal.intent(facts())
+    assert not journal.health.ok
+    with pytest.raises(StoreUnavailable) as caught:
+        journal.require_writable()
+    assert caught.value.message == journal.health.reason
+    move(tmp_path / "away" / "guard.db", path)
+    await journal.outcome(facts(), REFUSED)
+    assert journal.health.ok
+    journal.require_writable()
+
+
+@pytest.mark.holds("audit:one-outcome", "audit:outcomes-survive-faults")
+async def test_an_outcome_that_could_not_be_written_comes_first_when_it_can(
+    journal: Journal, path: Path, tmp_path: Path
+) -> None:
+    intents = [await journal.intent(facts(f"c{i}")) for i in range(3)]
+    move(path, tmp_path / "away" / "guard.db")
+    endings = [OK, Ending("error", "yes", 9, code="upstream_error"), Ending("timeout", "unknown", 9)]
+    for i, (intent, ending) in enumerate(zip(intents, endings, strict=True)):
+        with pytest.raises(StoreUnavailable):
+            await journal.outcome(facts(f"c{i}"), ending, intent)
+    assert journal.health.kept == 3
+    move(tmp_path / "away" / "guard.db", path)
+    await journal.read(person(), {"what": "status"})
+    found = records(path)[3:]
+    assert [record.get("of") for record in found] == [0, 1, 2, None]
+    assert [record.get("status") for record in found] == ["ok", "error", "timeout", None]
+    assert journal.health.kept == 0
+    assert rows(path, "SELECT * FROM inflight") == []
+    assert verify(path, deep=True).ok
+
+
+@pytest.mark.holds("audit:outcomes-survive-faults")
+async def test_kept_outcomes_are_written_without_further_traffic(
+    journal: Journal, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backlog, "RETRY_SECONDS", 0.01)
+    intent = await journal.intent(facts())
+    move(path, tmp_path / "away" / "guard.db")
+    with pytest.raises(StoreUnavailable):
+        await journal.outcome(facts(), OK, intent)
+    move(tmp_path / "away" / "guard.db", path)
+    assert (await until(path, 2))[1]["of"] == 0
+
+
+@pytest.mark.holds("audit:outcomes-survive-faults")
+async def test_closing_writes_what_was_kept(store: Store, path: Path, tmp_path: Path) -> None:
+    journal = Journal(store)
+    intent = await journal.intent(facts())
+    move(path, tmp_path / "away" / "guard.db")
+    with pytest.raises(StoreUnavailable):
+        await journal.outcome(facts(), OK, intent)
+    move(tmp_path / "away" / "guard.db", path)
+    await journal.aclose()
+    assert [record["kind"] for record in records(path)] == ["intent", "outcome"]
+
+
+async def test_what_is_kept_is_bounded_and_refusals_do_not_push_out_acts(
+    journal: Journal, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backlog, "MAX_OTHERS", 5)
+    intents = [await journal.intent(facts(f"c{i}")) for i in range(3)]
+    move(path, tmp_path / "away" / "guard.db")
+    for _ in range(20):
+        with pytest.raises(StoreUnavailable):
+            await journal.outcome(facts(decision=DENY), REFUSED)
+    for intent in intents:
+        with pytest.raises(StoreUnavailable):
+            await journal.outcome(facts(), OK, intent)
+    assert journal.health.kept == 8
+    move(tmp_path / "away" / "guard.db", path)
+    await journal.aclose()
+    assert len(records(path)) == 11
+
+
+# --- the caller goes away -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.holds("audit:one-outcome")
+async def test_an_intent_whose_caller_is_gone_ends_as_cancelled(journal: Journal, path: Path) -> None:
+    task = asyncio.create_task(journal.intent(facts()))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    intent, outcome = await until(path, 2)
+    assert intent["kind"] == "intent"
+    assert (outcome["of"], outcome["status"], outcome["executed"]) == (0, "cancelled", "no")
+
+
+@pytest.mark.holds("audit:one-outcome")
+async def test_an_outcome_whose_caller_is_gone_is_written(journal: Journal, path: Path) -> None:
+    intent = await journal.intent(facts())
+    task = asyncio.create_task(journal.outcome(facts(), OK, intent))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (await until(path, 2))[1]["status"] == "ok"
+
+
+@pytest.mark.holds("audit:one-outcome")
+async def test_a_second_outcome_is_refused(journal: Journal, path: Path) -> None:
+    intent = await journal.intent(facts())
+    await journal.outcome(facts(), OK, intent)
+    with pytest.raises(StoreUnavailable, match="already has its outcome"):
+        await journal.outcome(facts(), OK, intent)
+    with pytest.raises(StoreUnavailable):
+        await journal.outcome(facts(), OK, Stored(99, "", 0))
+    assert len(records(path)) == 2
+    assert journal.health.kept == 0
+
+
+# --- faults ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.holds("audit:faults-counted")
+async def test_repeated_faults_are_counted(journal: Journal, path: Path, clock: FakeClock) -> None:
+    for _ in range(50):
+        await journal.fault("bad_json", "stdio")
+    await journal.fault("bad_json", "http", size=3)
+    assert [record["state"] for record in records(path)] == [
+        {"code": "bad_json", "where": "stdio", "count": 1},
+        {"code": "bad_json", "where": "http", "count": 1, "size": 3},
+    ]
+    clock.advance(61)
+    await journal._faults.flush()
+    assert records(path)[-1]["state"] == {"code": "bad_json", "where": "stdio", "count": 49}
+    await journal.fault("bad_json", "stdio")
+    assert len(records(path)) == 4
+
+
+@pytest.mark.holds("audit:faults-counted")
+async def test_ever_new_faults_cannot_fill_the_disk(journal: Journal, path: Path) -> None:
+    for i in range(500):
+        await journal.fault(f"code-{i}", "http")
+    assert len(records(path)) <= 66
+    await journal.aclose()
+    counted = [record["state"] for record in records(path)]
+    assert sum(state["count"] for state in counted if isinstance(state, dict)) == 500
+
+
+async def test_a_fault_that_cannot_be_recorded_raises_nothing_and_is_counted(
+    journal: Journal, path: Path, tmp_path: Path
+) -> None:
+    move(path, tmp_path / "away" / "guard.db")
+    for _ in range(3):
+        await journal.fault("bad_json", "stdio")
+    move(tmp_path / "away" / "guard.db", path)
+    await journal.aclose()
+    assert records(path)[0]["state"] == {"code": "bad_json", "where": "stdio", "count": 3}

@@ -1,0 +1,78 @@
+"""Processes for tests about several of them: `python -m tests.store.actor DEED PATH …`."""
+
+import asyncio
+import os
+import resource
+import sys
+from pathlib import Path
+
+from mcp_guard.model.errors import StoreUnavailable
+from mcp_guard.store.store import Store
+from mcp_guard.store.values import Unit
+from tests.store.helpers import entry, unit
+
+
+def append(path: Path, count: str) -> None:
+    """Append one record at a time, naming each that was acknowledged."""
+    store = Store.open(path, "test")
+    for i in range(int(count)):
+        (stored,) = store.writer.submit_sync(unit(f"{os.getpid()}-{i}"))
+        print(stored.n, stored.leaf, flush=True)
+    asyncio.run(store.aclose())
+
+
+def intend(path: Path) -> None:
+    """Leave intents open and wait to be killed."""
+    store = Store.open(path, "test")
+    (stored,) = store.writer.submit_sync(unit("intent", opens=True))
+    print(store.boot, stored.n, flush=True)
+    sys.stdin.read()
+
+
+def full(path: Path) -> None:
+    """Fill the disk, be told so, make room, go on."""
+    store = Store.open(path, "test")
+    acknowledged = 0
+    resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, resource.RLIM_INFINITY))
+    try:
+        while True:
+            store.writer.submit_sync(_big())
+            acknowledged += 1
+    except StoreUnavailable as error:
+        print("refused:", error.message)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    store.writer.submit_sync(_big())
+    print("acknowledged:", acknowledged + 1)
+    asyncio.run(store.aclose())
+
+
+def denied(path: Path) -> None:
+    """Lose the right to the file, be told so, get it back, go on."""
+    store = Store.open(path, "test")
+    store.writer.submit_sync(unit())
+    mode = path.parent.stat().st_mode
+    root = os.geteuid() == 0
+    if root:
+        os.chmod(path.parent, 0o700)
+        os.seteuid(65534)
+    else:
+        os.chmod(path.parent, 0)
+    try:
+        store.writer.submit_sync(unit())
+    except StoreUnavailable as error:
+        print("refused:", error.message)
+    if root:
+        os.seteuid(0)
+    os.chmod(path.parent, mode)
+    store.writer.submit_sync(unit())
+    print("acknowledged: 2")
+    asyncio.run(store.aclose())
+
+
+def _big() -> Unit:
+    return unit()._replace(entries=(entry("y" * 2000, value=b"v" * 5000),))
+
+
+if __name__ == "__main__":
+    _, deed, name, *rest = sys.argv
+    globals()[deed](Path(name), *rest)

@@ -1,0 +1,275 @@
+"""One governed call, stage by stage, on a real store and a real payments service."""
+
+import asyncio
+import json
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mcp_guard.build import Guard, open_guard, open_query
+from mcp_guard.config.load import load
+from mcp_guard.demo.sandbox import Sandbox
+from mcp_guard.model.call import Answer, ToolCall
+from mcp_guard.model.errors import UnknownTool
+from mcp_guard.model.principal import Principal
+from tests.simulators.process import Program
+
+FUNCTIONS = """\
+import asyncio
+
+async def wait(seconds: float) -> dict[str, bool]:
+    await asyncio.sleep(seconds)
+    return {"waited": True}
+
+def wrong() -> dict[str, str]:
+    return {"count": "many"}
+
+def crash() -> None:
+    raise RuntimeError("hunter2 is the password")
+
+def hidden() -> str:
+    return "safe\\u202etext\\u200b"
+
+def everything(value: object = None) -> object:
+    return value
+"""
+
+
+def _tool(name: str, schema: str = "{type: object, properties: {}}", **more: str) -> str:
+    lines = [f"  - name: {name}", "    description: For a test.", f"    inputSchema: {schema}"]
+    lines += [f"    {key}: {value}" for key, value in more.items()]
+    return "\n".join(lines) + "\n"
+
+
+@pytest.fixture
+def home(desk: Program) -> Path:
+    """The example home with a few tools that misbehave in known ways."""
+    (desk.home / "testing_tools.py").write_text(FUNCTIONS, encoding="utf-8")
+    tools = (
+        _tool(
+            "wait",
+            "{type: object, properties: {seconds: {type: number}}, required: [seconds]}",
+            timeout="5s",
+            python='{function: "testing_tools:wait"}',
+        )
+        + _tool(
+            "impatient",
+            "{type: object, properties: {seconds: {type: number}}, required: [seconds]}",
+            timeout="50ms",
+            python='{function: "testing_tools:wait"}',
+        )
+        + _tool(
+            "wrong",
+            outputSchema="{type: object, properties: {count: {type: integer}}}",
+            effects="none",
+            python='{function: "testing_tools:wrong"}',
+        )
+        + _tool("crash", python='{function: "testing_tools:crash"}')
+        + _tool("hidden", effects="none", python='{function: "testing_tools:hidden"}')
+        + _tool(
+            "secretive",
+            "{type: object, properties: {value: {type: object}}, required: [value]}",
+            sensitive="[/value]",
+            effects="none",
+            python='{function: "testing_tools:everything"}',
+        )
+    )
+    head = "apiVersion: mcp-guard/v1\nkind: Tools\ntoolset: orders\ntools:\n"
+    (desk.home / "tool_manifests" / "testing.yaml").write_text(head + tools, encoding="utf-8")
+    return desk.home
+
+
+@asynccontextmanager
+async def _guard(home: Path) -> AsyncIterator[tuple[Guard, Principal]]:
+    async with open_guard(load(home), serving=True, verbosity=-1) as guard:
+        yield guard, guard.declare(None, None)
+
+
+async def _call(guard: Guard, principal: Principal, tool: str, **arguments: object) -> Answer:
+    return await guard.call(principal, ToolCall(guard.new_call_id(), tool, arguments))
+
+
+def _refusal(answer: Answer) -> dict[str, Any]:
+    guard: Any = answer.structured["guard"]
+    assert answer.is_error
+    return dict(guard)
+
+
+def _records(home: Path, call: str | None = None) -> list[dict[str, Any]]:
+    with closing(sqlite3.connect(home / "var" / "guard.db")) as database:
+        lines = [json.loads(line) for (line,) in database.execute("SELECT line FROM log ORDER BY n")]
+    return [line for line in lines if call in (None, line.get("call"))]
+
+
+async def _values(home: Path, call: str) -> dict[str, Any]:
+    """What is kept beside the first record of a call."""
+    async with open_query(load(home)) as query:
+        first, *_ = await query.call(call)
+    values: Any = first["values"]
+    return dict(values)
+
+
+@pytest.mark.holds("pipeline:reads-one-record", "pipeline:acts-two-records")
+async def test_a_read_is_one_record_and_an_act_is_two(home: Path) -> None:
+    async with _guard(home) as (guard, alice):
+        looked = await _call(guard, alice, "orders_get", order_id="ORD-1001")
+        acted = await _call(guard, alice, "payments_refund", order_id="ORD-1002", amount=3, justification="it broke")
+    [single] = _records(home, looked.call)
+    assert (single["kind"], single["status"], single["executed"]) == ("outcome", "ok", "yes")
+    intent, outcome = _records(home, acted.call)
+    assert (intent["kind"], outcome["kind"], outcome["of"]) == ("intent", "outcome", intent["_n"])
+    assert intent["actor"] == {
+        "sub": "user:alice",
+        "via": "agent:local",
+        "tenant": "acme",
+        "auth": "local",
+        "assurance": "declared",
+    }
+    assert intent["decision"]["rule"] == "refund-small"
+    assert len(intent["decision"]["policy"]) == 64
+    assert (await _values(home, acted.call))["why"] == "it broke"
+    assert acted.receipt is not None
+    assert acted.receipt.n == outcome["_n"]
+
+
+@pytest.mark.holds("pipeline:sensitive-never-in-clear")
+async def test_sensitive_values_are_committed_to_and_never_stored(home: Path) -> None:
+    canary = "the-customer-said-this"
+    async with _guard(home) as (guard, alice):
+        await _call(guard, alice, "payments_refund", order_id="ORD-1002", amount=3, reason=canary)
+        await _call(guard, alice, "payments_refund", order_id="ORD-1002", amount="3", reason=canary)
+        await _call(guard, alice, "secretive", value={"deep": [canary]})
+    for path in (home / "var").glob("guard.db*"):
+        assert canary.encode() not in path.read_bytes(), path.name
+    intent = next(record for record in _records(home) if record["kind"] == "intent")
+    stored = (await _values(home, intent["call"]))["args"]
+    assert stored["reason"]["sensitive"]["len"] == len(json.dumps(canary))
+    assert stored["amount"] == 3
+
+
+@pytest.mark.holds("secrets:nowhere-in-clear")
+async def test_the_connectors_secret_is_nowhere_but_in_the_request(
+    home: Path, payments_secret: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with _guard(home) as (guard, alice):
+        answer = await _call(guard, alice, "payments_refund", order_id="ORD-1002", amount=3, reason=payments_secret)
+    assert payments_secret not in answer.text
+    for path in (home / "var").glob("guard.db*"):
+        assert payments_secret.encode() not in path.read_bytes(), path.name
+    assert payments_secret not in caplog.text
+
+
+@pytest.mark.holds("policy:hidden-is-unknown")
+async def test_what_cannot_be_listed_cannot_be_called(home: Path) -> None:
+    async with _guard(home) as (guard, _):
+        every = [*guard.definition.catalog, "no_such_tool", "", "x" * 300, "naïve", "\u202e"]
+        for client in ("agent:local", "agent:untrusted", "agent:nobody"):
+            principal = guard.declare("user:alice", client)
+            seen = {tool.name for tool in guard.visible_tools(principal)}
+            for name in every:
+                call = ToolCall(guard.new_call_id(), name, {"definitely": "wrong"})
+                if name in seen:
+                    assert (await guard.call(principal, call)).is_error
+                else:
+                    with pytest.raises(UnknownTool, match=r"^There is no such tool\.$"):
+                        await guard.call(principal, call)
+                assert len(_records(home, call.id)) == 1, "refused or hidden, exactly one record"
+
+
+@pytest.mark.holds("pipeline:scopes")
+async def test_a_missing_scope_is_told_and_recorded(home: Path) -> None:
+    async with _guard(home) as (guard, _):
+        narrow = Principal("user:alice", "agent:local", "acme", "bearer", "token", scopes=frozenset({"orders:read"}))
+        refusal = _refusal(await _call(guard, narrow, "payments_refund", order_id="ORD-1002", amount=3))
+    assert (refusal["code"], refusal["rule"], refusal["effect"]) == ("policy_denied", "guard:scope", "deny")
+    assert "payments:refund" in refusal["reason"]
+
+
+async def test_a_bound_argument_is_not_the_agents_to_give(home: Path) -> None:
+    async with _guard(home) as (guard, alice):
+        arguments = {"order_id": "ORD-1002", "amount": 3, "requested_by": "user:bob"}
+        refusal = _refusal(await _call(guard, alice, "payments_refund", **arguments))
+    assert refusal["code"] == "args_invalid"
+    assert "user:bob" not in refusal["reason"]
+
+
+async def test_a_result_that_breaks_its_schema_is_withheld(home: Path) -> None:
+    async with _guard(home) as (guard, alice):
+        answer = await _call(guard, alice, "wrong")
+    assert (_refusal(answer)["code"], _refusal(answer)["executed"]) == ("output_invalid", "yes")
+    assert "many" not in answer.text
+
+
+async def test_an_exception_tells_the_agent_nothing(home: Path) -> None:
+    async with _guard(home) as (guard, alice):
+        refusal = _refusal(await _call(guard, alice, "crash"))
+    assert (refusal["code"], refusal["executed"]) == ("upstream_error", "unknown")
+    assert "hunter2" not in json.dumps(refusal)
+
+
+async def test_hidden_characters_are_taken_out_of_results(home: Path) -> None:
+    async with _guard(home) as (guard, alice):
+        assert (await _call(guard, alice, "hidden")).structured == {"result": "safetext"}
+
+
+async def test_a_timeout_of_an_act_is_in_doubt(home: Path) -> None:
+    async with _guard(home) as (guard, alice):
+        answer = await _call(guard, alice, "impatient", seconds=30)
+    refusal = _refusal(answer)
+    assert (refusal["code"], refusal["executed"], refusal["retry"]) == ("upstream_timeout", "unknown", "never")
+    assert _records(home, answer.call)[-1]["status"] == "timeout"
+
+
+@pytest.mark.holds("pipeline:outlives-its-client")
+async def test_a_call_outlives_the_client_that_made_it(home: Path) -> None:
+    async with _guard(home) as (guard, alice):
+        call = ToolCall(guard.new_call_id(), "wait", {"seconds": 0.3})
+        asking = asyncio.create_task(guard.call(alice, call))
+        async with asyncio.timeout(5):
+            while not _records(home, call.id):
+                await asyncio.sleep(0.01)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+    assert [record.get("status") for record in _records(home, call.id)] == [None, "ok"]
+
+
+async def test_a_stopping_guard_cancels_what_will_not_end(home: Path) -> None:
+    async with _guard(home) as (guard, alice):
+        call = ToolCall(guard.new_call_id(), "wait", {"seconds": 4})
+        asking = asyncio.create_task(guard.call(alice, call))
+        async with asyncio.timeout(5):
+            while not _records(home, call.id):
+                await asyncio.sleep(0.01)
+        await guard.pipeline.drain(0.05)
+        refusal = _refusal(await asking)
+    assert (refusal["code"], refusal["executed"]) == ("cancelled", "unknown")
+    assert [record.get("status") for record in _records(home, call.id)] == [None, "cancelled"]
+
+
+@pytest.mark.holds("pipeline:retries-are-one-act")
+async def test_attempts_share_one_idempotency_key_and_one_record(home: Path, payments: Sandbox) -> None:
+    before = len(payments.ledger.entries())
+    payments.misbehave("reset", times=2)  # it happens, and nobody is told: the retry must not make it happen again
+    async with _guard(home) as (guard, alice):
+        answer = await _call(guard, alice, "payments_refund", order_id="ORD-1002", amount=9)
+    assert not answer.is_error, answer.text
+    assert len(payments.ledger.entries()) == before + 1
+    assert [record["kind"] for record in _records(home, answer.call)] == ["intent", "outcome"]
+
+
+@pytest.mark.holds("audit:parallel-calls-one-chain")
+async def test_many_calls_at_once_leave_one_good_chain(home: Path) -> None:
+    from mcp_guard.audit.verify import verify
+
+    async with _guard(home) as (guard, alice):
+        answers = await asyncio.gather(*(_call(guard, alice, "orders_get", order_id="ORD-1001") for _ in range(200)))
+    assert not any(answer.is_error for answer in answers)
+    receipts = [answer.receipt for answer in answers if answer.receipt]
+    assert len({receipt.n for receipt in receipts}) == 200
+    report = verify(home / "var" / "guard.db", deep=True)
+    assert report.ok, report.error
