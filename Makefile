@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: install demo test lint bench schemas locks clean
+.PHONY: install demo test lint bench fuzz schemas locks clean
 
 install: $(STAMP)
 
@@ -29,6 +29,9 @@ lint: install
 
 bench: install
 	$(BIN)/python -m benchmarks
+
+fuzz: install
+	$(BIN)/python -m tests.policy.fuzz $(or $(FUZZ_SECONDS),60)
 
 schemas: install
 	$(BIN)/mcp-guard config schema --write schemas

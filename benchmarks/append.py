@@ -1,8 +1,8 @@
 """Durable appends: audit records into the store, against the same records appended to a file with fdatasync.
 
 Both sides are driven alike: so many callers on one event loop, each waiting for its record to be durable before it
-sends the next, and one thread that writes whatever queued meanwhile. The reference writes bare lines and syncs; the
-store also seals the chain, keeps a commitment's salt and value beside each record, and indexes what it wrote.
+sends the next, and one thread that writes whatever queued meanwhile. The reference writes the same bytes (record, salt,
+value) and syncs; the store also seals the chain, keeps the values erasable, and indexes what it wrote.
 """
 
 import asyncio
@@ -17,9 +17,11 @@ from hashlib import sha256
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
-import orjson
-
+from mcp_guard.audit import record
 from mcp_guard.audit.commitment import commit_value
+from mcp_guard.audit.facts import CallFacts, Ending
+from mcp_guard.model.decision import Decision, Effect
+from mcp_guard.model.principal import Principal
 from mcp_guard.store.store import Store
 from mcp_guard.store.values import Entry, Unit
 
@@ -37,34 +39,18 @@ def entries(count: int) -> list[Entry]:
 
 
 def _entry(i: int) -> Entry:
+    who = Principal(f"user:{i % 40}", "agent:desktop", "acme", "bearer", "token")
+    facts = CallFacts(
+        call=sha256(b"%d" % i).hexdigest()[:32],
+        principal=who,
+        tool=f"orders_{i % 20}",
+        fingerprint="b" * 64,
+        decision=Decision(Effect.ALLOW, "orders-read", "support works with orders", "a" * 64),
+    )
     arguments = {"order_id": f"ORD-{10_000 + i}", "limit": 20, "note": "asked for by the customer"}
     commitment, sides = commit_value("args", arguments)
-    record = {
-        "actor": {
-            "assurance": "token",
-            "auth": "bearer",
-            "sub": f"user:{i % 40}",
-            "tenant": "acme",
-            "via": "agent:desktop",
-        },
-        "args": commitment,
-        "boot": "0123456789abcdef",
-        "call": sha256(b"%d" % i).hexdigest()[:32],
-        "decision": {
-            "effect": "allow",
-            "policy": "a" * 64,
-            "reason": "support works with orders",
-            "rule": "orders-read",
-        },
-        "executed": "yes",
-        "fp": "b" * 64,
-        "kind": "outcome",
-        "status": "ok",
-        "tool": f"orders_{i % 20}",
-        "us": 1234,
-        "v": 1,
-    }
-    return Entry(orjson.dumps(record, option=orjson.OPT_SORT_KEYS), sides)
+    body = record.outcome("0123456789abcdef", facts, Ending("ok", "yes", 1234), None, {"args": commitment})
+    return Entry(body, sides, traits=record.traits("outcome", facts, "ok"), call=facts.call)
 
 
 class FileLog:
@@ -124,7 +110,10 @@ async def _drive(append: Append, count: int, callers: int) -> float:
 async def _file_rate(folder: Path, records: list[Entry], callers: int) -> float:
     log = FileLog(folder / f"reference-{time.monotonic_ns()}.jsonl")
     try:
-        return await _drive(lambda i: log.submit(records[i].body), len(records), callers)
+        lines = [
+            b"".join((entry.body, *(salt + (value or b"") for _, salt, value in entry.sides))) for entry in records
+        ]
+        return await _drive(lambda i: log.submit(lines[i]), len(records), callers)
     finally:
         log.close()
 

@@ -1,13 +1,15 @@
 """The composition root: from a home to a wired guard. Nothing else constructs adapters."""
 
+import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mcp_guard import __version__
-from mcp_guard.config.home import Home
+from mcp_guard.config.home import SECRETS, Home
 from mcp_guard.identity.directory import Directory
 from mcp_guard.kit.clock import SystemClock
 from mcp_guard.manifest.catalog import Catalog
@@ -19,12 +21,17 @@ from mcp_guard.model.tool import Tool
 from mcp_guard.policy.snapshot import Snapshot
 
 if TYPE_CHECKING:
+    from mcp_guard.admin.checkup import Subject
     from mcp_guard.admin.records import RecordReader
     from mcp_guard.admin.tokens import TokenAdmin
     from mcp_guard.admin.what_if import WhatIf
     from mcp_guard.audit.journal import Journal
     from mcp_guard.audit.query import Query
+    from mcp_guard.connect.documents import Documents
+    from mcp_guard.identity.access_token import AccessTokens
     from mcp_guard.identity.authenticate import Authenticator
+    from mcp_guard.identity.outward import OutwardCredentials
+    from mcp_guard.identity.protected_resource import ProtectedResource
     from mcp_guard.identity.store import TokenStore
     from mcp_guard.pipeline import Pipeline
     from mcp_guard.policy.cases import CaseResult
@@ -72,10 +79,22 @@ def define(home: Home) -> Definition:
         known = load_directory(home)
     except Invalid as error:
         problems += error.problems
-    if catalog is None or known is None:
+    problems += _unmet_exchanges(home, catalog)
+    if catalog is None or known is None or problems:
         raise Invalid(problems)
     policy = load_policy(*_policy_files(home), _tags(catalog), shown_as=_shown(home))
     return Definition(home, catalog, policy, known)
+
+
+def _unmet_exchanges(home: Home, catalog: Catalog | None) -> list[Problem]:
+    """Tools that ask for an exchanged token where there is nobody to exchange it."""
+    from mcp_guard.manifest.tokens import tools_asking
+
+    if catalog is None or home.settings.identity.oidc.exchange.token_endpoint is not None:
+        return []
+    hint = "configure identity.oidc.exchange, or use ${token:call}"
+    what = "asks for ${token:exchange}, and no exchange is configured"
+    return [Problem("token", what, f"tool {name}", hint=hint) for name in tools_asking(catalog, "exchange")]
 
 
 def load_directory(home: Home) -> Directory:
@@ -101,14 +120,53 @@ def run_policy_cases(definition: Definition, files: Sequence[Path]) -> "list[Cas
     from mcp_guard.policy.cases import run_cases
 
     home = definition.home
-    found = list(files) or sorted(
-        {path for pattern in home.settings.policy.tests for path in home.directory.glob(pattern)}
-    )
+    found = list(files) or _test_files(home)
 
     def who(subject: str, client: str, tenant: str) -> Principal:
         return principal_of(definition.directory, subject, client, tenant)
 
     return run_cases(found, definition.policy, who, environment=definition.environment, shown_as=_shown(home))
+
+
+def subject_of_checkup(home: Home) -> "Subject":
+    """What `mcp-guard doctor` examines of a home; nothing is read yet."""
+    from mcp_guard.admin.checkup import Subject
+    from mcp_guard.admin.what_if import principal_of
+
+    local = home.settings.identity.local
+
+    def declared(known: Directory) -> Principal | None:
+        if not local.allow or local.subject is None:
+            return None
+        return principal_of(known, local.subject, local.client, known.profile(local.subject).tenant or local.tenant)
+
+    model, rules = _policy_files(home)
+    return Subject(
+        directory=home.directory,
+        tools=home.settings.tools,
+        reserved=home.reserved,
+        model=model,
+        rules=rules,
+        principals=home.path(home.settings.policy.principals),
+        tests=_test_files(home),
+        store=home.store,
+        private=(home.keys, home.path(SECRETS)),
+        environment={"name": home.settings.environment},
+        variables=os.environ,
+        local=declared,
+        shown_as=_shown(home),
+        clock=SystemClock(),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Whose access tokens are believed, and what is made out to upstreams; all absent where the home wants neither."""
+
+    resource: "ProtectedResource | None" = None
+    access_tokens: "AccessTokens | None" = None
+    credentials: "OutwardCredentials | None" = None
+    documents: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +178,7 @@ class Guard:
     journal: "Journal"
     records: "RecordReader"
     authenticator: "Authenticator"
+    identity: Identity
 
     @property
     def name(self) -> str:
@@ -140,8 +199,22 @@ class Guard:
     async def call(self, principal: Principal, call: ToolCall) -> Answer:
         return await self.pipeline.call(principal, call)
 
-    def authenticate(self, token: str) -> Principal:
-        return self.authenticator.bearer(token)
+    @property
+    def protected_resource(self) -> "ProtectedResource | None":
+        return self.identity.resource
+
+    @property
+    def documents(self) -> Mapping[str, bytes]:
+        return self.identity.documents
+
+    async def authenticate(self, token: str) -> Principal:
+        return await self.authenticator.authenticate(token)
+
+    def obtainable_scopes(self, principal: Principal, tool: str) -> Sequence[str]:
+        entry, profile = self.definition.catalog.get(tool), self.definition.directory.profiles.get(principal.subject)
+        needed = entry.tool.scopes if entry is not None else frozenset()
+        # What the home itself withholds no issuer can give; asking for it would only send people round in circles.
+        return sorted(needed) if profile is None or needed <= profile.scopes else ()
 
     def declare(self, subject: str | None, client: str | None) -> Principal:
         """A locally declared principal. Raises `Unauthenticated` where the home does not allow one."""
@@ -194,9 +267,10 @@ async def open_guard(home: Home, *, serving: bool, verbosity: int = 0) -> AsyncI
     configure(verbose=verbosity, as_json=False, redact=redactor.text)
     async with (
         _open_journal(home, redactor) as (store, journal),
-        _open_pipeline(definition, journal, redactor) as pipeline,
+        _open_identity(definition, redactor) as identity,
+        _open_pipeline(definition, journal, redactor, identity) as pipeline,
     ):
-        guard = _wire(definition, store, journal, pipeline)
+        guard = _wire(definition, store, journal, pipeline, identity)
         if serving:
             recovered = await journal.recover()
             await journal.boot(_boot_state(definition, recovered))
@@ -216,15 +290,81 @@ def _boot_state(definition: Definition, recovered: int) -> Mapping[str, object]:
     }
 
 
-def _wire(definition: Definition, store: "Store", journal: "Journal", pipeline: "Pipeline") -> Guard:
+def _wire(
+    definition: Definition, store: "Store", journal: "Journal", pipeline: "Pipeline", identity: Identity
+) -> Guard:
     from mcp_guard.admin.records import RecordReader
     from mcp_guard.audit.query import Query
     from mcp_guard.identity.authenticate import Authenticator
     from mcp_guard.identity.store import TokenStore
 
     records = RecordReader(pipeline.decide, Query(store), journal)
-    authenticator = Authenticator(definition.directory, TokenStore(store).find, SystemClock())
-    return Guard(definition, pipeline, journal, records, authenticator)
+    tokens = TokenStore(store)
+    authenticator = Authenticator(definition.directory, tokens.find, SystemClock(), identity.access_tokens)
+    return Guard(definition, pipeline, journal, records, authenticator, identity)
+
+
+@asynccontextmanager
+async def _open_identity(definition: Definition, redactor: "Redactor") -> AsyncIterator[Identity]:
+    """Nothing is fetched before the first access token, nothing made unless a tool asks for it."""
+    from mcp_guard.manifest.tokens import tools_asking
+
+    settings = definition.home.settings
+    wants_credentials = bool(tools_asking(definition.catalog))
+    if settings.identity.oidc.issuer is None and not wants_credentials:
+        yield Identity()
+        return
+    from mcp_guard.config.oidc import resource_of
+    from mcp_guard.connect.documents import Documents
+    from mcp_guard.connect.egress import Egress
+    from mcp_guard.identity.protected_resource import KEYS_PATH
+
+    egress, resource = Egress(), resource_of(settings)
+    outside = Documents(egress, settings.identity.oidc.networks)
+    access_tokens = _access_tokens(definition, resource, outside) if resource else None
+    credentials = _credentials(definition.home, resource, outside, redactor) if wants_credentials else None
+    documents = dict(resource.documents()) if resource else {}
+    if credentials is not None:
+        documents[KEYS_PATH] = credentials.tokens.key.key_set()
+    try:
+        yield Identity(resource, access_tokens, credentials, documents)
+    finally:
+        if access_tokens is not None:
+            await access_tokens.keys.aclose()
+        await egress.aclose()
+
+
+def _access_tokens(definition: Definition, resource: "ProtectedResource", outside: "Documents") -> "AccessTokens":
+    from mcp_guard.config.oidc import claim_map_of, expected_of
+    from mcp_guard.identity.access_token import AccessTokens
+    from mcp_guard.identity.issuer import Issuer
+    from mcp_guard.identity.jwks import KeyCache
+
+    oidc, clock = definition.home.settings.identity.oidc, SystemClock()
+    keys = KeyCache(Issuer(resource.issuer, oidc.jwks, outside.get).key_set, clock)
+    return AccessTokens(expected_of(oidc, resource), keys, claim_map_of(oidc), definition.directory, clock)
+
+
+def _credentials(
+    home: Home, resource: "ProtectedResource | None", outside: "Documents", redactor: "Redactor"
+) -> "OutwardCredentials":
+    from mcp_guard.identity.call_key import load_or_make
+    from mcp_guard.identity.call_token import CallTokens
+    from mcp_guard.identity.exchange import Exchange
+    from mcp_guard.identity.outward import OutwardCredentials
+    from mcp_guard.kit.references import Reference, parse
+    from mcp_guard.secrets.references import Resolver
+
+    issuer = resource.origin if resource else f"urn:mcp-guard:{home.settings.name}"
+    tokens, exchange = CallTokens(load_or_make(home.keys), issuer, SystemClock()), home.settings.identity.oidc.exchange
+    if exchange.token_endpoint is None or exchange.client_id is None or exchange.client_secret is None:
+        return OutwardCredentials(tokens)
+    resolver, (secret,) = Resolver(home.directory, os.environ, redactor), parse(exchange.client_secret)
+    assert isinstance(secret, Reference), "the settings accept nothing else"
+    resolve = partial(resolver.resolve, secret)
+    return OutwardCredentials(
+        tokens, Exchange(exchange.token_endpoint, exchange.client_id, resolve, tokens, outside.post_form)
+    )
 
 
 @asynccontextmanager
@@ -244,12 +384,15 @@ async def _open_journal(home: Home, redactor: "Redactor") -> "AsyncIterator[tupl
 
 
 @asynccontextmanager
-async def _open_pipeline(definition: Definition, journal: "Journal", redactor: "Redactor") -> "AsyncIterator[Pipeline]":
+async def _open_pipeline(
+    definition: Definition, journal: "Journal", redactor: "Redactor", identity: Identity
+) -> "AsyncIterator[Pipeline]":
     from mcp_guard.connect.factory import Means, connect
     from mcp_guard.pipeline import Pipeline
 
     async with AsyncExitStack() as stack:
-        means = await stack.enter_async_context(Means.open(definition.home.directory, redactor))
+        issue = identity.credentials.issue if identity.credentials else None
+        means = await stack.enter_async_context(Means.open(definition.home.directory, redactor, issue=issue))
         connectors = {}
         for name, entry in definition.catalog.items():
             connectors[name] = connector = connect(entry.tool, means)
@@ -305,6 +448,10 @@ async def open_query(home: Home) -> "AsyncIterator[Query]":
 def _policy_files(home: Home) -> tuple[Path, Path]:
     policy = home.settings.policy
     return home.path(policy.model), home.path(policy.rules)
+
+
+def _test_files(home: Home) -> list[Path]:
+    return sorted({path for pattern in home.settings.policy.tests for path in home.directory.glob(pattern)})
 
 
 def _tags(catalog: Catalog) -> dict[str, tuple[str, ...]]:

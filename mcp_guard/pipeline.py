@@ -187,7 +187,9 @@ class Pipeline:
     async def _invoke(self, trail: _Trail, tool: Tool, arguments: Mapping[str, object]) -> object:
         failpoint("pipeline.before-act")
         trail.acted = True
-        invocation = Invocation(trail.call.id, arguments, tool.timeout, idempotency_key=trail.call.id)
+        invocation = Invocation(
+            trail.call.id, arguments, tool.timeout, idempotency_key=trail.call.id, principal=trail.principal
+        )
         reply, _ = await attempt(tool, self._connectors[tool.name], invocation)
         failpoint("pipeline.after-act")
         return reply.value

@@ -79,9 +79,7 @@ class WhatIf:
         decided = self._decide(principal, "call", name, given)
         return Verdict(decided.decision, decided.near, violations)
 
-    def _decide(
-        self, principal: Principal, act: Act, name: str, arguments: Mapping[str, object] | None
-    ) -> Verdict:
+    def _decide(self, principal: Principal, act: Act, name: str, arguments: Mapping[str, object] | None) -> Verdict:
         now = as_datetime(self.clock.now_us())
         request = AccessRequest(principal, act, name, now, arguments, self.environment)
         return Verdict(self.policy.decide(request), tuple(near(self.policy.rules, request)))

@@ -8,11 +8,17 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import chain
+from operator import lt
 
 from mcp_guard.model.chain import genesis, leaf_hash
 
 Numbered = tuple[int, bytes]
 
+_TIME = 17
+"""Bytes of a time and the comma behind it: from 2001 to 2286 microseconds have 16 digits, so they compare as text."""
+_PREFIXED = sha256(b"\x00")
+"""The hash of every leaf begins alike; copying the state is cheaper than joining the bytes."""
 _START = re.compile(rb'\{"_n":(0|[1-9][0-9]{0,17}),"_p":"([0-9a-f]{64})"')
 
 
@@ -35,7 +41,7 @@ class ChainCheck:
         self.n = 0
         self.head = genesis(origin) if origin is not None else ""
         self._keyed = keyed
-        self._time = 0
+        self._time = b""
 
     def feed(self, lines: Sequence[Numbered], following: bytes | None = None) -> Broken | None:
         """Check numbered lines; the first that is wrong, or `None`. After that, feed no more.
@@ -44,22 +50,46 @@ class ChainCheck:
         """
         if not self.head and lines:
             self.head = _stated_link(lines[0][1])
-        n, head, last = self.n, self.head, self._time
-        for position, (number, line) in enumerate(lines):
-            prefix = b'{"_n":%d,"_p":"%s","_t":' % (n, head.encode())
-            start = len(prefix)
-            time = line[start : line.find(b",", start, start + 20)]
-            if number != n or not line.startswith(prefix) or not time.isdigit():
-                self.n, self.head = n, head
-                return self._explain(number, line, lines[position + 1][1] if position + 1 < len(lines) else following)
-            now = int(time)
-            if now <= last:
-                return Broken(n, "its time is not later than that of the record before")
-            head = sha256(b"\x00" + line).hexdigest()
-            last = now
-            n += 1
-        self.n, self.head, self._time = n, head, last
+        if not self._holds(lines):
+            return self._find(lines, following)
         return None
+
+    def _holds(self, numbered: Sequence[Numbered]) -> bool:
+        """Whether all of these lines are right; then the state is moved behind them, else it is left alone.
+
+        Whole lists at a time: several times faster than a decision per line, and hardly more than the hashing.
+        """
+        first, end = self.n, self.n + len(numbered)
+        lines = [line for _, line in numbered]
+        leaves = []
+        for line in lines:
+            leaf = _PREFIXED.copy()
+            leaf.update(line)
+            leaves.append(leaf.hexdigest())
+        links = chain((self.head,), leaves)
+        starts = [f'{{"_n":{n},"_p":"{link}","_t":'.encode() for n, link in zip(range(first, end), links, strict=False)]
+        times = [line[len(start) : len(start) + _TIME] for line, start in zip(lines, starts, strict=True)]
+        joined = b"".join(times)
+        if (
+            [number for number, _ in numbered] != list(range(first, end))
+            or not all(map(bytes.startswith, lines, starts))
+            or len(joined) != _TIME * len(times)
+            or joined[_TIME - 1 :: _TIME] != b"," * len(times)
+            or not joined.replace(b",", b"").isdigit()
+            or joined.count(b",") != len(times)
+            or not all(map(lt, chain((self._time,), times), times))
+        ):
+            return False
+        self.n, self.head, self._time = end, leaves[-1], times[-1]
+        return True
+
+    def _find(self, lines: Sequence[Numbered], following: bytes | None) -> Broken:
+        """The first line that is wrong."""
+        for position, numbered in enumerate(lines):
+            if not self._holds((numbered,)):
+                behind = lines[position + 1][1] if position + 1 < len(lines) else following
+                return self._explain(*numbered, behind)
+        raise AssertionError("a list of right lines is right")
 
     def _explain(self, number: int, line: bytes, following: bytes | None) -> Broken:
         """Why a line does not stand where it should."""
@@ -75,7 +105,7 @@ class ChainCheck:
         if stated != n:
             return Broken(n, f"it calls itself {stated}")
         if _stated_link(line) == self.head:
-            return Broken(n, "its time is not a number")
+            return Broken(n, "its time is not later than that of the record before, or not a time")
         if n == 0:
             return Broken(0, "it belongs to another log: its link names another origin")
         if following is not None and _stated_link(following) != leaf_hash(line):

@@ -26,6 +26,7 @@ from mcp_guard.store.store import Store
 from mcp_guard.store.values import Entry, Side, Stored, Unit
 
 Redact = Callable[[object], object]
+Storing = asyncio.Future[tuple[Stored, ...]]
 OnLate = Callable[[tuple[Stored, ...]], None]
 
 
@@ -44,6 +45,7 @@ class Journal:
         self._redact = redact
         self._health = Health(store.clock)
         self._backlog = Backlog(store.writer, self._health)
+        self._loose: set[Storing] = set()
         self._faults = Faults(store.clock, self._write_fault)
 
     @property
@@ -73,14 +75,19 @@ class Journal:
         body = record.intent(self._boot, facts, commitments)
         late = _from_thread(asyncio.get_running_loop(), partial(self._close_unacted, facts, "audit_unavailable"))
         self._backlog.flush()
-        future = self._submit(Unit((Entry(body, tuple(sides), opens=True),), on_late=late))
+        future = self._submit(
+            Unit(
+                (Entry(body, tuple(sides), opens=True, traits=record.traits("intent", facts), call=facts.call),),
+                on_late=late,
+            )
+        )
         try:
             (stored,) = await asyncio.shield(future)
         except StoreUnavailable as error:
             self._health.failed(error)
             raise
         except asyncio.CancelledError:
-            future.add_done_callback(partial(self._abandoned, facts))
+            self._let_go(future, partial(self._abandoned, facts))
             raise
         self._health.worked()
         failpoint("audit.after-intent")
@@ -95,7 +102,9 @@ class Journal:
             commitments["result"], kept = self._commit("result", ending.result, facts.sensitive)
             sides += kept
         body = record.outcome(self._boot, facts, ending, of, commitments)
-        stored = await self._write_outcome(Pending(Entry(body, tuple(sides), closes=of)))
+        traits = record.traits("outcome", facts, ending.status)
+        entry = Entry(body, tuple(sides), closes=of, traits=traits, call=facts.call)
+        stored = await self._write_outcome(Pending(entry))
         failpoint("audit.after-outcome")
         return stored
 
@@ -126,23 +135,21 @@ class Journal:
     async def recover(self) -> int:
         """Close the intents of processes that are gone, as unknown; how many. For serving processes only."""
         rows = await self._store.reader.all("inflight_all")
-        living: dict[str, bool] = {self._boot: True}
-        orphans = []
-        for n, boot, line in rows:
-            if living.setdefault(str(boot), self._store.liveness.is_alive(str(boot))):
-                continue
-            assert isinstance(n, int)
-            assert isinstance(line, str)
-            orphans.append(self._close_orphan(n, orjson.loads(line)))
+        alive = {boot: self._store.liveness.is_alive(boot) for boot in {str(boot) for _, boot, _ in rows}}
+        orphans = [
+            self._close_orphan(n, orjson.loads(line))
+            for n, boot, line in rows
+            if not alive[str(boot)] and isinstance(n, int) and isinstance(line, str)
+        ]
         closed = sum(await asyncio.gather(*orphans))
-        for boot, alive in living.items():
-            if not alive:
-                self._store.liveness.bury(boot)
+        self._store.liveness.sweep()
         return closed
 
     async def aclose(self) -> None:
         """Write what was counted or kept back. The store stays open."""
         await self._faults.aclose()
+        if self._loose:
+            await asyncio.wait(set(self._loose))
         await self._backlog.aclose()
 
     async def _write(self, body: bytes) -> Stored:
@@ -171,7 +178,7 @@ class Journal:
             self._backlog.keep(pending)
             raise
         except asyncio.CancelledError:
-            future.add_done_callback(partial(self._backlog.keep_if_failed, pending))
+            self._let_go(future, partial(self._backlog.keep_if_failed, pending))
             raise
         self._health.worked()
         return stored
@@ -187,7 +194,7 @@ class Journal:
             return 0
         return 1
 
-    def _submit(self, unit: Unit) -> asyncio.Future[tuple[Stored, ...]]:
+    def _submit(self, unit: Unit) -> Storing:
         try:
             return self._writer.submit(unit)
         except StoreUnavailable as error:
@@ -209,6 +216,12 @@ class Journal:
     def _commit(self, field: str, value: object, sensitive: tuple[str, ...]) -> tuple[Commitment, tuple[Side, ...]]:
         return commit_value(field, self._redact(value) if self._redact else value, sensitive)
 
+    def _let_go(self, future: Storing, settle: Callable[[Storing], None]) -> None:
+        """See to a record whose caller no longer waits for it."""
+        self._loose.add(future)
+        future.add_done_callback(settle)
+        future.add_done_callback(self._loose.discard)
+
     def _close_unacted(self, facts: CallFacts, code: Code, stored: tuple[Stored, ...]) -> None:
         """End an intent nobody will act on: its caller was told that it failed, or is gone."""
         ending = Ending("cancelled" if code == "cancelled" else "error", "no", 0, code=code)
@@ -217,7 +230,7 @@ class Journal:
         self._backlog.keep(Pending(Entry(body, closes=intent.n)))
         self._backlog.flush()
 
-    def _abandoned(self, facts: CallFacts, future: asyncio.Future[tuple[Stored, ...]]) -> None:
+    def _abandoned(self, facts: CallFacts, future: Storing) -> None:
         if not future.cancelled() and future.exception() is None:
             self._close_unacted(facts, "cancelled", future.result())
 

@@ -8,10 +8,11 @@ import orjson
 from mcp_guard.model.chain import leaf_hash
 from mcp_guard.model.decision import Rows
 from mcp_guard.model.principal import Principal
-from mcp_guard.store.facets import facets, inherited
+from mcp_guard.store.facets import facets, traits
 from mcp_guard.store.finder import Finder, Record
 from mcp_guard.store.side import unpack
 from mcp_guard.store.store import Store
+from mcp_guard.store.values import Traits
 
 _FACETS = {"actor": "sub", "tool": "tool", "effect": "effect", "kind": "kind", "task": "task", "status": "status"}
 _END = 2**62
@@ -102,9 +103,9 @@ class Query:
 
     async def _of_call(self, call: str, wanted: tuple[str, ...]) -> list[Record]:
         records = await self._finder.of_call(call)
-        known = {_number(record): facets(record) for record in records}
+        known = {_number(record): traits(record) for record in records}
         needed = set(wanted)
-        return [record for record in records if needed <= set(_all_facets(record, known))]
+        return [record for record in records if needed <= set(_facets(record, known))]
 
     async def _values(self, n: int) -> dict[str, object]:
         row = await self._store.reader.one("sides_of", {"n": n})
@@ -121,9 +122,9 @@ def _scope(rows: Rows, principal: Principal | None) -> tuple[str, ...]:
     return (tenant,) if rows == "tenant" else (tenant, f"sub:{principal.subject}")
 
 
-def _all_facets(record: Mapping[str, object], known: Mapping[int, tuple[str, ...]]) -> tuple[str, ...]:
-    of = record.get("of")
-    return known[_number(record)] + (inherited(known.get(of, ())) if isinstance(of, int) else ())
+def _facets(record: Mapping[str, object], known: Mapping[int, Traits]) -> tuple[str, ...]:
+    found, of = known[_number(record)], record.get("of")
+    return facets(found.of(known.get(of, Traits())) if isinstance(of, int) else found)
 
 
 def _number(record: Mapping[str, object]) -> int:

@@ -11,6 +11,7 @@ from mcp_guard.audit.commitment import Commitment
 from mcp_guard.audit.facts import CallFacts, Ending
 from mcp_guard.kit import strict_json
 from mcp_guard.model.principal import Principal
+from mcp_guard.store.values import Traits
 
 VERSION = 1
 LONGEST_NAME = 256
@@ -39,6 +40,13 @@ def outcome(
     else:
         record["of"] = of
     return _bytes(record | dict(commitments))
+
+
+def traits(kind: Literal["intent", "outcome"], facts: CallFacts, status: str | None = None) -> Traits:
+    """What the record of a call is found by: the same as its line, with that of its intent, says."""
+    who, decision = facts.principal, facts.decision
+    effect = None if decision is None else decision.effect.value
+    return Traits(kind, who.subject, who.tenant, facts.tool[:LONGEST_NAME], effect, status, facts.task)
 
 
 def orphan(boot: str, intent_record: Mapping[str, object], now_us: int) -> bytes:

@@ -42,9 +42,9 @@ class RecordCheck:
             self._waiting.add(n)
         elif record["kind"] == "outcome" and "of" in record:
             intent = record["of"]
-            if intent not in self._waiting:
+            if not isinstance(intent, int) or intent not in self._waiting:
                 return "it ends no open intent: there is none with that number, or it was ended before"
-            self._waiting.discard(intent)  # type: ignore[arg-type]  # it is in there
+            self._waiting.remove(intent)
         return check_sides(record, packed)
 
 

@@ -15,6 +15,8 @@ from mcp_guard.model.chain import leaf_hash
 from mcp_guard.model.errors import StoreUnavailable
 from mcp_guard.store.scan import CHUNK, Scan, is_store
 
+_READ = 1024 * 1024
+
 
 @dataclass(frozen=True, slots=True)
 class Known:
@@ -65,7 +67,7 @@ def verify(
     if isinstance(source, Path) and is_store(source):
         with Scan(source) as scan:
             return _run(scan.chunks(), origin or scan.origin(), expect, scan if deep else None, deep=deep, keyed=True)
-    lines = _lines_of(source) if isinstance(source, Path) else source
+    lines = _lines_of(source) if isinstance(source, Path) else _chunked(source)
     return _run(_numbered(lines), origin, expect, None, deep=deep, keyed=False)
 
 
@@ -128,15 +130,24 @@ def _with_following(chunks: Iterator[list[Numbered]]) -> Iterator[tuple[list[Num
         yield held, None
 
 
-def _numbered(lines: Iterable[bytes]) -> Iterator[list[Numbered]]:
-    counted = enumerate(line.removesuffix(b"\n") for line in lines)
-    while chunk := list(islice(counted, CHUNK)):
+def _chunked(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
+    rest = iter(lines)
+    while chunk := list(islice(rest, CHUNK)):
         yield chunk
 
 
-def _lines_of(path: Path) -> Iterator[bytes]:
+def _numbered(chunks: Iterable[list[bytes]]) -> Iterator[list[Numbered]]:
+    first = 0
+    for lines in chunks:
+        yield list(enumerate(lines, first))
+        first += len(lines)
+
+
+def _lines_of(path: Path) -> Iterator[list[bytes]]:
+    """The lines of a file without their ends, about a megabyte at a time."""
     try:
         with path.open("rb") as file:
-            yield from file
+            while lines := file.readlines(_READ):
+                yield [line[:-1] if line.endswith(b"\n") else line for line in lines]
     except OSError as error:
         raise StoreUnavailable(f"the file cannot be read: {error.strerror}", hint="check the path") from None

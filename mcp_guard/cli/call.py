@@ -28,14 +28,14 @@ class _Who:
     client: str | None
     token: str | None
 
-    def principal(self, guard: "Guard") -> "Principal":
+    async def principal(self, guard: "Guard") -> "Principal":
         """A name that was typed goes before the variable; a token that was typed excludes names."""
         if self.token is not None and (self.subject or self.client):
             raise UsageError("--token excludes --as and --client.", hint="the token says who acts")
         token = self.token if self.token is not None else os.environ.get("MCP_GUARD_TOKEN") or None
         if token is None or self.subject or self.client:
             return guard.declare(self.subject, self.client)
-        return guard.authenticate(token)
+        return await guard.authenticate(token)
 
 
 @click.command()
@@ -50,6 +50,7 @@ class _Who:
 def call(
     ctx: click.Context,
     output: Output,
+    *,
     tool: str,
     pairs: Sequence[str],
     document: str | None,
@@ -74,7 +75,7 @@ async def _call(output: Output, tool: str, arguments: dict[str, object], who: _W
     from mcp_guard.build import open_guard
 
     async with open_guard(output.load_home(), serving=False, verbosity=output.verbosity) as guard:
-        return await guard.call(who.principal(guard), ToolCall(guard.new_call_id(), tool, arguments))
+        return await guard.call(await who.principal(guard), ToolCall(guard.new_call_id(), tool, arguments))
 
 
 def _arguments(pairs: Sequence[str], document: str | None) -> dict[str, object]:

@@ -15,7 +15,7 @@ from mcp_guard.model.errors import GuardError, Invalid, LogBroken, Unauthenticat
 @pass_output
 def explain(output: Output, code: str | None) -> None:
     """Say what CODE means, whether trying again helps, and what to do. Without CODE, list all."""
-    known = dict(_known())
+    known = known_codes()
     if code is None:
         rows = [(name, entry.exit_code, entry.meaning) for name, entry in known.items()]
         shown = [{"code": name, "exit": status, "meaning": meaning} for name, status, meaning in rows]
@@ -35,8 +35,12 @@ def explain(output: Output, code: str | None) -> None:
     )
 
 
-def _known() -> Iterator[tuple[str, CodeEntry]]:
+def known_codes() -> dict[str, CodeEntry]:
     """The codes of refused calls, and those a command can fail with before there is a call."""
+    return dict(_known())
+
+
+def _known() -> Iterator[tuple[str, CodeEntry]]:
     yield from CODES.items()
     yield "usage", _of(UsageError, "`mcp-guard COMMAND --help` shows what a command takes")
     yield "invalid", _of(Invalid, "every problem is named with file, line, column and a hint")

@@ -10,7 +10,7 @@ from mcp_guard.model.errors import UsageError
 
 _CONFIG = """\
 apiVersion: mcp-guard/v1
-name: {name}
+name: "{name}"
 tools: [tool_manifests/*.yaml]
 policy:
   model: policy/model.conf

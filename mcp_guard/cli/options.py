@@ -9,7 +9,7 @@ from mcp_guard.identity.directory import is_principal_name, is_tenant_name
 from mcp_guard.kit.units import seconds
 
 
-class _Principal(click.ParamType):
+class _Principal(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions of click only
     """A principal of certain kinds. The value is never quoted: it may be a token in the wrong place."""
 
     def __init__(self, name: str, kinds: tuple[str, ...]) -> None:
@@ -22,7 +22,7 @@ class _Principal(click.ParamType):
         return value
 
 
-class _Tenant(click.ParamType):
+class _Tenant(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions of click only
     name = "tenant"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
@@ -31,7 +31,7 @@ class _Tenant(click.ParamType):
         return value
 
 
-class _Moment(click.ParamType):
+class _Moment(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions of click only
     """`2026-01-05T12:00:00Z`, or a duration before now such as `2h`; unix microseconds."""
 
     name = "time"
@@ -58,7 +58,7 @@ def _moment(text: str) -> datetime | None:
     return moment if moment.tzinfo is not None else None
 
 
-class _Kept(click.ParamType):
+class _Kept(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions of click only
     """`N:LEAF`, as a receipt states them."""
 
     name = "n:leaf"

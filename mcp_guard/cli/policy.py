@@ -34,6 +34,7 @@ def policy() -> None:
 @pass_output
 def check(
     output: Output,
+    *,
     subject: str,
     tool: str,
     arguments: str,

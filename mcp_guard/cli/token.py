@@ -29,7 +29,7 @@ def token() -> None:
 @click.option("--expires", default="90d", show_default=True, help="Life time, for example 12h or 90d.")
 @pass_output
 def create(
-    output: Output, subject: str, client: str, tenant: str | None, scopes: tuple[str, ...], expires: str
+    output: Output, *, subject: str, client: str, tenant: str | None, scopes: tuple[str, ...], expires: str
 ) -> None:
     """Make a token for SUBJECT (user:… or service:…). It is shown once; only a hash is kept."""
     import asyncio
@@ -73,7 +73,10 @@ def list_tokens(output: Output) -> None:
 @click.argument("identifier", metavar="ID")
 @pass_output
 def revoke(output: Output, identifier: str) -> None:
-    """Refuse the token ID from the next request on, in every process. Works while other files of the home are broken."""
+    """Refuse the token ID from the next request on, in every process.
+
+    Works while tools, policy or principals of the home are broken.
+    """
     import asyncio
 
     from mcp_guard.build import open_tokens

@@ -1,5 +1,7 @@
 """`mcp-guard tools …`."""
 
+import json
+
 import click
 
 from mcp_guard.cli.output import Output, pass_output
@@ -32,7 +34,7 @@ def show_tool(output: Output, name: str) -> None:
     """One tool as it is served: the compiled, effective form."""
     found = next((tool for tool in _tools(output) if tool.name == name), None)
     if found is None:
-        raise UnknownTool(f"There is no tool named {name}.")
+        raise UnknownTool()
     document = {
         **_row(found),
         "title": found.title,
@@ -85,8 +87,6 @@ def _row(tool: Tool) -> dict[str, object]:
 
 
 def _describe(document: dict[str, object]) -> list[str]:
-    import json
-
     width = max(len(name) for name in document)
     return [
         f"{name:{width}}  {value if isinstance(value, str) else json.dumps(value)}" for name, value in document.items()

@@ -12,6 +12,7 @@ from mcp_guard.model.errors import Invalid
 from mcp_guard.model.problem import Problem
 
 if TYPE_CHECKING:
+    from mcp_guard.config.settings import Settings
     from mcp_guard.manifest.complaint import Complaint
 
 Key = tuple[str, ...]
@@ -40,6 +41,23 @@ def load(
         )
         raise Invalid([document.problem("", code, message, "start with apiVersion: mcp-guard/v1 and name:")])
     return _Merge(directory, document, variables, overrides).home()
+
+
+def _missing(settings: "Settings") -> Iterator[tuple[Key, str, str]]:
+    """Keys that only other keys make necessary: where, which, and a hint."""
+    local, oidc = settings.identity.local, settings.identity.oidc
+    if local.allow and local.subject is None:
+        yield ("identity", "local"), "subject", "name who acts here, for example subject: user:alice"
+    if oidc != type(oidc)():
+        where = ("identity", "oidc")
+        if oidc.issuer is None:
+            yield where, "issuer", "the issuer exactly as its tokens name it"
+        if oidc.audience is None:
+            yield where, "audience", "the address of this server as clients know it, for example https://HOST/mcp"
+    if oidc.exchange != type(oidc.exchange)():
+        for name in ("token_endpoint", "client_id", "client_secret"):
+            if getattr(oidc.exchange, name) is None:
+                yield ("identity", "oidc", "exchange"), name, "an exchange needs all three of its keys"
 
 
 class _Merge:
@@ -73,10 +91,8 @@ class _Merge:
         except ValidationError as error:
             found = [self._problem(complaint) for complaint in complaints(error, self._model)]
             raise Invalid([*found, *self._problems]) from None
-        local = settings.identity.local
-        if local.allow and local.subject is None:
-            hint = "name who acts here, for example subject: user:alice"
-            self._problems.append(self._at(("identity", "local"), "missing_key", "the key subject is missing", hint))
+        for where, name, hint in _missing(settings):
+            self._problems.append(self._at(where, "missing_key", f"the key {name} is missing", hint))
         if self._problems:
             raise Invalid(self._problems)
         return Home(self._directory, settings, MappingProxyType(dict(self._origins())))

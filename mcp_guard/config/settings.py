@@ -3,11 +3,14 @@
 Every key of the contract is known here; what this version does not enforce is refused as `unsupported`.
 """
 
+import ipaddress
 from typing import Annotated, Any, ClassVar, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
+from mcp_guard.kit import references
 from mcp_guard.manifest.fields import Matching, Strict
 
 # The audit origin is `<name>/<instance>`, and an origin is one line without white space (C2SP tlog-checkpoint).
@@ -16,8 +19,14 @@ Environment = Annotated[str, Matching(r"^[a-z0-9][a-z0-9._-]{0,62}$", "a plain l
 Subject = Annotated[str, Matching(r"^(user|service):[A-Za-z0-9][A-Za-z0-9._@+-]{0,126}$", "user:NAME or service:NAME")]
 Client = Annotated[str, Matching(r"^agent:[A-Za-z0-9][A-Za-z0-9._@+-]{0,126}$", "agent:NAME")]
 Tenant = Annotated[str, Matching(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$", "a plain name of a tenant")]
+Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 Host = Annotated[str, Matching(r"^[A-Za-z0-9.:\[\]-]{1,255}$", "a host name or an IP address")]
 AllowedHost = Annotated[str, Matching(r"^[A-Za-z0-9.:\[\]-]{1,255}$", "HOST or HOST:PORT, as in the Host header")]
+Scope = Annotated[str, Matching(r"^[!#-\[\]-~]{1,128}$", 'a scope: printable ASCII without space, " and \\')]
+ClaimName = Annotated[str, Matching(r"^[!-~]{1,256}$", "the name of a claim, or a JSON pointer such as /realm/roles")]
+SecretReference = Annotated[
+    str, Matching(references.WHOLE_REFERENCE, "a reference such as ${secret:exchange}, never the secret itself")
+]
 FilePath = Annotated[str, Field(min_length=1, max_length=1024)]
 # YAML has lists only; kept as tuples, settings are immutable through and through. The items stay strict.
 FilePaths = Annotated[tuple[FilePath, ...], Field(strict=False)]
@@ -50,6 +59,48 @@ def _no_anchors(anchors: tuple[object, ...]) -> tuple[object, ...]:
     return anchors
 
 
+def _web_address(text: str) -> str:
+    """https, or http on this very machine: a credential or a key must not be readable on the way."""
+    try:
+        parts = urlsplit(text)
+        safe = parts.scheme == "https" or (parts.scheme == "http" and _is_here(parts.hostname or ""))
+        plain = bool(parts.hostname) and "@" not in parts.netloc and parts.port != 0 and not parts.fragment
+    except ValueError:
+        safe = plain = False
+    if not (safe and plain and text.isascii() and text.isprintable() and " " not in text):
+        raise PydanticCustomError("expected", "expected {expected}", {"expected": _WEB_ADDRESS})
+    return text
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _without_query(text: str) -> str:
+    if "?" in text or '"' in text:
+        raise PydanticCustomError("expected", "expected {expected}", {"expected": "an address without a query"})
+    return text
+
+
+def _network(text: str) -> str:
+    try:
+        network = ipaddress.ip_network(text, strict=True)
+    except ValueError:
+        network = None
+    if network is None or network.prefixlen == 0:
+        raise PydanticCustomError("expected", "expected {expected}", {"expected": "a network such as 10.20.0.0/16"})
+    return text
+
+
+_WEB_ADDRESS = "an https address (http only on loopback), without user name and fragment"
+WebAddress = Annotated[str, Field(max_length=1024), AfterValidator(_web_address)]
+Identifier = Annotated[WebAddress, AfterValidator(_without_query)]  # RFC 8414 section 2, RFC 8707 section 2
+Networks = Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], Field(strict=False)]
+
+
 class PolicyFiles(Strict):
     """Where the policy is. Paths are relative to the home; `tests` are patterns."""
 
@@ -70,11 +121,59 @@ class LocalIdentity(Strict):
     approve: Annotated[bool, _only_false("identity.local.approve: true")] = False
 
 
+class Claims(Strict):
+    """Which claim of an access token says what: its name, or a JSON pointer. `client` is client_id or azp."""
+
+    subject: ClaimName = "sub"
+    tenant: ClaimName = "org"
+    roles: ClaimName = "roles"
+    scopes: ClaimName = "scope"
+    client: ClaimName | None = None
+
+
+class KnownClient(Strict):
+    """The name of an agent whose client id is none, as the address of a client's metadata."""
+
+    id: Annotated[str, Field(min_length=1, max_length=1024)]
+    name: Client
+
+
+class Exchange(Strict):
+    """Where call tokens are exchanged for an upstream's own (RFC 8693)."""
+
+    token_endpoint: WebAddress | None = None
+    client_id: Annotated[str, Field(min_length=1, max_length=256)] | None = None
+    client_secret: SecretReference | None = None
+
+
+class Oidc(Strict):
+    """Whose access tokens are accepted over HTTP. `audience` is the address clients know this server by (RFC 8707)."""
+
+    issuer: Identifier | None = None
+    audience: Identifier | None = None
+    jwks: WebAddress | None = Field(default=None, description="The address of the keys; else it is discovered.")
+    algorithms: Annotated[tuple[Algorithm, ...], Field(strict=False, min_length=1)] = (
+        "RS256",
+        "PS256",
+        "ES256",
+        "EdDSA",
+    )
+    types: Annotated[tuple[Literal["at+jwt", "jwt", "absent"], ...], Field(strict=False, min_length=1)] = ("at+jwt",)
+    claims: Claims = Claims()
+    subject_prefix: Literal["user:", "service:", ""] = "user:"
+    actor_prefix: Literal["agent:", "service:", "user:", ""] = "agent:"
+    tenant: Tenant | None = Field(default=None, description="The tenant of tokens that name none.")
+    clients: Annotated[tuple[KnownClient, ...], Field(strict=False)] = ()
+    scopes: Annotated[tuple[Scope, ...], Field(strict=False, description="What clients should ask for first.")] = ()
+    networks: Networks = ()
+    exchange: Exchange = Exchange()
+
+
 class Identity(Strict):
     """How a caller is known."""
 
-    unsupported: ClassVar[frozenset[str]] = frozenset({"oidc"})
     local: LocalIdentity = LocalIdentity()
+    oidc: Oidc = Oidc()
 
 
 class Http(Strict):

@@ -46,7 +46,7 @@ async def attempt(
     number, doubtful = 1, False
     while True:
         try:
-            return await _once(connector, replace(invocation, attempt=number)), number
+            return await _once(connector, invocation), number
         except Refused as failure:
             doubtful = doubtful or failure.executed != "no"
             wait = _wait(failure, number, tool.retry, random)
@@ -55,6 +55,7 @@ async def attempt(
                 raise
         await sleep(wait)
         number += 1
+        invocation = replace(invocation, attempt=number)
 
 
 async def _once(connector: Connector, invocation: Invocation) -> Reply:

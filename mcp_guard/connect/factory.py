@@ -16,6 +16,7 @@ from mcp_guard.secrets.redact import Redactor
 from mcp_guard.secrets.references import Resolver
 
 if TYPE_CHECKING:
+    from mcp_guard.connect.credential import Issue
     from mcp_guard.connect.egress import Egress
 
 
@@ -27,21 +28,30 @@ def _default_egress() -> "Egress":
 
 @dataclass(slots=True)
 class Means:
-    """What connectors share. The HTTP client is made when the first tool needs it: others do not wait for it."""
+    """What connectors share. The HTTP client is made when the first tool needs it: others do not wait for it.
+
+    `issue` makes out the credentials of single calls, where the home can.
+    """
 
     home: Path
     resolver: Resolver
     redactor: Redactor
     make_egress: Callable[[], "Egress"] = _default_egress
+    issue: "Issue | None" = None
     _egress: "Egress | None" = field(default=None, init=False)
 
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, home: Path, redactor: Redactor, environ: Mapping[str, str] = os.environ
+        cls,
+        home: Path,
+        redactor: Redactor,
+        environ: Mapping[str, str] = os.environ,
+        *,
+        issue: "Issue | None" = None,
     ) -> AsyncIterator["Means"]:
         """The means of a home, until the end of the block. What is resolved is taught to `redactor`."""
-        means = cls(home, Resolver(home, environ, redactor), redactor)
+        means = cls(home, Resolver(home, environ, redactor), redactor, issue=issue)
         try:
             yield means
         finally:
@@ -87,11 +97,12 @@ def _http(tool: Tool, spec: HttpSpec, means: Means) -> Connector:
 
     try:
         return HttpConnector(
+            tool,
             spec,
-            idempotency_header=tool.idempotency_header,
             egress=means.egress,
             resolver=means.resolver,
             redactor=means.redactor,
+            issue=means.issue,
         )
     except ValueError as error:
         raise Invalid([Problem("template", str(error), f"tool {tool.name}")]) from None

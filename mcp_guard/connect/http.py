@@ -1,13 +1,18 @@
 """The `http` connector: one templated request, one JSON value."""
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from mcp_guard.connect.addresses import Denied
 from mcp_guard.connect.answer import failure_of, value_of
+from mcp_guard.connect.credential import NOTHING, CallCredentials, Issue, Issued
 from mcp_guard.connect.egress import Egress
+from mcp_guard.connect.message import Response, parse_origin
 from mcp_guard.connect.render import plan, render
-from mcp_guard.model.call import Invocation, Reply
-from mcp_guard.model.tool import HttpSpec
+from mcp_guard.kit.references import Reference
+from mcp_guard.model.call import CredentialKind, Invocation, Reply
+from mcp_guard.model.tool import HttpSpec, Tool
 from mcp_guard.secrets.redact import Redactor
 from mcp_guard.secrets.references import Resolver
 
@@ -19,34 +24,61 @@ def _utc_now() -> datetime:
 class HttpConnector:
     """Sends the tool's request through the guarded client, with the call's idempotency key where one is wanted.
 
-    Raises `ValueError` for templates that no manifest check would have let through.
+    `issue` makes out the credentials that headers ask for with `${token:…}`. Raises `ValueError` for templates that no
+    manifest check would have let through.
     """
 
     def __init__(
         self,
+        tool: Tool,
         spec: HttpSpec,
         *,
-        idempotency_header: str | None,
         egress: Egress,
         resolver: Resolver,
         redactor: Redactor,
+        issue: Issue | None = None,
         now: Callable[[], datetime] = _utc_now,
     ) -> None:
         self._plan = plan(spec)
-        self._idempotency_header = idempotency_header
+        self._idempotency_header = tool.idempotency_header
         self._egress = egress
         self._resolver = resolver
         self._redactor = redactor
+        self._credentials = self._asked_for(tool, issue)
         self._now = now
 
     async def invoke(self, invocation: Invocation) -> Reply:
+        started = time.monotonic()
+        issued = NOTHING if self._credentials is None else await self._credentials.make_out(invocation)
         key = self._idempotency_header
         extra = {key: invocation.idempotency_key} if key else {}
-        request = render(self._plan, invocation.arguments, self._resolver.resolve, extra)
-        response = await self._egress.send(request, invocation.timeout)
-        if not 200 <= response.status < 300:
-            raise failure_of(response, self._redactor.text, self._now(), self._redactor.longest)
-        return Reply(self._redactor.value(value_of(response)))
+        request = render(self._plan, invocation.arguments, issued.resolver(self._resolver.resolve), extra)
+        response = await self._egress.send(request, invocation.timeout - (time.monotonic() - started))
+        return self._reply(response, issued)
 
     async def aclose(self) -> None:
         """The client is shared; whoever made it closes it."""
+
+    def _reply(self, response: Response, issued: Issued) -> Reply:
+        """The value of an answer, without secrets and without the credentials of this call."""
+        if not 200 <= response.status < 300:
+            longest = max(issued.longest, self._redactor.longest)
+            raise failure_of(response, lambda text: self._redactor.text(issued.text(text)), self._now(), longest)
+        return Reply(self._redactor.value(issued.value(value_of(response))))
+
+    def _asked_for(self, tool: Tool, issue: Issue | None) -> CallCredentials | None:
+        parts = [part for _, text in self._plan.headers for part in text.parts if isinstance(part, Reference)]
+        names = {part.name for part in parts if part.kind == "token"}
+        kinds: tuple[CredentialKind, ...] = tuple(kind for kind in ("call", "exchange") if kind in names)
+        if not kinds:
+            return None
+        return CallCredentials(kinds, tool.name, tool.scopes, _origin(self._plan.origin), issue)
+
+
+def _origin(text: str) -> str:
+    """The origin as a credential names it: lower case, and without the port where that is the scheme's own."""
+    try:
+        origin = parse_origin(text)
+    except Denied as denied:
+        raise ValueError(str(denied)) from None
+    return f"{origin.scheme}://{origin.authority}"

@@ -1,9 +1,11 @@
 """The `python` connector: a function of the home, called with the tool's arguments by keyword.
 
-A coroutine function runs on the event loop and is cancelled at its timeout. Any other function runs in a thread of its
-own; Python cannot stop a thread, so one that exceeds its timeout keeps its thread until it returns, and the call says
-`executed: unknown`. What a function returns must be plain JSON. What it raises is not shown to the agent, except for
-`ToolError`, whose message is meant to be.
+A coroutine function runs on the event loop and is cancelled at its timeout; the call ends when it has ended. Any other
+function runs in a thread of its own; Python cannot stop a thread, so one that exceeds its timeout keeps its thread
+until it returns, and the call ends without it. Either way the call then says `executed: unknown`.
+
+What a function returns must be plain JSON. What it raises is not shown to the agent, except for `ToolError`, whose
+message is meant to be.
 """
 
 import asyncio
@@ -59,7 +61,6 @@ class PythonConnector:
         self._redactor = redactor
         self._function: Function | None = None
         self._threads = Threads()
-        self._running: set[asyncio.Future[Outcome]] = set()
 
     async def invoke(self, invocation: Invocation) -> Reply:
         if self._home is not None:
@@ -67,15 +68,25 @@ class PythonConnector:
         function = self._function or await self._load()
         # The function gets a copy: what it does to its arguments must not change what is on record.
         arguments = cast(dict[str, object], strict_json.loads(strict_json.dumps(dict(invocation.arguments))))
-        outcome = await self._wait(self._start(function, arguments), invocation.timeout)
+        try:
+            async with asyncio.timeout(invocation.timeout):
+                outcome = await self._call(function, arguments)
+        except TimeoutError:
+            raise Failed(
+                "upstream_timeout", timed_out(invocation.timeout), transient="timeout", executed="unknown"
+            ) from None
         if outcome.error is not None:
             raise self._failure(outcome.error)
         return Reply(self._redactor.value(_plain(outcome.value)))
 
     async def aclose(self) -> None:
-        """Cancel coroutines that outlived their call. Threads end when their function returns."""
-        for late in tuple(self._running):
-            late.cancel()
+        """A function that outlived its call is not waited for."""
+        self._threads.close()
+
+    async def _call(self, function: Function, arguments: Mapping[str, object]) -> Outcome:
+        if inspect.iscoroutinefunction(function):
+            return await _carried(function, arguments)
+        return await self._threads.start(partial(function, **arguments))
 
     async def _load(self) -> Function:
         outcome = await self._threads.start(partial(find, self._name))
@@ -84,27 +95,6 @@ class PythonConnector:
             raise Failed("upstream_unavailable", "the tool's function cannot be imported", retry="never")
         self._function = cast(Function, outcome.value)
         return self._function
-
-    def _start(self, function: Function, arguments: Mapping[str, object]) -> asyncio.Future[Outcome]:
-        if inspect.iscoroutinefunction(function):
-            running: asyncio.Future[Outcome] = asyncio.ensure_future(_carried(function, arguments))
-        else:
-            running = self._threads.start(partial(function, **arguments))
-        self._running.add(running)
-        running.add_done_callback(self._running.discard)
-        return running
-
-    async def _wait(self, running: asyncio.Future[Outcome], seconds: float) -> Outcome:
-        """The outcome, if it comes in time. A coroutine that ignores its cancellation is not waited for."""
-        try:
-            done, _ = await asyncio.wait({running}, timeout=seconds)
-        except asyncio.CancelledError:
-            running.cancel()
-            raise
-        if done:
-            return running.result()
-        running.cancel()
-        raise Failed("upstream_timeout", timed_out(seconds), transient="timeout", executed="unknown")
 
     def _failure(self, error: BaseException) -> Failed:
         if isinstance(error, ToolError):

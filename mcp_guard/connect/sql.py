@@ -7,6 +7,7 @@ Rows come back as `{"rows": [...], "truncated": bool}`, also from RETURNING; oth
 A BLOB is written as base64 text (JSON Schema's `contentEncoding: base64`). An absent optional argument is NULL.
 """
 
+import logging
 import math
 import os
 import sqlite3
@@ -43,6 +44,8 @@ _OUT_OF_ORDER = frozenset(
     {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_IOERR}
     | {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_FULL, sqlite3.SQLITE_PERM, sqlite3.SQLITE_PROTOCOL}
 )
+
+_log = logging.getLogger("mcp_guard.connect")
 
 Parameters = dict[str, str | int | float | None]
 
@@ -88,6 +91,7 @@ class SqlConnector:
             idle, self._idle = self._idle, []
         for session in idle:
             session.close()
+        self._threads.close()
 
     def _execute(self, run: _Run, seconds: float) -> object:
         session = self._take(seconds)
@@ -131,6 +135,9 @@ class SqlConnector:
             return Failed("upstream_error", bounded(visible(self._redactor.text(str(error)))))
         if code == sqlite3.SQLITE_AUTH:
             return Failed("upstream_error", "the tool's statement does more than it may", retry="never")
+        if code == 0 and "decode" in str(error):  # the driver's own complaint has no code
+            return Failed("upstream_bad_response", "a text is not UTF-8")
+        _log.error("statement failed: %s: %s", _name(error), self._redactor.text(str(error)))
         return Failed("upstream_error", f"the tool's statement failed ({_name(error)})")
 
 
@@ -236,8 +243,11 @@ class _Session:
             return sqlite3.SQLITE_OK
         if action in _WRITING and not self._spec.readonly:
             return sqlite3.SQLITE_OK
-        if action == sqlite3.SQLITE_PRAGMA and first == "data_version" and second is None:
-            return sqlite3.SQLITE_OK  # full-text tables ask for it
+        # What full-text tables ask for when they are opened; SQLite itself lets nobody update its schema table.
+        if (action, first) == (sqlite3.SQLITE_UPDATE, "sqlite_master"):
+            return sqlite3.SQLITE_OK
+        if (action, first, second) == (sqlite3.SQLITE_PRAGMA, "data_version", None):
+            return sqlite3.SQLITE_OK
         return sqlite3.SQLITE_DENY
 
 

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mcp_guard.identity import token
+from mcp_guard.identity import jwt, token
+from mcp_guard.identity.access_token import AccessTokens
 from mcp_guard.identity.directory import Directory
 from mcp_guard.identity.token import TokenRecord
 from mcp_guard.kit.clock import Clock
@@ -13,14 +14,24 @@ from mcp_guard.model.principal import Principal
 
 @dataclass(frozen=True, slots=True)
 class Authenticator:
-    """`find` looks a stored token up by its id, at every use: a revoked token is refused on the next call."""
+    """`find` looks a stored token up by its id, at every use: a revoked token is refused on the next call.
+
+    `access_tokens` judges JWTs where the home has an issuer; without one they are as good as no token.
+    """
 
     directory: Directory
     find: Callable[[str], TokenRecord | None]
     clock: Clock
+    access_tokens: AccessTokens | None = None
+
+    async def authenticate(self, text: str) -> Principal:
+        """The principal of a presented credential, whose kind its form tells. Raises `Unauthenticated`."""
+        if self.access_tokens is not None and jwt.looks_like_one(text):
+            return await self.access_tokens.principal(text)
+        return self.bearer(text)
 
     def bearer(self, text: str) -> Principal:
-        """The principal a bearer token stands for. Raises `Unauthenticated`, the same for every reason."""
+        """The principal a token of our own stands for. Raises `Unauthenticated`, the same for every reason."""
         presented = token.parse(text)
         record = self.find(presented.id) if presented else None
         if presented is None or record is None or not record.is_valid(presented, self.clock.now_us()):

@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from mcp_guard.model.codes import Code, Executed, Retry
+from mcp_guard.model.principal import Principal
 
 Status = Literal["ok", "refused", "error", "timeout", "cancelled", "unknown"]
 
@@ -38,13 +39,35 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """What a connector is given: validated, bound arguments and the means to act once."""
+    """What a connector is given: validated, bound arguments and the means to act once.
+
+    `principal` is for whom a credential of this call is made out (`CredentialRequest`).
+    """
 
     call: str
     arguments: Mapping[str, object]
     timeout: float
     idempotency_key: str
     attempt: int = 1
+    principal: Principal | None = None
+
+
+CredentialKind = Literal["call", "exchange"]
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialRequest:
+    """A credential for one call to one upstream: who acts, at which tool, with which scopes, and for whom it is.
+
+    `audience` is the upstream's origin, `scheme://host[:port]`. The credential the caller presented is no part of it.
+    """
+
+    kind: CredentialKind
+    principal: Principal
+    call: str
+    tool: str
+    scopes: frozenset[str]
+    audience: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
-Auth = Literal["local", "bearer"]
-Assurance = Literal["declared", "token"]
+Auth = Literal["local", "bearer", "oidc"]
+Assurance = Literal["declared", "token", "oidc"]
 
 _NO_ATTRIBUTES: Mapping[str, object] = MappingProxyType({})
 
@@ -16,7 +16,7 @@ class Principal:
     """The identity on every call.
 
     `subject` is the human or service (`user:` or `service:`), `client` the agent (`agent:`) acting for them.
-    `scopes` is the effective set: the principal's own, narrowed by the token that was presented.
+    `scopes` is the effective set: the principal's own (or what an OAuth grant gave), narrowed by the token presented.
     `roles` holds only roles claimed by the credential; standing roles live in the policy.
     `chain` lists further hops of a delegation, nearest first.
     """

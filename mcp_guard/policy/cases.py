@@ -64,10 +64,15 @@ def run_cases(
     ]
 
 
-def _run(case: Case, snapshot: Snapshot, principal_of: PrincipalOf, environment: Mapping[str, object]) -> CaseResult:
+def question(case: Case, principal_of: PrincipalOf, environment: Mapping[str, object] = _NOTHING) -> AccessRequest:
+    """The request a test is about."""
     principal = principal_of(case.subject, case.client, case.tenant)
     arguments = None if case.act == "list" else case.arguments
-    decision = snapshot.decide(AccessRequest(principal, case.act, case.tool, case.now, arguments, environment))
+    return AccessRequest(principal, case.act, case.tool, case.now, arguments, environment)
+
+
+def _run(case: Case, snapshot: Snapshot, principal_of: PrincipalOf, environment: Mapping[str, object]) -> CaseResult:
+    decision = snapshot.decide(question(case, principal_of, environment))
     return CaseResult(case, decision, tuple(_differences(case.want, decision)))
 
 

@@ -315,8 +315,10 @@ class Writer:
 
     def _list_item(self, node: ast.expr) -> object:
         match node:
-            case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as value)):
-                return value if type(value) is bool else -value
+            case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as value)) if (
+                type(value) is not bool
+            ):
+                return -value
             case ast.Constant(value=value) if type(value) in _CONSTANTS:
                 return value
         raise self._wrong(node, "condition_type", "a list holds constants only", "compare one by one with `or`")

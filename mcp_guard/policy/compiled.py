@@ -10,7 +10,7 @@ What is remembered is bounded: names come from outside, and inventing new ones m
 bound is reached everything is forgotten at once, which the next few requests repay in microseconds.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
@@ -19,7 +19,7 @@ from mcp_guard.model.decision import AccessRequest, Act, Decision
 from mcp_guard.model.principal import Principal
 from mcp_guard.policy import names, verdict
 from mcp_guard.policy.index import Index, Steps
-from mcp_guard.policy.plan import Plan
+from mcp_guard.policy.plan import Plan, Step
 from mcp_guard.policy.snapshot import Rules
 
 MAX_WORDS = 4_000_000
@@ -33,13 +33,24 @@ _UNCLAIMED: frozenset[str] = frozenset()
 class Standing:
     """What the rows say to everybody with the same relevant names, for one act in one tenant; plans as they come up."""
 
-    __slots__ = ("act", "by_patterns", "plans", "steps")
+    __slots__ = ("act", "by_words", "groups", "plans", "via")
 
-    def __init__(self, steps: Steps, act: Act) -> None:
-        self.steps = steps
+    def __init__(self, groups: Sequence[Steps], via: frozenset[str], act: Act) -> None:
+        self.groups = groups
+        self.via = via
         self.act = act
         self.plans: dict[str, Plan] = {}
-        self.by_patterns: dict[tuple[str, ...], Plan] = {}
+        self.by_words: dict[frozenset[str], Plan] = {}
+
+    def groups_naming(self, words: Iterable[str]) -> list[tuple[str, Sequence[Step]]]:
+        """The steps whose `tool` column holds one of the words, by that word."""
+        return [(word, group[word]) for group in self.groups for word in words if word in group]
+
+    def plan(self, found: Iterable[tuple[str, Sequence[Step]]], default: Decision) -> Plan:
+        """What is left of them for everybody who stands here: those whose `via` fits."""
+        via = self.via
+        fitting = [step for _, steps in found for step in steps if step.row.via == names.EVERY or step.row.via in via]
+        return Plan(fitting, self.act, default)
 
 
 class Place(NamedTuple):
@@ -70,11 +81,12 @@ class _Memory:
 class Compiled:
     """A `Snapshot` that looks up instead of walking. Safe to share between threads: what it remembers is derived."""
 
-    __slots__ = ("_index", "_memory", "rules", "version")
+    __slots__ = ("_default", "_index", "_memory", "rules", "version")
 
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
         self.version = rules.version
+        self._default = verdict.default(rules.version)
         self._index = Index.of(rules)
         self._memory = _Memory()
 
@@ -83,7 +95,7 @@ class Compiled:
         who = request.principal
         place = self._place(who.subject, who, who.roles, request.act)
         if place is None:
-            return verdict.default(self.version)
+            return self._default
         decision = self._plan(place.standing, request.tool).decide(request, place.roles)
         return self._over_delegation(request, place.roles, decision) if who.chain else decision
 
@@ -94,7 +106,7 @@ class Compiled:
         place = self._place(principal.subject, principal, principal.roles, act)
         if place is None or principal.chain:
             return [self.decide(AccessRequest(principal, act, tool, now, None, environment)) for tool in tools]
-        plans = [self._plan(place.standing, tool) for tool in tools]
+        plans = self._plans(place.standing, tools)
         return [
             plan.fixed or plan.decide(AccessRequest(principal, act, tool, now, None, environment), place.roles)
             for plan, tool in zip(plans, tools, strict=True)
@@ -106,7 +118,7 @@ class Compiled:
         for hop in request.principal.chain:
             place = self._place(hop, request.principal, _UNCLAIMED, request.act)
             if place is None:
-                return verdict.default(self.version)
+                return self._default
             found.append(self._plan(place.standing, request.tool).decide(request, roles))
         return verdict.strictest(found)
 
@@ -129,22 +141,34 @@ class Compiled:
         alike = (who & index.who, via & index.via, tenant if tenant in index.tenants else _ELSEWHERE, act)
         standing = self._memory.standings.get(alike)
         if standing is None:
-            standing = Standing(index.rows_for(*alike), act)
-            self._memory.charge(_PLACE_WORDS + sum(map(len, standing.steps.values())))
+            who, via, tenant, _ = alike
+            standing = Standing(index.rows_for(who, tenant, act), via, act)
+            self._memory.charge(_PLACE_WORDS + _NAME_WORDS * (len(who) + len(standing.groups)))
             self._memory.standings[alike] = standing
         return standing
 
-    def _plan(self, standing: Standing, tool: str) -> Plan:
-        """The plan for a tool, shared by all tools the same columns name; unknown tools are not remembered by name."""
+    def _plans(self, standing: Standing, tools: Sequence[str]) -> list[Plan]:
+        found = list(map(standing.plans.get, tools))
+        if None in found:
+            words = frozenset[str]().union(*standing.groups)
+            return [self._plan(standing, tool, words) for tool in tools]
+        return [plan for plan in found if plan is not None]
+
+    def _plan(self, standing: Standing, tool: str, words: frozenset[str] | None = None) -> Plan:
+        """The plan for a tool, shared by all tools the same columns name; unknown tools are not remembered by name.
+
+        `words` are all those of the standing's rows, collected by whoever asks for many tools.
+        """
         plan = standing.plans.get(tool)
         if plan is not None:
             return plan
-        patterns = tuple(name for name in self._index.patterns(tool) if name in standing.steps)
-        plan = standing.by_patterns.get(patterns)
+        naming = self._index.tools.naming(tool)
+        found = standing.groups_naming(naming if words is None else words.intersection(naming))
+        key = frozenset([word for word, _ in found])
+        plan = standing.by_words.get(key)
         if plan is None:
-            steps = [step for name in patterns for step in standing.steps[name]]
-            plan = standing.by_patterns[patterns] = Plan(steps, standing.act, self.version)
+            plan = standing.by_words[key] = standing.plan(found, self._default)
             self._memory.charge(_PLAN_WORDS + plan.size)
-        if tool in self.rules.tags or tool in names.RESOURCES:
+        if tool in self._index.tools.known:
             standing.plans[tool] = plan
         return plan

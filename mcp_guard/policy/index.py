@@ -4,62 +4,69 @@ Two look-ups replace the walk over all rows: who somebody is finds the rows abou
 called and tagged finds the columns that name it (`patterns`).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mcp_guard.policy import names
 from mcp_guard.policy.plan import Step
 from mcp_guard.policy.snapshot import Rules
 
-Steps = Mapping[str, list[Step]]
+Steps = Mapping[str, Sequence[Step]]  # by what stands in the `tool` column
 
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """Steps by (tenant, act, who), and every word the columns hold."""
+    """Steps by (tenant, act, who), and the words of the columns that can make a difference."""
 
-    steps: Mapping[tuple[str, str, str], list[Step]]
+    steps: Mapping[tuple[str, str, str], Steps]
     who: frozenset[str]
     via: frozenset[str]
     tenants: frozenset[str]
-    tools: frozenset[str]
-    prefix_lengths: tuple[int, ...]
-    tags: Mapping[str, frozenset[str]]
+    tools: "Tools"
 
     @classmethod
     def of(cls, rules: Rules) -> "Index":
-        steps: dict[tuple[str, str, str], list[Step]] = {}
         rows = [row for row in rules.rows if row.when.constant is not False]
+        steps: dict[tuple[str, str, str], dict[str, list[Step]]] = {}
         for order, row in enumerate(rows):
-            steps.setdefault((row.tenant, row.act, row.who), []).append(Step.of(order, row, rules.version))
-        tools = frozenset(row.tool for row in rows)
-        lengths = sorted({len(tool) - 1 for tool in tools if tool.endswith(names.EVERY)})
-        return cls(
-            steps,
-            frozenset(row.who for row in rows),
-            frozenset(row.via for row in rows),
-            frozenset(row.tenant for row in rows),
-            tools,
-            tuple(lengths),
-            rules.tags,
-        )
+            about = steps.setdefault((row.tenant, row.act, row.who), {})
+            about.setdefault(row.tool, []).append(Step.of(order, row, rules.version))
+        who, via = frozenset(row.who for row in rows), frozenset(row.via for row in rows)
+        tools = Tools.of({row.tool for row in rows}, rules.tags)
+        return cls(steps, who, via, frozenset(row.tenant for row in rows), tools)
 
-    def rows_for(self, who: Iterable[str], via: frozenset[str], tenant: str, act: str) -> Steps:
-        """Every step about somebody with these names in this tenant, by what stands in its `tool` column."""
-        found: dict[str, list[Step]] = {}
-        for in_tenant in {tenant, names.EVERY}:
-            for for_act in {act, names.EVERY}:
-                for name in {*who, names.EVERY}:
-                    for step in self.steps.get((in_tenant, for_act, name), ()):
-                        if step.row.via == names.EVERY or step.row.via in via:
-                            found.setdefault(step.row.tool, []).append(step)
-        return found
+    def rows_for(self, who: Iterable[str], tenant: str, act: str) -> list[Steps]:
+        """Every step about somebody with these names in this tenant, as the groups it stands in."""
+        keys = [
+            (in_tenant, for_act, name)
+            for in_tenant in {tenant, names.EVERY}
+            for for_act in {act, names.EVERY}
+            for name in {*who, names.EVERY}
+        ]
+        return [self.steps[key] for key in keys if key in self.steps]
 
-    def patterns(self, tool: str) -> list[str]:
-        """What the `tool` column may hold to mean this tool, of what it holds anywhere."""
-        exact = {tool, *self.tags.get(tool, ())} - {names.EVERY}
-        found = [name for name in exact if name in self.tools and not name.endswith(names.EVERY)]
-        for length in self.prefix_lengths:
-            if length <= len(tool) and (prefix := tool[:length] + names.EVERY) in self.tools:
-                found.append(prefix)
-        return found
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What the `tool` column may hold to mean a tool: its name, one of its tags, or a prefix with `*`."""
+
+    words: frozenset[str]
+    prefix_lengths: tuple[int, ...]
+    known: Mapping[str, tuple[str, ...]]
+
+    @classmethod
+    def of(cls, words: Iterable[str], tags: Mapping[str, frozenset[str]]) -> "Tools":
+        """For the words of all rows, with the tools there are worked out beforehand."""
+        found = frozenset(words)
+        lengths = tuple(sorted({len(word) - 1 for word in found if word.endswith(names.EVERY)}))
+        unknown = cls(found, lengths, {})
+        tools = dict.fromkeys(names.RESOURCES, frozenset[str]()) | dict(tags)
+        return cls(found, lengths, {tool: unknown.naming(tool, given) for tool, given in tools.items()})
+
+    def naming(self, tool: str, tags: Iterable[str] = ()) -> tuple[str, ...]:
+        """The words of the rows that name a tool. A word ending with `*` is only ever a prefix."""
+        if tool in self.known:
+            return self.known[tool]
+        exact = [word for word in {tool, *tags} & self.words if not word.endswith(names.EVERY)]
+        prefixes = (tool[:length] + names.EVERY for length in self.prefix_lengths if length <= len(tool))
+        return (*exact, *(prefix for prefix in prefixes if prefix in self.words))

@@ -1,4 +1,4 @@
-"""From files to a snapshot: checked by us, loaded by stock Casbin, compared, and only then believed."""
+"""From files to a snapshot: checked by us, loaded by stock Casbin, compared, compiled, and only then believed."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -6,8 +6,8 @@ from types import MappingProxyType
 
 from mcp_guard.model.errors import Invalid
 from mcp_guard.model.problem import Problem
-from mcp_guard.policy import model_file, roles, scan, snapshot, stock
-from mcp_guard.policy.interpreter import Interpreter
+from mcp_guard.policy import model_file, roles, scan, self_check, snapshot, stock
+from mcp_guard.policy.compiled import Compiled
 from mcp_guard.policy.roles import Link, Roles
 from mcp_guard.policy.rows import Reader, Vocabulary
 from mcp_guard.policy.scan import Line
@@ -19,12 +19,21 @@ Tools = Mapping[str, Sequence[str]]
 def load(model: Path, rules: Path, tools: Tools, *, shown_as: Callable[[Path], str] = str) -> Snapshot:
     """Load a policy. `tools` maps the name of every tool to its tags; `shown_as` names files in problems.
 
-    Raises `Invalid` with every error of both files.
+    Raises `Invalid` with every error of both files, or `self_check` where what was compiled is not what was written.
     """
+    loaded = read(model, rules, tools, shown_as=shown_as)
+    compiled = Compiled(loaded)
+    if differences := self_check.difference(compiled, loaded, shown_as(rules)):
+        raise Invalid(differences)
+    return compiled
+
+
+def read(model: Path, rules: Path, tools: Tools, *, shown_as: Callable[[Path], str] = str) -> Rules:
+    """What the files say, checked but not compiled. Raises `Invalid` with every error of both files."""
     loaded, problems = _examine(model, rules, tools, shown_as)
     if loaded is None:
         raise Invalid(problem for problem in problems if problem.severity == "error")
-    return Interpreter(loaded)
+    return loaded
 
 
 def lint(model: Path, rules: Path, tools: Tools, *, shown_as: Callable[[Path], str] = str) -> list[Problem]:

@@ -1,7 +1,7 @@
 """The names a policy is written in, and what somebody probably meant by a wrong one."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
 from typing import get_args
 
@@ -55,6 +55,13 @@ def is_row_id(text: str) -> bool:
 def is_principal(text: str) -> bool:
     """Whether a text can be somebody acting. A role cannot: that would be a membership nobody granted."""
     return text.startswith(PRINCIPALS)
+
+
+def tools_named(word: str, tools: Iterable[str], tags: Mapping[str, Collection[str]]) -> list[str]:
+    """Those of `tools` that a word of the `tool` column means: by name, by tag, or by prefix where it ends with `*`."""
+    if word.endswith(EVERY):
+        return [tool for tool in tools if tool.startswith(word[:-1])]
+    return [tool for tool in tools if tool == word or word in tags.get(tool, ())]
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

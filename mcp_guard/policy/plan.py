@@ -6,6 +6,7 @@ otherwise asking conditions until one settles the matter. The verdict is `verdic
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 from mcp_guard.model.decision import AccessRequest, Act, Decision, Effect, Obligations
 from mcp_guard.policy import verdict
@@ -18,43 +19,48 @@ _NOTHING = Obligations()
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One row. `when` is `None` where it always holds; `alone` is the decision where no other row of its effect applies."""
+    """One row. `when` is `None` where it always holds; `alone` is the decision if no other row of its effect holds."""
 
     order: int
     row: Row
     when: Condition | None
     denies: bool
     allows: bool
+    obliges: bool
     alone: Decision
 
     @classmethod
     def of(cls, order: int, row: Row, version: str) -> "Step":
         when = None if row.when.constant else row.when
         alone = verdict.settle([Matched(row, "applied")], "call", version)
-        return cls(order, row, when, row.effect is Effect.DENY, row.effect is Effect.ALLOW, alone)
+        effect = row.effect
+        return cls(order, row, when, effect is Effect.DENY, effect is Effect.ALLOW, row.then != _NOTHING, alone)
+
+
+_ORDER = attrgetter("order")
 
 
 class Plan:
     """The steps of all requests that are alike in everything but their context. Immutable.
 
-    `fixed` is the decision where no context can change it.
+    `fixed` is the decision where no context can change it; `default` is the policy's, where no step applies.
     """
 
-    __slots__ = ("_act", "_allowing", "_merges", "_protecting", "_version", "fixed", "size")
+    __slots__ = ("_act", "_allowing", "_default", "_merges", "_protecting", "fixed", "size")
 
-    def __init__(self, steps: Iterable[Step], act: Act, version: str) -> None:
-        ordered = sorted(steps, key=lambda step: step.order)
-        self._act, self._version = act, version
-        self._protecting = tuple(step for step in ordered if not step.allows)
-        self._allowing = tuple(step for step in ordered if step.allows)
+    def __init__(self, steps: Iterable[Step], act: Act, default: Decision) -> None:
+        ordered = sorted(steps, key=_ORDER)
+        self._act, self._default = act, default
+        self._protecting = [step for step in ordered if not step.allows]
+        self._allowing = [step for step in ordered if step.allows]
         # Obligations of allow rows add up, so then every one of them has to be asked, not only until the first holds.
-        self._merges = act == "audit" or any(step.row.then != _NOTHING for step in self._allowing)
+        self._merges = act == "audit" or any(step.obliges for step in self._allowing)
         self.size = len(ordered)
         self.fixed = self._settled()
 
     def _settled(self) -> Decision | None:
         if self.size == 0:
-            return verdict.default(self._version)
+            return self._default
         if self._protecting:
             first = self._protecting[0]
             return first.alone if first.denies and first.when is None else None
@@ -66,30 +72,32 @@ class Plan:
             return self.fixed
         asking: list[Step] = []
         for step in self._protecting:
-            if step.when is not None:
-                try:
-                    if not step.when.holds(request, roles):
-                        continue
-                except Exception:  # noqa: BLE001 - no call may get past a rule by making it fail in an unforeseen way
-                    return verdict.settle([Matched(step.row, "failed")], self._act, self._version)
-            if step.denies:
-                return step.alone
-            asking.append(step)
+            outcome = _outcome(step, request, roles)
+            if outcome == "failed":
+                return verdict.settle([Matched(step.row, outcome)], self._act, self._default.policy)
+            if outcome == "applied":
+                if step.denies:
+                    return step.alone
+                asking.append(step)
         return self._named(asking) if asking else self._granted(request, roles)
 
     def _granted(self, request: AccessRequest, roles: Collection[str]) -> Decision:
         granting: list[Step] = []
         for step in self._allowing:
-            try:
-                if step.when is None or step.when.holds(request, roles):
-                    if not self._merges:
-                        return step.alone
-                    granting.append(step)
-            except Exception:  # noqa: BLE001 - an allow row that fails, however, does not apply
-                continue
-        return self._named(granting)
+            if _outcome(step, request, roles) == "applied":
+                if not self._merges:
+                    return step.alone
+                granting.append(step)
+        return self._named(granting) if granting else self._default
 
     def _named(self, applied: Sequence[Step]) -> Decision:
         if len(applied) == 1 and not self._merges:
             return applied[0].alone
-        return verdict.settle([Matched(step.row, "applied") for step in applied], self._act, self._version)
+        return verdict.settle([Matched(step.row, "applied") for step in applied], self._act, self._default.policy)
+
+
+def _outcome(step: Step, request: AccessRequest, roles: Collection[str]) -> verdict.Outcome:
+    try:
+        return "applied" if step.when is None or step.when.holds(request, roles) else "false"
+    except Exception:  # noqa: BLE001 - no call may get past a rule by making it fail in an unforeseen way
+        return "failed"

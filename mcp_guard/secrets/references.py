@@ -5,6 +5,7 @@
     env:NAME      the variable NAME
     file:/path    a file somebody else put there (container secrets); its permissions are theirs
 
+`${token:…}` is made out for one call by whoever carries it out; here it has no value.
 One line break at the end of a file is not part of the value. The grammar is `mcp_guard.kit.references`.
 """
 
@@ -58,6 +59,8 @@ class Resolver:
         return value
 
     def _find(self, reference: Reference) -> str:
+        if reference.kind == "token":
+            raise Unresolvable(reference, "it is made out during a call only")
         if reference.kind == "file":
             return self._read(reference, Path(reference.name), private=False)
         variable = reference.name if reference.kind == "env" else variable_of(reference.name)

@@ -11,10 +11,11 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from mcp_guard import __version__
 from mcp_guard.model.call import Answer, ToolCall
+from mcp_guard.model.decision import RULE_SCOPE
 from mcp_guard.model.errors import GuardError, UnknownTool, UsageError
 from mcp_guard.model.principal import Principal
 from mcp_guard.model.tool import Tool
-from mcp_guard.server.gate import PRINCIPAL
+from mcp_guard.server.gate import NEEDED_SCOPES, PRINCIPAL
 from mcp_guard.server.resources import Resources, UnknownResource
 from mcp_guard.server.results import advertised_output_schema
 from mcp_guard.server.surface import Surface
@@ -67,11 +68,14 @@ class _Handlers:
 
     async def answer(self, ctx: Context, name: str, arguments: Mapping[str, object]) -> dict[str, Any]:
         """One governed call as its wire result."""
-        call = ToolCall(self._surface.new_call_id(), name, arguments)
+        call, who = ToolCall(self._surface.new_call_id(), name, arguments), self._who(ctx)
         try:
-            return _result(await self._surface.call(self._who(ctx), call))
+            answer = await self._surface.call(who, call)
         except UnknownTool:
             raise MCPError(types.INVALID_PARAMS, "Unknown tool") from None
+        if answer.is_error and ctx.request is not None and who.auth == "oidc" and _lacks_scopes(answer):
+            ctx.request.scope[NEEDED_SCOPES] = self._surface.obtainable_scopes(who, name)
+        return _result(answer)
 
     async def list_resources(
         self, ctx: Context, params: types.PaginatedRequestParams | None
@@ -126,6 +130,11 @@ class _Shortcut:
         result = await self._handlers.answer(ctx, name, arguments)
         result.setdefault("_meta", {})[types.SERVER_INFO_META_KEY] = self._server_info
         return result
+
+
+def _lacks_scopes(answer: Answer) -> bool:
+    guard = answer.structured.get("guard")
+    return isinstance(guard, Mapping) and guard.get("rule") == RULE_SCOPE
 
 
 def _describe(tool: Tool) -> types.Tool:

@@ -12,6 +12,8 @@ from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from mcp_guard.identity.protected_resource import ProtectedResource
+from mcp_guard.identity.refusal import IssuerUnavailable, TokenRefused
 from mcp_guard.model.errors import StoreUnavailable, Unauthenticated
 from mcp_guard.model.principal import Principal
 from mcp_guard.server.wire import MAX_MESSAGE_BYTES, TOO_LARGE, WireFault, read_message
@@ -19,22 +21,31 @@ from mcp_guard.server.wire import MAX_MESSAGE_BYTES, TOO_LARGE, WireFault, read_
 PRINCIPAL: Final = "mcp_guard.principal"
 """Where the authenticated principal stands in the ASGI scope."""
 
+NEEDED_SCOPES: Final = "mcp_guard.needed_scopes"
+"""Where a handler puts the scopes a refused call needs, if the client can get them by asking its issuer."""
+
 BODY_SECONDS: Final = 10.0
 """How long a client may take to send one body."""
 
+_UNAVAILABLE: Final = b'{"error":"temporarily unavailable"}'
 _UNAUTHORIZED: Final = b'{"error":"invalid_token","error_description":"A valid bearer token is required"}'
+_CHALLENGE: Final = 'Bearer error="invalid_token"'
 _CLOSE: Final = (b"connection", b"close")
 _JSON: Final = (b"content-type", b"application/json")
 
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """Wraps the SDK's app at one path. `allowed_hosts` are `host` or `host:port` values besides loopback names."""
+    """Wraps the SDK's app at one path. `allowed_hosts` are `host` or `host:port` values besides loopback names.
+
+    `resource` is what OAuth clients are told; without it there is nobody they could ask for a token.
+    """
 
     app: ASGIApp
-    authenticate: Callable[[str], Principal]
+    authenticate: Callable[[str], Awaitable[Principal]]
     on_fault: Callable[[str, Principal | None], Awaitable[None]]
     allowed_hosts: frozenset[str]
+    resource: ProtectedResource | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers: list[tuple[bytes, bytes]] = scope["headers"]
@@ -44,14 +55,18 @@ class Gate:
         if origin != "" and not self._is_known_origin(origin):
             return await self._reject(send, 403, "origin", b'{"error":"origin not allowed"}')
         try:
-            principal = self._principal(headers)
-        except Unauthenticated:
-            challenge = (b"www-authenticate", b'Bearer error="invalid_token"')
-            return await self._reject(send, 401, "unauthenticated", _UNAUTHORIZED, challenge)
+            principal = await self._principal(headers)
+        except IssuerUnavailable:
+            return await self._reject(send, 503, "issuer_unavailable", _UNAVAILABLE)
+        except Unauthenticated as error:
+            challenge = self.resource.unauthorized() if self.resource else _CHALLENGE
+            return await self._reject(send, 401, _fault(error), _UNAUTHORIZED, _challenge(challenge))
         except StoreUnavailable:
-            return await respond(send, 503, b'{"error":"temporarily unavailable"}')
+            return await respond(send, 503, _UNAVAILABLE)
         scope[PRINCIPAL] = principal
         scope["user"] = _as_sdk_user(principal, _only(headers, b"authorization") or "")
+        if self.resource is not None and principal.auth == "oidc":
+            send = _stepping_up(scope, send, self.resource)
         if scope["method"] != "POST":
             return await self.app(scope, receive, send)
         return await self._post(scope, receive, send, principal)
@@ -76,11 +91,11 @@ class Gate:
             return await self._reject(send, status, message.code, message.as_bytes(), who=principal)
         return await self.app(scope, _replay(body, receive), send)
 
-    def _principal(self, headers: list[tuple[bytes, bytes]]) -> Principal:
+    async def _principal(self, headers: list[tuple[bytes, bytes]]) -> Principal:
         scheme, _, credential = (_only(headers, b"authorization") or "").partition(" ")
         if scheme.lower() != "bearer":
             raise Unauthenticated()
-        return self.authenticate(credential.strip(" "))
+        return await self.authenticate(credential.strip(" "))
 
     def _is_known_host(self, host: str | None) -> bool:
         if not host:
@@ -113,9 +128,35 @@ def _only(headers: list[tuple[bytes, bytes]], name: bytes) -> str | None:
     return values[0].decode("latin-1") if values else ""
 
 
+def _fault(error: Unauthenticated) -> str:
+    """Why, for the record; never for the stranger."""
+    return f"token_{error.why}" if isinstance(error, TokenRefused) else "unauthenticated"
+
+
+def _challenge(text: str) -> tuple[bytes, bytes]:
+    return b"www-authenticate", text.encode("ascii")
+
+
+def _stepping_up(scope: Scope, send: Send, resource: ProtectedResource) -> Send:
+    """Answers a call that lacks scopes as MCP 2026-07-28 wants it: 403 and the scopes to ask for. The body stays the
+    refusal as a tool result, for clients that do not step up."""
+
+    async def stepping_up(message: Message) -> None:
+        if message["type"] == "http.response.start" and scope.get(NEEDED_SCOPES):
+            challenge = _challenge(resource.insufficient(scope[NEEDED_SCOPES]))
+            message = {**message, "status": 403, "headers": [*message.get("headers", []), challenge]}
+        await send(message)
+
+    return stepping_up
+
+
 def _as_sdk_user(principal: Principal, credential: str) -> AuthenticatedUser:
-    """What the SDK compares to keep a session with the credential that opened it."""
-    owner = f"{principal.client} {principal.tenant} {hash(credential)}"
+    """What the SDK compares to keep a session with the credential that opened it.
+
+    An OAuth client renews its token while a session lasts: there, subject, client and tenant are what stays.
+    """
+    opened_with = "oidc" if principal.auth == "oidc" else hash(credential)
+    owner = f"{principal.client} {principal.tenant} {opened_with}"
     token = AccessToken(token="", client_id=owner, scopes=[], subject=principal.subject)
     return AuthenticatedUser(token)
 

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from mcp.server.lowlevel.server import Server
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from starlette.types import Receive, Scope, Send
 
+from mcp_guard.identity.protected_resource import ProtectedResource
 from mcp_guard.model.principal import Principal
 from mcp_guard.server.gate import Gate, respond
 from mcp_guard.server.patience import PatientProtocol
@@ -28,11 +29,15 @@ _MAX_CONNECTIONS = 1024
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """The ASGI application: `/mcp` for clients with a token, `/healthz` for whoever watches the process."""
+    """The ASGI application: `/mcp` for clients with a token, `/healthz` for whoever watches the process.
+
+    `documents` are JSON texts by path that anybody may read: OAuth metadata and public keys.
+    """
 
     manager: StreamableHTTPSessionManager
     gate: Gate
     healthy: Callable[[], bool]
+    documents: Mapping[str, bytes]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -42,6 +47,8 @@ class App:
         if scope["path"] == HEALTH_PATH and scope["method"] == "GET":
             good = self.healthy()
             return await respond(send, 200 if good else 503, b'{"ok":true}' if good else b'{"ok":false}')
+        if scope["path"] in self.documents and scope["method"] == "GET":
+            return await respond(send, 200, self.documents[scope["path"]])
         return await respond(send, 404, b'{"error":"not found"}')
 
     async def _live(self, receive: Receive, send: Send) -> None:
@@ -55,16 +62,18 @@ class App:
 def build_app(
     server: Server[Any],
     *,
-    authenticate: Callable[[str], Principal],
+    authenticate: Callable[[str], Awaitable[Principal]],
     on_fault: Callable[[str, Principal | None], Awaitable[None]],
     healthy: Callable[[], bool],
     allowed_hosts: Iterable[str],
+    resource: ProtectedResource | None,
+    documents: Mapping[str, bytes],
 ) -> App:
     """Wire the SDK's session manager behind the gate."""
     # The gate has checked host, origin and size by then; answers are plain JSON where nothing streams.
     manager = StreamableHTTPSessionManager(server, json_response=True, max_request_body_size=MAX_MESSAGE_BYTES + 1)
-    gate = Gate(manager.asgi_app, authenticate, on_fault, frozenset(allowed_hosts))
-    return App(manager, gate, healthy)
+    gate = Gate(manager.asgi_app, authenticate, on_fault, frozenset(allowed_hosts), resource)
+    return App(manager, gate, healthy, documents)
 
 
 async def serve(

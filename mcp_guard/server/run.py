@@ -3,9 +3,10 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Protocol
 
+from mcp_guard.identity.protected_resource import ProtectedResource
 from mcp_guard.model.principal import Principal
 from mcp_guard.server import http
 from mcp_guard.server.adapter import build_server
@@ -17,7 +18,17 @@ from mcp_guard.server.wire import WireFault
 class Servable(Surface, Protocol):
     """A guard with what the transports need beside the surface."""
 
-    def authenticate(self, token: str) -> Principal:
+    @property
+    def protected_resource(self) -> ProtectedResource | None:
+        """What OAuth clients are told, where the home has an issuer."""
+        ...
+
+    @property
+    def documents(self) -> Mapping[str, bytes]:
+        """What anybody may read over HTTP: JSON texts by path."""
+        ...
+
+    async def authenticate(self, token: str) -> Principal:
         """The principal of a bearer token. Raises `Unauthenticated`."""
         ...
 
@@ -87,5 +98,7 @@ async def serve_http(
         on_fault=on_fault,
         healthy=guard.is_healthy,
         allowed_hosts=allowed_hosts,
+        resource=guard.protected_resource,
+        documents=guard.documents,
     )
     await http.serve(app, host, port, on_listening=on_listening, stop=stop)

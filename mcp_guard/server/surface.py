@@ -32,6 +32,10 @@ class Surface(Protocol):
         """Carry out one governed call. Raises `UnknownTool` for what is not there or not for this principal."""
         ...
 
+    def obtainable_scopes(self, principal: Principal, tool: str) -> Sequence[str]:
+        """The scopes a tool needs, where the client can get them from its issuer; else none."""
+        ...
+
     async def read_records(self, principal: Principal, filters: Mapping[str, str]) -> Mapping[str, object]:
         """A page of the audit log as far as policy lets this principal read it. Raises `Refused`, `UsageError`."""
         ...

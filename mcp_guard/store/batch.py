@@ -6,9 +6,13 @@ from hashlib import sha256
 import orjson
 
 from mcp_guard.model.chain import Tail
+from mcp_guard.store.indexer import Note
 from mcp_guard.store.side import pack
 from mcp_guard.store.transaction import Transaction
 from mcp_guard.store.values import Entry, Stored
+
+_PREFIXED = sha256(b"\x00")
+"""The hash of every leaf begins alike (`model.chain.leaf_hash`)."""
 
 
 class Batch:
@@ -20,7 +24,8 @@ class Batch:
 
     def __init__(self, tail: Tail, now_us: int) -> None:
         self.tail = tail
-        self._first = tail.n
+        self.first = tail.n
+        self.notes: list[Note] = []
         self._now = now_us
         self._lines: list[bytes] = []
         self._fields: list[bytes] = []
@@ -30,20 +35,23 @@ class Batch:
     def seal(self, units: Iterable[tuple[Entry, ...]]) -> list[tuple[Stored, ...]]:
         """Seal the entries of several units in order; where each unit's records will stand."""
         n, leaf, t, now = self.tail.n, self.tail.leaf, self.tail.t, self._now
-        lines, fields = self._lines, self._fields
+        lines, fields, notes = self._lines, self._fields, self.notes
         found = []
         for entries in units:
             stored = []
-            for body, sides, opens, closes in entries:
+            for body, sides, opens, closes, traits, call in entries:
                 t = now if now > t else t + 1
-                line = b'{"_n":%d,"_p":"%s","_t":%d,%s' % (n, leaf.encode(), t, body[1:])
-                leaf = sha256(b"\x00" + line).hexdigest()
+                line = f'{{"_n":{n},"_p":"{leaf}","_t":{t},'.encode() + body[1:]
+                digest = _PREFIXED.copy()
+                digest.update(line)
+                leaf = digest.hexdigest()
                 lines.append(line)
                 fields.append(pack(sides) if sides else b"")
                 if opens:
                     self._intents.append(n)
                 if closes is not None:
                     self._closes.append(closes)
+                notes.append((traits, call))
                 stored.append(Stored(n, leaf, t))
                 n += 1
             found.append(tuple(stored))
@@ -54,7 +62,7 @@ class Batch:
         """Insert everything. False where an outcome's intent was not open: the caller must undo the transaction."""
         if self._closes and transaction.run("inflight_close", {"intents": _json(self._closes)}) != len(self._closes):
             return False
-        first = self._first
+        first = self.first
         if lines := b"".join(self._lines):
             transaction.run("log_append", {"first": first, "lines": lines, "places": _places(self._lines)})
         if fields := b"".join(self._fields):

@@ -9,45 +9,41 @@ from collections.abc import Iterator, Mapping
 
 import orjson
 
+from mcp_guard.store.values import Traits
+
 SEGMENT_BITS = 13
 SEGMENT = 1 << SEGMENT_BITS
 _MASK = SEGMENT - 1
 DIGEST_BYTES = 4
-INTENT = "kind:intent"
 
 
-def facets(record: Mapping[str, object]) -> tuple[str, ...]:
-    """The facets a record states itself: `kind:`, `sub:`, `tenant:`, `tool:`, `effect:`, `status:`, `task:`."""
-    found = [f"kind:{record.get('kind')}"]
-    actor = record.get("actor")
+def traits(record: Mapping[str, object]) -> Traits:
+    """The traits of a parsed record."""
+    actor, decision, get = record.get("actor"), record.get("decision"), record.get
+    sub = tenant = effect = None
     if isinstance(actor, dict):
-        found += (f"sub:{actor.get('sub')}", f"tenant:{actor.get('tenant')}")
-    decision = record.get("decision")
+        sub, tenant = actor.get("sub"), actor.get("tenant")
     if isinstance(decision, dict):
-        found.append(f"effect:{decision.get('effect')}")
-    for name in ("tool", "status", "task"):
-        value = record.get(name)
-        if value is not None:
-            found.append(f"{name}:{value}")
-    return tuple(found)
+        effect = decision.get("effect")
+    return Traits(get("kind"), sub, tenant, get("tool"), effect, get("status"), get("task"))
 
 
-def read(line: bytes) -> tuple[tuple[str, ...], int | None, str | None]:
-    """Facets of a stored line, the intent it ends, and its call. A line that is no record has none: finding is not
+def facets(found: Traits) -> tuple[str, ...]:
+    """Traits as the index names them: `kind:intent`, `sub:user:alice`, …"""
+    return tuple(f"{name}:{value}" for name, value in zip(Traits._fields, found, strict=True) if value is not None)
+
+
+def read(line: bytes) -> tuple[Traits, int | None, str | None]:
+    """Traits of a stored line, the intent it ends, and its call. A line that is no record has none: finding is not
     judging."""
     try:
         record = orjson.loads(line)
-    except orjson.JSONDecodeError:
-        record = None
-    if not isinstance(record, dict):
-        return (), None, None
+        found = traits(record)
+        hash(found)
+    except (orjson.JSONDecodeError, AttributeError, TypeError):
+        return Traits(), None, None
     of, call = record.get("of"), record.get("call")
-    return facets(record), of if isinstance(of, int) else None, call if isinstance(call, str) else None
-
-
-def inherited(of_intent: tuple[str, ...]) -> tuple[str, ...]:
-    """What an outcome is found by because its intent is: who, where, on what, and what was decided."""
-    return tuple(facet for facet in of_intent if facet.startswith(("sub:", "tenant:", "tool:", "effect:")))
+    return found, of if isinstance(of, int) else None, call if isinstance(call, str) else None
 
 
 def place(n: int) -> tuple[int, int]:

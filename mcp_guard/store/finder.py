@@ -7,6 +7,7 @@ import orjson
 from mcp_guard.model.errors import LogBroken
 from mcp_guard.store import facets
 from mcp_guard.store.reader import Reader
+from mcp_guard.store.values import Traits
 
 Record = dict[str, object]
 _FIRST_BLOCK = 8
@@ -93,12 +94,12 @@ class Finder:
 
     async def _facets(self, record: Record) -> tuple[str, ...]:
         """A record's facets with those of its intent."""
-        found = facets.facets(record)
+        found = facets.traits(record)
         of = record.get("of")
-        if not isinstance(of, int):
-            return found
-        intent = await self.records([of])
-        return found + (facets.inherited(facets.facets(intent[0])) if intent else ())
+        if isinstance(of, int):
+            intent = await self.records([of])
+            found = found.of(facets.traits(intent[0]) if intent else Traits())
+        return facets.facets(found)
 
     async def _indexed(self, wanted: Sequence[str], low: int, high: int, limit: int) -> list[int]:
         """Newest first, in blocks of segments that grow: what is common is near, what is rare takes few steps."""

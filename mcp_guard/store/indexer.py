@@ -1,12 +1,48 @@
-"""Keeps the facet index: derived from the lines alone, behind the log, never part of an append."""
+"""Keeps the facet index: behind the log, never part of an append, and always the same as the lines alone would give.
 
-from collections.abc import Iterable
+For records of this process the traits come from the writer (`Notes`); for others they are read from the line.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 
 from mcp_guard.store import facets
 from mcp_guard.store.transaction import Transaction
+from mcp_guard.store.values import Traits
 
 _INDEXED = "indexed"
-Found = tuple[str, ...]
+MAX_NOTES = 65_536
+
+Note = tuple[Traits | None, str | None]
+"""Traits and call of a record; without traits it must be read."""
+Found = tuple[int, Traits, str | None]
+Places = dict[tuple[int, Traits], bytearray]
+
+
+class Notes:
+    """What the writer knows of the newest records, so that indexing need not parse them again. Bounded."""
+
+    def __init__(self) -> None:
+        self._first = 0
+        self._kept: deque[Note] = deque()
+
+    def add(self, first: int, notes: Sequence[Note]) -> None:
+        """Keep notes on the records from `first` on. Where they do not follow the ones kept, those are forgotten."""
+        if self._first + len(self._kept) != first or len(self._kept) > MAX_NOTES:
+            self._first = first
+            self._kept.clear()
+        self._kept.extend(notes)
+
+    def take(self, first: int, limit: int) -> list[Note]:
+        """The notes on the records from `first` on, up to `limit`; they are not kept any longer."""
+        while self._kept and self._first < first:
+            self._kept.popleft()
+            self._first += 1
+        if self._first != first:
+            return []
+        found = [self._kept.popleft() for _ in range(min(limit, len(self._kept)))]
+        self._first += len(found)
+        return found
 
 
 def indexed(transaction: Transaction) -> int:
@@ -15,57 +51,70 @@ def indexed(transaction: Transaction) -> int:
     return int(str(row[0])) if row else 0
 
 
-def advance(transaction: Transaction, limit: int) -> int:
+def advance(transaction: Transaction, limit: int, notes: Notes) -> int:
     """Index up to `limit` further records; the first record still unknown. The caller commits."""
     first = indexed(transaction)
-    rows = transaction.all("log_lines_from", {"first": first, "limit": limit})
-    if not rows:
+    noted = notes.take(first, limit)
+    found = list(_noted(transaction, first, noted) if noted else _read(transaction, first, limit))
+    if not found:
         return first
-    last = rows[-1][0]
-    assert isinstance(last, int)
-    calls = _put_postings(transaction, rows)  # type: ignore[arg-type]  # the query's columns: n, line as a blob
-    _put_calls(transaction, first, calls)
-    transaction.run("meta_put", {"key": _INDEXED, "value": str(last + 1)})
-    return last + 1
+    _put_postings(transaction, found)
+    _put_calls(transaction, first, [facets.digest(call) for _, _, call in found])
+    end = found[-1][0] + 1
+    transaction.run("meta_put", {"key": _INDEXED, "value": str(end)})
+    return end
 
 
-def _put_postings(transaction: Transaction, rows: Iterable[tuple[int, bytes]]) -> list[bytes]:
-    """Write who stands where; the call digests, in order."""
-    places: dict[tuple[int, Found], bytearray] = {}
-    intents: dict[int, Found] = {}
-    calls = []
-    for n, line in rows:
-        found, of, call = facets.read(line)
-        if of is not None:
-            if of not in intents:
-                intents[of] = _facets_of(transaction, of)
-            found += facets.inherited(intents[of])
-        elif facets.INTENT in found:
-            intents[n] = found
+def _noted(transaction: Transaction, first: int, notes: Iterable[Note]) -> Iterator[Found]:
+    for n, (traits, call) in enumerate(notes, first):
+        if traits is None:
+            row = transaction.one("log_line", {"n": n})
+            yield _understand(transaction, n, str(row[0]).encode() if row else b"", {})
+        else:
+            yield n, traits, call
+
+
+def _read(transaction: Transaction, first: int, limit: int) -> Iterator[Found]:
+    intents: dict[int, Traits] = {}
+    for n, line in transaction.all("log_lines_from", {"first": first, "limit": limit}):
+        assert isinstance(n, int)
+        assert isinstance(line, bytes)
+        yield _understand(transaction, n, line, intents)
+
+
+def _understand(transaction: Transaction, n: int, line: bytes, intents: dict[int, Traits]) -> Found:
+    """Read one line; `intents` remembers those read before it."""
+    found, of, call = facets.read(line)
+    if of is not None:
+        if of not in intents:
+            row = transaction.one("log_line", {"n": of})
+            intents[of] = facets.read(str(row[0]).encode())[0] if row else Traits()
+        found = found.of(intents[of])
+    elif found.kind == "intent":
+        intents[n] = found
+    return n, found, call
+
+
+def _put_postings(transaction: Transaction, found: Iterable[Found]) -> None:
+    places: Places = {}
+    for n, traits, _ in found:
         segment, position = facets.place(n)
-        bits = places.get((segment, found))
+        bits = places.get((segment, traits))
         if bits is None:
-            bits = places[segment, found] = bytearray(facets.SEGMENT // 8)
+            bits = places[segment, traits] = bytearray(facets.SEGMENT // 8)
         bits[position >> 3] |= 1 << (position & 7)
-        calls.append(facets.digest(call))
     for (segment, facet), added in _by_facet(places).items():
         row = transaction.one("posting_get", {"facet": facet, "segment": segment})
         known = facets.unpack(row[0]) if row is not None and isinstance(row[0], bytes) else 0
         transaction.run("posting_put", {"facet": facet, "segment": segment, "bits": facets.pack(known | added)})
-    return calls
 
 
-def _facets_of(transaction: Transaction, n: int) -> Found:
-    row = transaction.one("log_line", {"n": n})
-    return facets.read(str(row[0]).encode())[0] if row else ()
-
-
-def _by_facet(places: dict[tuple[int, Found], bytearray]) -> dict[tuple[int, str], int]:
-    """Most records share their facets with many others, so they were collected together and are spread here."""
+def _by_facet(places: Places) -> dict[tuple[int, str], int]:
+    """Most records share their traits with many others, so they were collected together and are spread here."""
     spread: dict[tuple[int, str], int] = {}
     for (segment, found), bits in places.items():
         added = int.from_bytes(bits, "little")
-        for facet in found:
+        for facet in facets.facets(found):
             spread[segment, facet] = spread.get((segment, facet), 0) | added
     return spread
 

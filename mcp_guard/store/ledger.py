@@ -58,6 +58,7 @@ class Ledger:
         self._known: Tail | None = None
         self._doubt: _Doubt | None = None
         self._indexed = 0
+        self._notes = indexer.Notes()
         self.origin = ""
 
     def create(self, name: str) -> None:
@@ -100,7 +101,7 @@ class Ledger:
             try:
                 self._ready()
                 transaction = self._begin()
-                self._indexed = indexer.advance(transaction, limit)
+                self._indexed = indexer.advance(transaction, limit, self._notes)
                 transaction.run("commit")
             except (sqlite3.Error, OSError) as error:
                 self._drop()
@@ -170,6 +171,7 @@ class Ledger:
         self._commit(transaction, batch, units, results)
         failpoint("store.after-commit")
         self._known = batch.tail
+        self._notes.add(batch.first, batch.notes)
         return results
 
     def _fill(self, transaction: Transaction, units: Sequence[Unit], *, careful: bool) -> tuple[Batch, list[Result]]:

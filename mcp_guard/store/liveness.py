@@ -51,6 +51,13 @@ class Liveness:
                 path.unlink()
         lock.close()
 
+    def sweep(self) -> None:
+        """Bury everybody who is gone."""
+        with suppress(OSError):
+            for path in self._directory.glob("*.lock"):
+                if _BOOT.fullmatch(path.stem):
+                    self.bury(path.stem)
+
     def release(self) -> None:
         """Stop being alive and remove the own file. Safe to repeat."""
         lock, self._held = self._held, None

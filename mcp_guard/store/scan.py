@@ -8,7 +8,7 @@ from mcp_guard.store.database import open_reader
 from mcp_guard.store.errors import unavailable
 from mcp_guard.store.queries import statements
 
-CHUNK = 4096
+CHUNK = 1024
 MAGIC = b"SQLite format 3\x00"
 Numbered = tuple[int, bytes]
 

@@ -25,17 +25,36 @@ class Side(NamedTuple):
     value: bytes | None
 
 
+class Traits(NamedTuple):
+    """What a record can be found by. An outcome has those of its intent too."""
+
+    kind: object = None
+    sub: object = None
+    tenant: object = None
+    tool: object = None
+    effect: object = None
+    status: object = None
+    task: object = None
+
+    def of(self, intent: Traits) -> Traits:
+        """The traits of an outcome: who, where, on what and what was decided stand in its intent."""
+        return self._replace(sub=intent.sub, tenant=intent.tenant, tool=intent.tool, effect=intent.effect)
+
+
 class Entry(NamedTuple):
     """One record to append.
 
     `body` is its canonical JSON without `_n`, `_p`, `_t`, which only the writer knows. `opens` marks an intent as
-    waiting for its outcome; `closes` is the `n` of the intent this record ends.
+    waiting for its outcome; `closes` is the `n` of the intent this record ends. `traits` and `call` spare the index
+    from reading the record again; without `traits` it does.
     """
 
     body: bytes
     sides: tuple[Side, ...] = ()
     opens: bool = False
     closes: int | None = None
+    traits: Traits | None = None
+    call: str | None = None
 
 
 class Stored(NamedTuple):

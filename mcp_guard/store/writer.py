@@ -1,6 +1,7 @@
 """One thread writes: whatever queued while the last commit reached the disk is the next batch."""
 
 import asyncio
+import sys
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -18,7 +19,11 @@ MAX_UNINDEXED = 4096
 INDEX_STEP = 2048
 LARGEST = MAX_PIECE - 64 * 1024
 """Bytes of a record with what stands beside it; the rest is room for salts and names."""
-_IDLE_SECONDS = 0.05
+HAND_OVER_SECONDS = 0.0005
+"""How long a busy event loop may keep the interpreter from the writer, which needs it a few times per batch. Python's
+own 5 ms, several times per batch, would be most of a call's latency."""
+IDLE_SECONDS = 0.05
+IDLE_SECONDS_AFTER_FAILURE = 2.0
 
 AsyncFuture = asyncio.Future[tuple[Stored, ...]]
 SyncFuture = Future[tuple[Stored, ...]]
@@ -37,7 +42,9 @@ class Writer:
         self._bytes_in = 0
         self._bytes_out = 0
         self._closed = False
+        self._idle_seconds = IDLE_SECONDS
         self._gate = threading.Lock()
+        sys.setswitchinterval(min(sys.getswitchinterval(), HAND_OVER_SECONDS))
         self._thread = threading.Thread(target=self._run, name="mcp-guard-writer", daemon=True)
         self._thread.start()
 
@@ -98,7 +105,7 @@ class Writer:
         """Wait for one unit and take what came with it; empty when idle with something left to index."""
         batch: list[_Item] = []
         try:
-            item = self._queue.get(timeout=_IDLE_SECONDS if self._ledger.unindexed else None)
+            item = self._queue.get(timeout=self._idle_seconds if self._ledger.unindexed else None)
             while item is not None:
                 batch.append(item)
                 if len(batch) >= MAX_BATCH:
@@ -118,14 +125,18 @@ class Writer:
         _answer(batch, results)
 
     def _index(self) -> None:
-        with suppress(StoreUnavailable):
+        """Index a step. Searches read what is not indexed, so a failure costs them time and nothing else."""
+        try:
             self._ledger.index(INDEX_STEP)
+            self._idle_seconds = IDLE_SECONDS
+        except StoreUnavailable:
+            self._idle_seconds = IDLE_SECONDS_AFTER_FAILURE
 
 
 def _size(entries: tuple[Entry, ...]) -> int:
     """Bytes of all records and what stands beside them. Raises `ValueError` for one that is too large to store."""
     size = 0
-    for body, sides, _, _ in entries:
+    for body, sides, *_ in entries:
         piece = len(body)
         for _, _, value in sides:
             if value is not None:

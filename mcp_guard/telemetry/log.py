@@ -14,6 +14,30 @@ def configure(*, verbose: int, as_json: bool, redact: Redact) -> None:
     `verbose` below 0 shows errors only, 0 warnings and events, above 0 debugging. `redact` sees every string of a
     record, so that no secret reaches a log line.
     """
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Formatter(as_json, redact))
+    root = logging.getLogger("mcp_guard")
+    root.handlers[:] = [handler]
+    root.propagate = False
+    root.setLevel(logging.DEBUG if verbose > 0 else logging.ERROR if verbose < 0 else logging.INFO)
+
+
+class _Formatter(logging.Formatter):
+    """Made ready at the first record: most commands log nothing, and should not wait for what they do not use."""
+
+    def __init__(self, as_json: bool, redact: Redact) -> None:
+        super().__init__()
+        self._as_json = as_json
+        self._redact = redact
+        self._ready: logging.Formatter | None = None
+
+    def format(self, record: logging.LogRecord) -> str:
+        if self._ready is None:
+            self._ready = _formatter(self._as_json, self._redact)
+        return self._ready.format(record)
+
+
+def _formatter(as_json: bool, redact: Redact) -> logging.Formatter:
     import structlog
 
     def redacting(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -27,14 +51,7 @@ def configure(*, verbose: int, as_json: bool, redact: Redact) -> None:
         redacting,
     ]
     renderer: Any = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(colors=False)
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
-        )
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared,
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
     )
-    root = logging.getLogger("mcp_guard")
-    root.handlers[:] = [handler]
-    root.propagate = False
-    root.setLevel(logging.DEBUG if verbose > 0 else logging.ERROR if verbose < 0 else logging.INFO)

@@ -1,6 +1,7 @@
 """Records hold exactly the fields of contract 6, in bytes every canonicaliser agrees on."""
 
 from dataclasses import replace
+from typing import Any
 
 import orjson
 import pytest
@@ -17,7 +18,7 @@ from tests.audit.helpers import ALLOW, OK, facts, person
 BOOT = "0123456789abcdef"
 C = {"args": {"c": "ab", "len": 2}}
 
-texts = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
+texts = st.text(max_size=12)
 states = st.recursive(
     texts | st.integers(1 - 2**53, 2**53 - 1),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abc_", max_size=4), inner, max_size=3),
@@ -81,10 +82,10 @@ def test_what_canonicalisers_could_disagree_on_is_refused(value: object) -> None
 
 
 @pytest.mark.holds("audit:canonical")
-@pytest.mark.parametrize("ending", [replace(OK, us=1.5), replace(OK, us=True), replace(OK, cost=2**53)])
-def test_an_ending_holds_whole_numbers(ending: Ending) -> None:
+@pytest.mark.parametrize("ending", [{"us": 1.5}, {"us": True}, {"us": -(2**53)}, {"cost": 2**53}, {"cost": 0.1}])
+def test_an_ending_holds_whole_numbers(ending: dict[str, Any]) -> None:
     with pytest.raises(TypeError):
-        record.outcome(BOOT, facts(), ending, None, {})
+        record.outcome(BOOT, facts(), replace(OK, **ending), None, {})
 
 
 def test_an_orphan_keeps_the_ids_of_its_intent() -> None:

@@ -43,7 +43,7 @@ BROKEN: list[tuple[str, str | bytes, str, tuple[int, int]]] = [
     ("store without scheme", HEAD + "store: var/guard.db\n", "value", (3, 1)),
     ("store without path", HEAD + "store: 'sqlite:'\n", "value", (3, 1)),
     ("postgresql", HEAD + "store: postgresql://u:hunter2@db/x\n", "unsupported", (3, 1)),
-    ("oidc", HEAD + "identity: {oidc: {issuer: x}}\n", "unsupported", (3, 12)),
+    ("issuer no address", HEAD + "identity: {oidc: {issuer: x}}\n", "value", (3, 19)),
     ("local approve", HEAD + "environment: demo\nidentity: {local: {approve: true}}\n", "unsupported", (4, 20)),
     ("behind a proxy", HEAD + "server: {http: {behind_proxy: true}}\n", "unsupported", (3, 17)),
     ("anchors", HEAD + "audit: {anchors: [a]}\n", "unsupported", (3, 9)),

@@ -1,8 +1,11 @@
+import ssl
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
+from mcp_guard.connect.egress import Egress
 from mcp_guard.connect.factory import Means
 from mcp_guard.secrets.redact import Redactor
 from tests.simulators.upstream import UpstreamSimulator
@@ -14,6 +17,12 @@ def upstream() -> Iterator[UpstreamSimulator]:
         yield running
 
 
+@pytest.fixture(scope="session")
+def trust() -> ssl.SSLContext:
+    """The usual authorities, read once."""
+    return httpx.create_ssl_context(trust_env=False)
+
+
 @pytest.fixture
 def environ() -> dict[str, str]:
     """The environment secrets are resolved from."""
@@ -21,6 +30,7 @@ def environ() -> dict[str, str]:
 
 
 @pytest.fixture
-async def means(tmp_path: Path, environ: dict[str, str]) -> AsyncIterator[Means]:
+async def means(tmp_path: Path, environ: dict[str, str], trust: ssl.SSLContext) -> AsyncIterator[Means]:
     async with Means.open(tmp_path, Redactor(), environ) as opened:
+        opened.make_egress = lambda: Egress(trust=trust)
         yield opened

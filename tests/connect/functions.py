@@ -3,14 +3,13 @@
 import asyncio
 import math
 import threading
-import time
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NoReturn
 
-from mcp_guard.connect.python import ToolError
+from mcp_guard.connect.python import ToolError, current_home
 
 SECRET = "s3cret-value-of-the-test"
 calls: list[dict[str, object]] = []
@@ -53,6 +52,18 @@ def thread_and_context() -> list[object]:
     return [threading.current_thread() is threading.main_thread(), context.get()]
 
 
+def where_am_i() -> str:
+    return str(current_home.get())
+
+
+async def where_am_i_later() -> str:
+    return str(current_home.get())
+
+
+def which_thread() -> int:
+    return threading.get_ident()
+
+
 def wait_for_release() -> str:
     release.wait(20)
     return "late"
@@ -60,15 +71,6 @@ def wait_for_release() -> str:
 
 async def wait_for_ever() -> None:
     await asyncio.Event().wait()
-
-
-async def ignore_cancellation() -> str:
-    while not release.is_set():
-        try:
-            await asyncio.sleep(0.01)
-        except asyncio.CancelledError:
-            continue
-    return "late"
 
 
 def fail() -> NoReturn:
@@ -148,7 +150,3 @@ def large() -> str:
 
 def leak() -> dict[str, str]:
     return {"note": f"the key is {SECRET}"}
-
-
-def slow() -> float:
-    return time.monotonic()

@@ -65,7 +65,7 @@ retries = st.builds(
 
 @pytest.mark.holds("connect:retry-schedule")
 @given(st.integers(1, 100_000), retries, st.floats(0, 1, exclude_max=True), st.none() | st.floats(0, 10_000))
-@settings(deadline=None, max_examples=500)
+@settings(deadline=None, max_examples=200)
 def test_a_wait_is_bounded_and_never_shorter_than_asked_for(
     number: int, retry: Retry, random: float, retry_after: float | None
 ) -> None:

@@ -34,8 +34,8 @@ PUBLIC = "93.184.216.34"
 
 
 @pytest.fixture
-async def egress() -> AsyncIterator[Egress]:
-    made = Egress()
+async def egress(trust: ssl.SSLContext) -> AsyncIterator[Egress]:
+    made = Egress(trust=trust)
     yield made
     await made.aclose()
 

@@ -10,9 +10,9 @@ from mcp_guard.model.decision import AccessRequest, Act
 from mcp_guard.model.errors import Invalid
 from mcp_guard.model.principal import Principal
 from mcp_guard.model.problem import Problem
-from mcp_guard.policy.load import lint, load
+from mcp_guard.policy.load import lint, load, read
 from mcp_guard.policy.model_file import MODEL
-from mcp_guard.policy.snapshot import Snapshot
+from mcp_guard.policy.snapshot import Rules, Snapshot
 
 TOOLS: Mapping[str, Sequence[str]] = {
     "orders_get": ("risk:low", "toolset:orders"),
@@ -69,6 +69,11 @@ class Files:
     def load(self, *rows: str, tools: Mapping[str, Sequence[str]] = TOOLS) -> Snapshot:
         self.rules.write_text("".join(f"{line}\n" for line in rows), encoding="utf-8", newline="")
         return load(self.model, self.rules, tools, shown_as=lambda path: path.name)
+
+    def read(self, text: str, tools: Mapping[str, Sequence[str]] = TOOLS) -> Rules:
+        """The checked rules of a text, for engines made by hand."""
+        self.rules.write_text(text, encoding="utf-8", newline="")
+        return read(self.model, self.rules, tools)
 
     def refuse(self, content: str | bytes) -> list[Problem]:
         """The errors of a rules file, which `load` and `lint` have to agree on."""

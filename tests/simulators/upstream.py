@@ -205,6 +205,7 @@ class UpstreamSimulator:
     _over: threading.Event = field(default_factory=threading.Event)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _threads: list[threading.Thread] = field(default_factory=list)
+    _sockets: list[socket.socket] = field(default_factory=list)
 
     @property
     def hits(self) -> int:
@@ -230,6 +231,9 @@ class UpstreamSimulator:
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         self._over.set()
+        for held in (self._listener, *self._sockets):  # wakes most threads; the others look at `_over` soon
+            with suppress(OSError):
+                held.shutdown(socket.SHUT_RDWR)
         while self._threads:
             self._threads.pop().join(10)
         self._listener.close()
@@ -245,9 +249,12 @@ class UpstreamSimulator:
                 connection, _ = self._listener.accept()
             except TimeoutError:
                 continue
+            except OSError:  # woken for the end
+                return
             with self._lock:
                 self.connections += 1
                 self.open += 1
+                self._sockets.append(connection)
             self._start(self._serve, connection)
 
     def _serve(self, connection: socket.socket) -> None:

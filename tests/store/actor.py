@@ -12,12 +12,17 @@ from mcp_guard.store.values import Unit
 from tests.store.helpers import entry, unit
 
 
+def say(*words: object) -> None:
+    sys.stdout.write(" ".join(map(str, words)) + "\n")
+    sys.stdout.flush()
+
+
 def append(path: Path, count: str) -> None:
     """Append one record at a time, naming each that was acknowledged."""
     store = Store.open(path, "test")
     for i in range(int(count)):
         (stored,) = store.writer.submit_sync(unit(f"{os.getpid()}-{i}"))
-        print(stored.n, stored.leaf, flush=True)
+        say(stored.n, stored.leaf)
     asyncio.run(store.aclose())
 
 
@@ -25,7 +30,7 @@ def intend(path: Path) -> None:
     """Leave intents open and wait to be killed."""
     store = Store.open(path, "test")
     (stored,) = store.writer.submit_sync(unit("intent", opens=True))
-    print(store.boot, stored.n, flush=True)
+    say(store.boot, stored.n)
     sys.stdin.read()
 
 
@@ -39,10 +44,10 @@ def full(path: Path) -> None:
             store.writer.submit_sync(_big())
             acknowledged += 1
     except StoreUnavailable as error:
-        print("refused:", error.message)
+        say("refused:", error.message)
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     store.writer.submit_sync(_big())
-    print("acknowledged:", acknowledged + 1)
+    say("acknowledged:", acknowledged + 1)
     asyncio.run(store.aclose())
 
 
@@ -60,12 +65,12 @@ def denied(path: Path) -> None:
     try:
         store.writer.submit_sync(unit())
     except StoreUnavailable as error:
-        print("refused:", error.message)
+        say("refused:", error.message)
     if root:
         os.seteuid(0)
     os.chmod(path.parent, mode)
     store.writer.submit_sync(unit())
-    print("acknowledged: 2")
+    say("acknowledged:", 2)
     asyncio.run(store.aclose())
 
 

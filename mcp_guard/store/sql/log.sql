@@ -58,7 +58,7 @@ SELECT
 -- name: log_first_since
 -- Times strictly increase with n, so the log is its own time index.
 WITH RECURSIVE search (low, high) AS (
-    SELECT coalesce(min(n), 0), coalesce(max(n) + 1, 0) FROM log
+    SELECT coalesce((SELECT min(n) FROM log), 0), coalesce((SELECT max(n) FROM log) + 1, 0)
     UNION ALL
     SELECT
         CASE WHEN json_extract(line, '$._t') < :time THEN n + 1 ELSE low END,

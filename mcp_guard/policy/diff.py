@@ -1,0 +1,283 @@
+"""What changes from one policy to another: in the files, and in the decisions.
+
+Decisions are compared over questions: those given, and generated ones about every row that differs, at the edges of
+the conditions that meet it. Only rows that differ, and links that differ, can change a decision, so nothing else is
+generated; `complete` says whether there were more questions than were asked.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from itertools import chain, islice, product
+from typing import Literal
+
+from mcp_guard.model.decision import AccessRequest, Act, Decision, Effect, Obligations
+from mcp_guard.policy import names, probes
+from mcp_guard.policy.obligations import ROWS
+from mcp_guard.policy.probes import MONDAY, Context, Somebody, World
+from mcp_guard.policy.rows import Row
+from mcp_guard.policy.snapshot import Rules, Snapshot
+from mcp_guard.policy.usage import Path
+
+MOST_QUESTIONS = 20_000
+_MOST_CONTEXTS = 60
+
+Direction = Literal["looser", "stricter"]
+_STRICTNESS = (Effect.ALLOW, Effect.REQUIRE_APPROVAL, Effect.DENY)
+_WIDTH = (None, *ROWS.values())
+
+
+@dataclass(frozen=True, slots=True)
+class RowChange:
+    """A row that is only in one policy, or differs. `columns` names what differs."""
+
+    what: Literal["added", "removed", "changed"]
+    rule: str
+    line: int
+    columns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LinkChange:
+    what: Literal["added", "removed"]
+    member: str
+    role: str
+    tenant: str
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionChange:
+    """A question the policies answer differently. `looser` also where only one of several differences is."""
+
+    direction: Direction
+    request: AccessRequest
+    before: Decision
+    after: Decision
+
+    def as_dict(self) -> dict[str, object]:
+        """The `--json` shape. The arguments are generated or those of a policy test."""
+        who = self.request.principal
+        return {
+            "direction": self.direction,
+            "subject": who.subject,
+            "roles": sorted(who.roles),
+            "via": who.client,
+            "tenant": who.tenant,
+            "act": self.request.act,
+            "tool": self.request.tool,
+            "args": None if self.request.arguments is None else dict(self.request.arguments),
+            "before": _shown(self.before),
+            "after": _shown(self.after),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Diff:
+    """`decisions` holds one example for each pair of rules that took each other's place for a tool."""
+
+    rows: tuple[RowChange, ...]
+    links: tuple[LinkChange, ...]
+    decisions: tuple[DecisionChange, ...]
+    asked: int
+    complete: bool
+
+    def as_dict(self) -> dict[str, object]:
+        """The `--json` shape."""
+        return {
+            "rows": [
+                {"what": row.what, "rule": row.rule, "line": row.line, "columns": list(row.columns)}
+                for row in self.rows
+            ],
+            "links": [
+                {"what": link.what, "member": link.member, "role": link.role, "tenant": link.tenant}
+                for link in self.links
+            ],
+            "decisions": [change.as_dict() for change in self.decisions],
+            "asked": self.asked,
+            "complete": self.complete,
+        }
+
+
+def diff(old: Snapshot, new: Snapshot, questions: Iterable[AccessRequest] = (), *, most: int = MOST_QUESTIONS) -> Diff:
+    """Compare two policies; `questions` are asked first, then at most `most` generated ones."""
+    rows, links = _rows(old.rules, new.rules), _links(old.rules, new.rules)
+    generated = _Questions(old.rules, new.rules, rows, links).all()
+    found: dict[tuple[str, str, str, str], DecisionChange] = {}
+    asked = 0
+    for request in chain(questions, islice(generated, most)):
+        asked += 1
+        before, after = old.decide(request), new.decide(request)
+        direction = compare(before, after)
+        if direction is not None:
+            key = (request.tool, before.rule, after.rule, direction)
+            found.setdefault(key, DecisionChange(direction, request, before, after))
+    complete = next(generated, None) is None
+    changes = sorted(found.values(), key=lambda change: (change.direction, change.request.tool))
+    return Diff(tuple(rows), tuple(links), tuple(changes), asked, complete)
+
+
+def compare(before: Decision, after: Decision) -> Direction | None:
+    """Whether a decision became looser or stricter; `None` where only its rule, reason or version is another."""
+    difference = _STRICTNESS.index(after.effect) - _STRICTNESS.index(before.effect)
+    if difference:
+        return "stricter" if difference > 0 else "looser"
+    signs = _obligations(before.then, after.then)
+    return None if not signs else "looser" if "looser" in signs else "stricter"
+
+
+def _obligations(before: Obligations, after: Obligations) -> set[Direction]:
+    """In which directions obligations differ."""
+    found: set[Direction] = set()
+
+    def note(looser: bool, stricter: bool) -> None:
+        found.update(["looser"] if looser else [], ["stricter"] if stricter else [])
+
+    gained, lost = set(after.approvers) - set(before.approvers), set(before.approvers) - set(after.approvers)
+    note(bool(gained), bool(lost))
+    note(before.not_requester and not after.not_requester, after.not_requester and not before.not_requester)
+    note((after.quorum or 1) < (before.quorum or 1), (after.quorum or 1) > (before.quorum or 1))
+    forever = float("inf")
+    note(
+        (after.expires or forever) > (before.expires or forever),
+        (after.expires or forever) < (before.expires or forever),
+    )
+    wider = _WIDTH.index(after.rows) - _WIDTH.index(before.rows)
+    note(wider > 0, wider < 0)
+    return found
+
+
+def _rows(old: Rules, new: Rules) -> list[RowChange]:
+    before, after = ({row.id: row for row in rules.rows} for rules in (old, new))
+    found: list[RowChange] = []
+    for name in dict.fromkeys([*before, *after]):
+        if name not in after:
+            found.append(RowChange("removed", name, before[name].line))
+        elif name not in before:
+            found.append(RowChange("added", name, after[name].line))
+        elif columns := _columns(before[name], after[name]):
+            found.append(RowChange("changed", name, after[name].line, columns))
+    return found
+
+
+def _columns(before: Row, after: Row) -> tuple[str, ...]:
+    names_ = (entry.name for entry in fields(Row) if entry.name != "line")
+    return tuple(name for name in names_ if getattr(before, name) != getattr(after, name))
+
+
+def _links(old: Rules, new: Rules) -> list[LinkChange]:
+    before, after = _links_of(old), _links_of(new)
+    return [
+        *(LinkChange("removed", *link) for link in sorted(before - after)),
+        *(LinkChange("added", *link) for link in sorted(after - before)),
+    ]
+
+
+def _links_of(rules: Rules) -> set[tuple[str, str, str]]:
+    return {
+        (member, role, tenant)
+        for tenant, graph in rules.roles.by_tenant.items()
+        for member, roles in graph.items()
+        for role in roles
+    }
+
+
+def _shown(decision: Decision) -> dict[str, object]:
+    return {key: value for key, value in decision.as_record().items() if key != "policy"}
+
+
+class _Questions:
+    """Questions about the rows that differ."""
+
+    def __init__(self, old: Rules, new: Rules, rows: Sequence[RowChange], links: Sequence[LinkChange]) -> None:
+        self._worlds = (World.of(old), World.of(new))
+        self._all = [*old.rows, *new.rows]
+        self._tags = {
+            tool: old.tags.get(tool, frozenset()) | new.tags.get(tool, frozenset()) for tool in old.tags | new.tags
+        }
+        self._tools = [*self._tags, *sorted(names.RESOURCES)]
+        changed = {change.rule for change in rows}
+        reached = {role for link in links for role in self._reached(old, new, link)}
+        self._touched = [row for row in self._all if row.id in changed or {row.who, row.via} & reached]
+        self._retagged = {tool for tool in self._tags if old.tags.get(tool) != new.tags.get(tool)}
+        self._moved_roles = [link.member for link in links if names.is_role(link.member)]
+        self._moved = self._below(old, new, {(link.member, link.tenant) for link in links})
+
+    def _below(self, old: Rules, new: Rules, members: set[tuple[str, str]]) -> list[str]:
+        """Those whose links differ: the members themselves and whoever has a member that is a role."""
+        return [
+            name
+            for name in self._union("principals")
+            for member, tenant in members
+            if member in old.roles.closure(name, tenant) | new.roles.closure(name, tenant)
+        ]
+
+    def all(self) -> Iterator[AccessRequest]:
+        """Questions about every row that differs, then about the tools whose tags do."""
+        for row in self._touched:
+            for tool in names.tools_named(row.tool, self._tools, self._tags):
+                yield from self._about(row, tool)
+        for tool in sorted(self._retagged):
+            for row in self._all:
+                if names.tools_named(row.tool, [tool], self._tags):
+                    yield from self._about(row, tool)
+
+    def _reached(self, old: Rules, new: Rules, link: LinkChange) -> frozenset[str]:
+        return old.roles.closure(link.role, link.tenant) | new.roles.closure(link.role, link.tenant)
+
+    def _about(self, row: Row, tool: str) -> Iterator[AccessRequest]:
+        acts = probes.ACTS if row.act == names.EVERY else tuple(act for act in probes.ACTS if act == row.act)
+        for act in acts:
+            contexts = self._contexts(act, tool)
+            for somebody in self._somebodies(row):
+                for context in contexts:
+                    yield context.request(somebody, act, tool)
+
+    def _somebodies(self, row: Row) -> list[Somebody]:
+        tenants = self._union("tenants") if row.tenant == names.EVERY else [row.tenant]
+        found: list[Somebody] = []
+        for tenant in tenants:
+            for subject, claimed in self._meant(row.who, tenant, "user:nobody-known"):
+                for client, _ in self._meant(row.via, tenant, "agent:nobody-known"):
+                    found.append(Somebody(subject, client, tenant, claimed))
+        return found
+
+    def _meant(self, wanted: str, tenant: str, stranger: str) -> list[tuple[str, frozenset[str]]]:
+        """Those a `who` or `via` column means: everybody of note, the members of a role and somebody claiming it."""
+        prefix = stranger.partition(":")[0]
+        kinds = ("agent:",) if prefix == "agent" else names.PRINCIPALS
+        if wanted == names.EVERY:
+            roles = sorted({row.who for row in self._all if names.is_role(row.who)}) if prefix == "user" else []
+            known = self._union("principals") if prefix == "user" else self._union("agents")
+            return [(name, frozenset()) for name in dict.fromkeys([*known, stranger]) if name.startswith(kinds)] + [
+                (stranger, frozenset({role})) for role in roles
+            ]
+        if not names.is_role(wanted):
+            return [(wanted, frozenset())]
+        members = [name for world in self._worlds for name in world.members.get((wanted, tenant), ())]
+        found = [(name, frozenset[str]()) for name in dict.fromkeys([*members, *self._moved]) if name.startswith(kinds)]
+        claims = [wanted, *self._moved_roles] if prefix == "user" else []
+        return [*found, *((stranger, frozenset({role})) for role in claims)]
+
+    def _union(self, what: Literal["tenants", "principals", "agents"]) -> list[str]:
+        return sorted({name for world in self._worlds for name in getattr(world, what)})
+
+    def _contexts(self, act: Act, tool: str) -> list[Context]:
+        """For each condition about the tool, all its edges, with everything else somewhere ordinary."""
+        conditions = dict.fromkeys(
+            row.when.text
+            for row in self._all
+            if row.act in (names.EVERY, act) and names.tools_named(row.tool, [tool], self._tags)
+        )
+        ordinary = {path: values[0] for text in conditions for path, values in probes.fields(text).items()}
+        found = [_context(ordinary)]
+        for text in conditions:
+            edges = probes.fields(text)
+            for values in islice(product(*edges.values()), _MOST_CONTEXTS):
+                found.append(_context(ordinary | dict(zip(edges, values, strict=True))))
+        return found
+
+
+def _context(values: dict[Path, object]) -> Context:
+    context = Context(MONDAY.replace(hour=12))
+    for path, value in values.items():
+        context.put(path, value)
+    return context

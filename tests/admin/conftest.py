@@ -1,0 +1,37 @@
+"""Use-cases on a store of their own, at a moment tests own."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from mcp_guard.audit.journal import Journal
+from mcp_guard.audit.query import Filters, Query
+from mcp_guard.store.finder import Record
+from mcp_guard.store.store import Store
+from tests.simulators.clock import FakeClock
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+async def store(tmp_path: Path, clock: FakeClock) -> AsyncIterator[Store]:
+    opened = Store.open(tmp_path / "guard.db", "test", clock=clock)
+    yield opened
+    await opened.aclose()
+
+
+@pytest.fixture
+async def journal(store: Store) -> AsyncIterator[Journal]:
+    made = Journal(store)
+    yield made
+    await made.aclose()
+
+
+async def records(store: Store) -> list[Record]:
+    """Everything on record, oldest first."""
+    page = await Query(store).page(Filters(limit=500))
+    return page.records[::-1]

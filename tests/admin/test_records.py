@@ -1,0 +1,135 @@
+"""Reading the log: decided by policy, narrowed to rows, and itself on record, allowed or not."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+
+from mcp_guard.admin.records import DEFAULT_LIMIT, RecordReader, parse_filters
+from mcp_guard.audit.facts import CallFacts, Ending
+from mcp_guard.audit.journal import Journal
+from mcp_guard.audit.query import Query
+from mcp_guard.model.decision import Act, Decision, Effect, Obligations, Rows
+from mcp_guard.model.errors import Refused, UsageError
+from mcp_guard.model.principal import Principal
+from mcp_guard.store.store import Store
+from tests.admin.conftest import records
+
+ALICE = Principal("user:alice", "agent:local", "acme", "bearer", "token")
+BOB = replace(ALICE, subject="user:bob")
+ZOE = replace(ALICE, subject="user:zoe", tenant="globex")
+
+Answers = Mapping[tuple[Act, str], Decision]
+
+
+def allow(rows: Rows | None = None) -> Decision:
+    return Decision(Effect.ALLOW, "r", "because", "p", Obligations(rows=rows))
+
+
+DENY = Decision(Effect.DENY, "no-audit", "the log is not for you", "p")
+ASK = Decision(Effect.REQUIRE_APPROVAL, "ask", "somebody has to agree", "p")
+
+
+def reader(store: Store, journal: Journal, answers: Answers) -> RecordReader:
+    def decide(_: Principal, act: Act, name: str) -> Decision:
+        return answers.get((act, name), DENY)
+
+    return RecordReader(decide, Query(store), journal)
+
+
+def audits(decision: Decision) -> Answers:
+    return {("audit", "audit:records"): decision}
+
+
+@pytest.fixture
+async def three_calls(journal: Journal) -> None:
+    """One call each: Alice and Bob at acme, Zoe at globex."""
+    for number, who in enumerate((ALICE, BOB, ZOE)):
+        facts = CallFacts(f"call-{number}", who, "orders_get", arguments={"n": number}, decision=allow())
+        await journal.outcome(facts, Ending("ok", "yes", 1))
+
+
+@pytest.mark.holds("audit:rows-scope")
+@pytest.mark.parametrize(
+    ("rows", "subjects"),
+    [
+        (None, {"user:alice"}),
+        ("own", {"user:alice"}),
+        ("tenant", {"user:alice", "user:bob"}),
+        ("all", {"user:alice", "user:bob", "user:zoe"}),
+    ],
+)
+async def test_rows(rows: Rows | None, subjects: set[str], store: Store, journal: Journal, three_calls: None) -> None:
+    page = await reader(store, journal, audits(allow(rows))).page(ALICE, {})
+    found = page["records"]
+    assert isinstance(found, list)
+    assert {record["actor"]["sub"] for record in found} == subjects
+    last = (await records(store))[-1]
+    assert (last["kind"], last["actor"]["sub"]) == ("read", "user:alice")
+    assert last["state"] == {"what": "records", "rows": rows or "own", "count": len(found)}
+
+
+@pytest.mark.holds("audit:rows-scope")
+async def test_somebody_elses_call_looks_like_none(store: Store, journal: Journal, three_calls: None) -> None:
+    own = reader(store, journal, audits(allow("own")))
+    assert await own.call(ALICE, "call-1") == {"call": "call-1", "records": []}
+    assert await own.call(ALICE, "call-9") == {"call": "call-9", "records": []}
+    mine = await own.call(ALICE, "call-0")
+    assert isinstance(mine["records"], list)
+    assert mine["records"][0]["values"] == {"args": {"n": 0}}
+
+
+@pytest.mark.holds("audit:reads-recorded")
+@pytest.mark.parametrize("decision", [DENY, ASK], ids=["denied", "asked for approval"])
+async def test_a_denied_read_is_refused_and_on_record(
+    decision: Decision, store: Store, journal: Journal, three_calls: None
+) -> None:
+    denied = reader(store, journal, audits(decision))
+    assert not denied.may_read(ALICE)
+    for ask in (denied.page(ALICE, {}), denied.call(ALICE, "call-0"), denied.status(ALICE)):
+        with pytest.raises(Refused) as caught:
+            await ask
+        assert (caught.value.code, caught.value.rule) == ("policy_denied", decision.rule)
+    reads = [record["state"] for record in await records(store) if record["kind"] == "read"]
+    assert [state["what"] for state in reads] == ["records", "call", "status"]
+    assert all(state["effect"] == "deny" and state["rule"] == decision.rule for state in reads)
+
+
+async def test_whoami_needs_list_and_call(store: Store, journal: Journal) -> None:
+    both: Answers = {("list", "guard:whoami"): allow(), ("call", "guard:whoami"): allow()}
+    shown = await reader(store, journal, both).whoami(ALICE, ("role:support",))
+    assert (shown["sub"], shown["roles"], shown["scopes"]) == ("user:alice", ["role:support"], [])
+    for act in ("list", "call"):
+        half = {key: value for key, value in both.items() if key[0] != act}
+        lacking = reader(store, journal, half)
+        assert not lacking.may_see_self(ALICE)
+        with pytest.raises(Refused):
+            await lacking.whoami(ALICE, ())
+    effects = [record["state"]["effect"] for record in await records(store)]
+    assert effects == ["allow", "deny", "deny"]
+
+
+async def test_status(store: Store, journal: Journal, three_calls: None) -> None:
+    status = await reader(store, journal, audits(allow("own"))).status(ALICE)
+    assert status["origin"] == store.origin
+    assert (await records(store))[-1]["state"] == {"what": "status"}
+
+
+def test_filters() -> None:
+    assert parse_filters({}).limit == DEFAULT_LIMIT
+    found = parse_filters({"actor": "user:a", "tool": "t", "before": "10", "after": "2", "limit": "500"})
+    assert (found.actor, found.tool, found.before, found.after, found.limit) == ("user:a", "t", 10, 2, 500)
+
+
+@pytest.mark.parametrize("name", ["after", "before", "limit"])
+@pytest.mark.parametrize("value", ["", "x", "-1", "1.5", "1e3", "²", "٣", " 1", "1" * 16, "0x10"])
+def test_filters_that_are_no_numbers(name: str, value: str) -> None:
+    with pytest.raises(UsageError, match=name) as caught:
+        parse_filters({name: value})
+    if len(value) > 1:
+        assert value not in caught.value.message
+
+
+def test_a_page_has_a_size() -> None:
+    with pytest.raises(UsageError, match="501|500"):
+        parse_filters({"limit": "501"})

@@ -1,0 +1,169 @@
+"""`mcp-guard audit …`: what happened, and whether the log can be believed."""
+
+import shutil
+import sqlite3
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from mcp_guard.cli.root import run
+from mcp_guard.demo.database import edit_one_record
+from mcp_guard.demo.home import SANDBOX_PORT, copy_home, seed
+from tests.cli.conftest import Guard
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory, payments_secret: str) -> Path:
+    """A home with five calls: three good ones, one denied, one unknown."""
+    home = copy_home(tmp_path_factory.mktemp("recorded") / "desk", SANDBOX_PORT)
+    seed(home, payments_secret)
+    calls = [("orders_get", f"order_id=ORD-{number}") for number in (1001, 1002, 1003)]
+    calls += [("payments_refund", "order_id=ORD-1002", "amount=9000"), ("no_such_tool", "--as", "user:mallory")]
+    ended = [run(["--home", str(home), "--json", "call", *call]) for call in calls]
+    assert ended == [0, 0, 0, 5, 5]
+    return home
+
+
+@pytest.fixture
+def home(recorded: Path, tmp_path: Path) -> Path:
+    """A copy of it to do with as one likes."""
+    return Path(shutil.copytree(recorded, tmp_path / "desk"))
+
+
+@pytest.fixture
+def history(home: Path, run_here: Guard) -> Guard:
+    return lambda *arguments: run_here("--home", str(home), *arguments)
+
+
+def test_tail_is_oldest_first(history: Guard) -> None:
+    records = history("--json", "audit", "tail", "-n", "3").json["records"]
+    assert [record["_n"] for record in records] == [2, 3, 4]
+    table = history("audit", "tail").out
+    assert "payments_refund" in table
+    assert "refund-limit" in table
+
+
+@pytest.mark.parametrize(
+    ("filters", "numbers"),
+    [
+        ((), [4, 3, 2, 1, 0]),
+        (("--tool", "orders_get"), [2, 1, 0]),
+        (("--actor", "user:mallory"), [4]),
+        (("--effect", "deny"), [4, 3]),
+        (("--effect", "deny", "--actor", "user:alice"), [3]),
+        (("--kind", "outcome", "--after", "2"), [4, 3]),
+        (("--before", "2"), [1, 0]),
+        (("--status", "ok"), [2, 1, 0]),
+        (("--since", "1h"), [4, 3, 2, 1, 0]),
+        (("--until", "1h"), []),
+        (("--tool", "nope"), []),
+    ],
+)
+def test_query(filters: tuple[str, ...], numbers: list[int], history: Guard) -> None:
+    page = history("--json", "audit", "query", *filters).json
+    assert [record["_n"] for record in page["records"]] == numbers
+    assert "next" not in page
+
+
+def test_pages(history: Guard) -> None:
+    first = history("--json", "audit", "query", "-n", "2").json
+    assert first["next"] == 3
+    second = history("--json", "audit", "query", "-n", "2", "--before", "3").json
+    assert [record["_n"] for record in second["records"]] == [2, 1]
+    assert "--before 3" in history("audit", "query", "-n", "2").err
+
+
+def test_a_moment_is_a_time_with_a_zone(history: Guard) -> None:
+    soon = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    assert len(history("--json", "audit", "query", "--until", soon).json["records"]) == 5
+    assert history("--json", "audit", "query", "--since", soon).json == {"records": []}
+    for wrong in ("2026-01-05", "2026-01-05T12:00:00", "yesterday", "9999-99-99T00:00:00Z", "999999999d", "-1h", ""):
+        assert history("--json", "audit", "query", "--since", wrong).error["code"] == "usage"
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [("--effect", "maybe"), ("--kind", "x"), ("-n", "0"), ("-n", "501"), ("--before", "-1"), ("--after", "x")],
+)
+def test_filters_that_are_none(filters: tuple[str, ...], guard: Guard) -> None:
+    assert guard("--json", "audit", "query", *filters).status == 2
+
+
+def test_show_by_call_and_by_number(history: Guard) -> None:
+    by_number = history("--json", "audit", "show", "0").json
+    assert [record["_n"] for record in by_number["records"]] == [0]
+    assert by_number["records"][0]["values"]["args"] == {"order_id": "ORD-1001"}
+    assert history("--json", "audit", "show", by_number["call"]).json == by_number
+    for missing in ("99", "0" * 32, "../0", "²"):
+        assert history("--json", "audit", "show", missing).status == 2
+
+
+def test_show_a_record_that_belongs_to_no_call(guard: Guard) -> None:
+    guard("token", "create", "user:alice")
+    shown = guard("--json", "audit", "show", "0").json
+    assert (shown["call"], shown["records"][0]["kind"]) == (None, "config")
+
+
+def test_status(history: Guard) -> None:
+    status = history("--json", "audit", "status").json
+    assert (status["records"], status["open_intents"], status["anchored"]) == (5, 0, "never")
+    assert status["origin"].startswith("support-desk/")
+    assert status["head"] == history("--json", "audit", "verify").json["head"]
+    assert "records: 5" in history("audit", "status").out
+
+
+@pytest.mark.holds("cli:verify")
+def test_a_good_log_verifies(history: Guard) -> None:
+    ran = history("--json", "audit", "verify", "--deep")
+    assert ran.status == 0
+    assert list(ran.json) == ["ok", "origin", "records", "signed", "anchored", "head"]
+    assert (ran.json["ok"], ran.json["records"], ran.json["anchored"]) == (True, 5, "never")
+    text = history("audit", "verify").out
+    assert "anchored: never" in text
+    assert text.endswith("ok\n")
+
+
+@pytest.mark.holds("cli:verify")
+def test_an_edited_record_is_named(history: Guard, home: Path) -> None:
+    n = edit_one_record(home / "var" / "guard.db")
+    ran = history("--json", "audit", "verify")
+    assert ran.status == 8
+    assert ran.json["ok"] is False
+    assert ran.json["error"]["n"] in (n, n + 1)
+    assert f"BROKEN at record {ran.json['error']['n']}" in history("audit", "verify").out
+
+
+@pytest.mark.holds("cli:verify")
+def test_what_was_kept_is_expected(history: Guard, home: Path) -> None:
+    receipt = history("--json", "call", "orders_get", "order_id=ORD-1001").json["_meta"]["mcp-guard/receipt"]
+    kept = f"{receipt['n']}:{receipt['leaf']}"
+    assert history("audit", "verify", "--expect", kept).status == 0
+    assert history("audit", "verify", "--expect", f"{receipt['n'] - 1}:{receipt['leaf']}").status == 8
+    with sqlite3.connect(home / "var" / "guard.db") as connection:
+        connection.execute("DELETE FROM log WHERE n = ?", (receipt["n"],))
+    connection.close()
+    assert history("audit", "verify").status == 0, "the chain alone cannot know that its end is missing"
+    ran = history("--json", "audit", "verify", "--expect", kept)
+    assert (ran.status, ran.json["error"]["n"]) == (8, receipt["n"])
+
+
+@pytest.mark.parametrize("kept", ["", "1", "1:", ":" + "0" * 64, "1:" + "0" * 63, "-1:" + "0" * 64, "1:" + "G" * 64])
+def test_what_was_kept_has_a_form(kept: str, guard: Guard) -> None:
+    ran = guard("--json", "audit", "verify", "--expect", kept)
+    assert (ran.status, ran.error["code"]) == (2, "usage")
+
+
+def test_another_source(history: Guard, home: Path) -> None:
+    store = home / "var" / "guard.db"
+    assert history("--json", "audit", "verify", str(store)).json["records"] == 5
+    with sqlite3.connect(store) as connection:
+        lines = [row[0] for row in connection.execute("SELECT line FROM log ORDER BY n")]
+    connection.close()
+    export = home / "export.jsonl"
+    export.write_bytes(b"".join((line.encode() if isinstance(line, str) else line) + b"\n" for line in lines))
+    assert history("--json", "audit", "verify", str(export)).json["records"] == 5
+    export.write_bytes(export.read_bytes().replace(b"orders_get", b"orders_gex", 1))
+    assert history("--json", "audit", "verify", str(export)).status == 8
+    assert history("--json", "audit", "verify", str(home / "missing")).status == 8
+    assert history("--json", "audit", "verify", str(home)).status == 8

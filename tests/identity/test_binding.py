@@ -1,0 +1,32 @@
+"""Bound arguments come from the principal, or the call is refused."""
+
+import pytest
+
+from mcp_guard.identity.binding import bound
+from mcp_guard.model.errors import Refused
+from mcp_guard.model.principal import Principal
+
+ALICE = Principal("user:alice", "agent:local", "acme", "bearer", "token", attributes={"team": "support", "level": 3})
+
+
+@pytest.mark.holds("identity:bound")
+@pytest.mark.parametrize(
+    ("source", "value"),
+    [
+        ("principal.subject", "user:alice"),
+        ("principal.client", "agent:local"),
+        ("principal.tenant", "acme"),
+        ("principal.attributes.team", "support"),
+        ("principal.attributes.level", 3),
+    ],
+)
+def test_sources(source: str, value: object) -> None:
+    assert bound({"x": source}, ALICE) == {"x": value}
+
+
+@pytest.mark.holds("identity:bound")
+def test_a_missing_attribute_refuses_the_call() -> None:
+    with pytest.raises(Refused) as caught:
+        bound({"x": "principal.attributes.region"}, ALICE)
+    assert (caught.value.code, caught.value.executed) == ("policy_denied", "no")
+    assert "region" in caught.value.reason
