@@ -4,7 +4,7 @@ Roles are given per tenant; Cedar has no such notion, so there a role is an enti
 `tenant` say stands in the condition. A `require_approval` row is a permit there: Cedar has two effects.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from random import Random
@@ -42,7 +42,7 @@ class World:
 
     rows: Sequence[Row]
     links: Sequence[tuple[str, str, str]]
-    tools: dict[str, tuple[str, ...]]
+    tools: Mapping[str, tuple[str, ...]]
 
     def casbin(self) -> str:
         """The rules file."""

@@ -9,7 +9,7 @@ from mcp_guard.model.chain import leaf_hash
 from mcp_guard.model.decision import Rows
 from mcp_guard.model.principal import Principal
 from mcp_guard.store.facets import facets, traits
-from mcp_guard.store.finder import Finder, Record
+from mcp_guard.store.finder import Finder, Record, number_of
 from mcp_guard.store.side import unpack
 from mcp_guard.store.store import Store
 from mcp_guard.store.values import Traits
@@ -70,17 +70,19 @@ class Query:
         wanted = filters.facets() + _scope(rows, principal)
         low, high = await self._range(filters)
         if filters.call is not None:
-            matching = [record for record in await self._of_call(filters.call, wanted) if low <= _number(record) < high]
+            matching = [
+                record for record in await self._of_call(filters.call, wanted) if low <= number_of(record) < high
+            ]
             found = matching[::-1][: filters.limit + 1]
         else:
             found = await self._finder.find(wanted, low, high, filters.limit + 1)
         records = found[: filters.limit]
-        return Page(records, _number(records[-1]) if len(found) > filters.limit else None)
+        return Page(records, number_of(records[-1]) if len(found) > filters.limit else None)
 
     async def call(self, call: str, *, rows: Rows = "all", principal: Principal | None = None) -> list[Record]:
         """Every record of a call, oldest first; `values` holds what is kept beside it: nothing sensitive or erased."""
         records = await self._of_call(call, _scope(rows, principal))
-        return [record | {"values": await self._values(_number(record))} for record in records]
+        return [record | {"values": await self._values(number_of(record))} for record in records]
 
     async def status(self) -> dict[str, object]:
         """The state of the log: its name, length, head and how many intents wait for their outcome."""
@@ -103,7 +105,7 @@ class Query:
 
     async def _of_call(self, call: str, wanted: tuple[str, ...]) -> list[Record]:
         records = await self._finder.of_call(call)
-        known = {_number(record): traits(record) for record in records}
+        known = {number_of(record): traits(record) for record in records}
         needed = set(wanted)
         return [record for record in records if needed <= set(_facets(record, known))]
 
@@ -123,11 +125,5 @@ def _scope(rows: Rows, principal: Principal | None) -> tuple[str, ...]:
 
 
 def _facets(record: Mapping[str, object], known: Mapping[int, Traits]) -> tuple[str, ...]:
-    found, of = known[_number(record)], record.get("of")
+    found, of = known[number_of(record)], record.get("of")
     return facets(found.of(known.get(of, Traits())) if isinstance(of, int) else found)
-
-
-def _number(record: Mapping[str, object]) -> int:
-    n = record["_n"]
-    assert isinstance(n, int)
-    return n

@@ -14,7 +14,7 @@ from mcp_guard.kit.units import DURATION_PATTERN, SIZE_PATTERN
 class Strict(BaseModel):
     """No coercion, no unknown keys. `unsupported` are keys of the contract this version does not enforce."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, populate_by_name=False)
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, populate_by_name=False, defer_build=True)
     unsupported: ClassVar[frozenset[str]] = frozenset()
 
 

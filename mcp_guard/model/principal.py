@@ -18,7 +18,8 @@ class Principal:
     `subject` is the human or service (`user:` or `service:`), `client` the agent (`agent:`) acting for them.
     `scopes` is the effective set: the principal's own (or what an OAuth grant gave), narrowed by the token presented.
     `roles` holds only roles claimed by the credential; standing roles live in the policy.
-    `chain` lists further hops of a delegation, nearest first.
+    `chain` lists further hops of a delegation, nearest first. `software` is what the client program calls itself:
+    kept with the record, believed by nobody.
     """
 
     subject: str
@@ -30,6 +31,7 @@ class Principal:
     roles: frozenset[str] = frozenset()
     attributes: Mapping[str, object] = field(default_factory=lambda: _NO_ATTRIBUTES)
     chain: tuple[str, ...] = ()
+    software: str = ""
 
     def as_actor(self) -> dict[str, object]:
         """The `actor` field of an audit record."""
@@ -42,4 +44,6 @@ class Principal:
         }
         if self.chain:
             actor["chain"] = list(self.chain)
+        if self.software:
+            actor["software"] = self.software
         return actor

@@ -5,6 +5,7 @@ the conditions that meet it. Only rows that differ, and links that differ, can c
 generated; `complete` says whether there were more questions than were asked.
 """
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from itertools import chain, islice, product
@@ -191,8 +192,10 @@ class _Questions:
         self._worlds = (World.of(old), World.of(new))
         self._all = [*old.rows, *new.rows]
         self._tags = {
-            tool: old.tags.get(tool, frozenset()) | new.tags.get(tool, frozenset()) for tool in old.tags | new.tags
+            tool: old.tags.get(tool, frozenset()) | new.tags.get(tool, frozenset())
+            for tool in sorted(set(old.tags) | set(new.tags))
         }
+        self._known_contexts: dict[tuple[Act, str], list[Context]] = {}
         self._tools = [*self._tags, *sorted(names.RESOURCES)]
         changed = {change.rule for change in rows}
         reached = {role for link in links for role in self._reached(old, new, link)}
@@ -211,25 +214,30 @@ class _Questions:
         ]
 
     def all(self) -> Iterator[AccessRequest]:
-        """Questions about every row that differs, then about the tools whose tags do."""
-        for row in self._touched:
-            for tool in names.tools_named(row.tool, self._tools, self._tags):
-                yield from self._about(row, tool)
-        for tool in sorted(self._retagged):
-            for row in self._all:
-                if names.tools_named(row.tool, [tool], self._tags):
-                    yield from self._about(row, tool)
+        """Questions about every row that differs and every tool whose tags do, one of each in turn."""
+        waiting = deque(
+            [
+                *(self._about(row, self._tools) for row in self._touched),
+                *(self._about(row, [tool]) for tool in sorted(self._retagged) for row in self._all),
+            ]
+        )
+        while waiting:
+            questions = waiting.popleft()
+            question = next(questions, None)
+            if question is not None:
+                yield question
+                waiting.append(questions)
 
     def _reached(self, old: Rules, new: Rules, link: LinkChange) -> frozenset[str]:
         return old.roles.closure(link.role, link.tenant) | new.roles.closure(link.role, link.tenant)
 
-    def _about(self, row: Row, tool: str) -> Iterator[AccessRequest]:
+    def _about(self, row: Row, tools: Sequence[str]) -> Iterator[AccessRequest]:
         acts = probes.ACTS if row.act == names.EVERY else tuple(act for act in probes.ACTS if act == row.act)
-        for act in acts:
-            contexts = self._contexts(act, tool)
-            for somebody in self._somebodies(row):
-                for context in contexts:
-                    yield context.request(somebody, act, tool)
+        meant = names.tools_named(row.tool, tools, self._tags)
+        everybody = self._somebodies(row) if meant else []
+        for act, tool, somebody in product(acts, meant, everybody):
+            for context in self._contexts(act, tool):
+                yield context.request(somebody, act, tool)
 
     def _somebodies(self, row: Row) -> list[Somebody]:
         tenants = self._union("tenants") if row.tenant == names.EVERY else [row.tenant]
@@ -262,6 +270,8 @@ class _Questions:
 
     def _contexts(self, act: Act, tool: str) -> list[Context]:
         """For each condition about the tool, all its edges, with everything else somewhere ordinary."""
+        if (act, tool) in self._known_contexts:
+            return self._known_contexts[act, tool]
         conditions = dict.fromkeys(
             row.when.text
             for row in self._all
@@ -273,6 +283,7 @@ class _Questions:
             edges = probes.fields(text)
             for values in islice(product(*edges.values()), _MOST_CONTEXTS):
                 found.append(_context(ordinary | dict(zip(edges, values, strict=True))))
+        self._known_contexts[act, tool] = found
         return found
 
 

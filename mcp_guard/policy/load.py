@@ -7,11 +7,15 @@ from types import MappingProxyType
 from mcp_guard.model.errors import Invalid
 from mcp_guard.model.problem import Problem
 from mcp_guard.policy import model_file, roles, scan, self_check, snapshot, stock
+from mcp_guard.policy.advice import Subject, arguments, people, shadow
+from mcp_guard.policy.advice.schema import Schema
 from mcp_guard.policy.compiled import Compiled
+from mcp_guard.policy.model_file import COLUMNS
 from mcp_guard.policy.roles import Link, Roles
 from mcp_guard.policy.rows import Reader, Vocabulary
 from mcp_guard.policy.scan import Line
 from mcp_guard.policy.snapshot import Rules, Snapshot
+from mcp_guard.policy.who import Profile
 
 Tools = Mapping[str, Sequence[str]]
 
@@ -36,9 +40,40 @@ def read(model: Path, rules: Path, tools: Tools, *, shown_as: Callable[[Path], s
     return loaded
 
 
-def lint(model: Path, rules: Path, tools: Tools, *, shown_as: Callable[[Path], str] = str) -> list[Problem]:
-    """Everything `load` would refuse, and warnings, in the order of the files."""
-    return _examine(model, rules, tools, shown_as)[1]
+def lint(
+    model: Path,
+    rules: Path,
+    tools: Tools,
+    *,
+    shown_as: Callable[[Path], str] = str,
+    schemas: Mapping[str, Schema] | None = None,
+    principals: Mapping[str, Profile] | None = None,
+) -> list[Problem]:
+    """Everything `load` would refuse, and warnings, in the order of the files.
+
+    With `schemas` (of the tools' arguments, bound ones included) the conditions are held against them, with
+    `principals` the roles, attributes and approvers.
+    """
+    loaded, problems = _examine(model, rules, tools, shown_as)
+    if loaded is None:
+        return problems
+    subject = _subject(loaded, rules, shown_as(rules))
+    found = shadow.check(subject)
+    if schemas is not None:
+        found += arguments.check(subject, schemas)
+    if principals is not None:
+        found += people.check(subject, principals)
+    return sorted([*problems, *found], key=lambda problem: (problem.file == subject.file, problem.line, problem.column))
+
+
+def _subject(loaded: Rules, rules: Path, shown_as: str) -> Subject:
+    text, _ = _text(rules, shown_as)
+    lines = (line for line in scan.scan(text, shown_as).lines if line.kind == "p")
+    return Subject(
+        loaded,
+        shown_as,
+        {line.number: dict(zip(COLUMNS, (place.column for place in line.fields[1:]), strict=True)) for line in lines},
+    )
 
 
 def _examine(

@@ -64,9 +64,14 @@ def tools_named(word: str, tools: Iterable[str], tags: Mapping[str, Collection[s
     return [tool for tool in tools if tool == word or word in tags.get(tool, ())]
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`did you mean …?`, or nothing where no known word is close. Long words are not compared."""
+def closest(word: str, known: Iterable[str]) -> str | None:
+    """The known word somebody probably meant, or `None`. Long words are not compared."""
     if len(word) > 100:
-        return ""
-    close = get_close_matches(word.lower(), list(known), n=1, cutoff=0.6)
-    return f"did you mean {close[0]}?" if close else ""
+        return None
+    return next(iter(get_close_matches(word.lower(), list(known), n=1, cutoff=0.6)), None)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`did you mean …?`, or nothing where no known word is close."""
+    close = closest(word, known)
+    return f"did you mean {close}?" if close else ""

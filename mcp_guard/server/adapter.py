@@ -1,6 +1,7 @@
 """The one place that speaks the SDK's provisional surface: a low-level server whose handlers are thin."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 import mcp_types as types
@@ -18,6 +19,7 @@ from mcp_guard.model.tool import Tool
 from mcp_guard.server.gate import NEEDED_SCOPES, PRINCIPAL
 from mcp_guard.server.resources import Resources, UnknownResource
 from mcp_guard.server.results import advertised_output_schema
+from mcp_guard.server.software import claimed
 from mcp_guard.server.surface import Surface
 
 RECEIPT_KEY: Final = "mcp-guard/receipt"
@@ -102,6 +104,10 @@ class _Handlers:
         return types.ReadResourceResult(contents=[content], cache_scope="private", ttl_ms=0)
 
     def _who(self, ctx: Context) -> Principal:
+        principal, about = self._authenticated(ctx), ctx.session.client_params
+        return principal if about is None else replace(principal, software=claimed(about.client_info))
+
+    def _authenticated(self, ctx: Context) -> Principal:
         if ctx.request is None:
             if self._local is not None:
                 return self._local

@@ -25,7 +25,7 @@ class Finder:
         if not wanted:
             return await self._newest(low, high, limit)
         end, indexed = await self._bounds()
-        found = [record async for record in self._unindexed(wanted, max(low, indexed), min(high, end), limit)]
+        found = await self._unindexed(wanted, max(low, indexed), min(high, end), limit)
         if len(found) < limit:
             numbers = await self._indexed(wanted, low, min(high, indexed), limit - len(found))
             found += await self.records(numbers)
@@ -41,9 +41,9 @@ class Finder:
             assert isinstance(digests, bytes)
             numbers += facets.positions(segment, digests, wanted)
         found = await self.records(n for n in numbers if n < indexed)
-        async for record in self._down(indexed, 2**62):
-            found.append(record)
-        return sorted((record for record in found if record.get("call") == call), key=_number)
+        async for page in self._pages(indexed, 2**62):
+            found += page
+        return sorted((record for record in found if record.get("call") == call), key=number_of)
 
     async def records(self, numbers: Iterable[int]) -> list[Record]:
         """The records of these numbers, newest first."""
@@ -70,36 +70,32 @@ class Finder:
         rows = await self._reader.all("log_lines_down", {"low": low, "high": high, "limit": limit})
         return [_parse(line) for _, line in rows]
 
-    async def _down(self, low: int, high: int) -> AsyncIterator[Record]:
+    async def _pages(self, low: int, high: int) -> AsyncIterator[list[Record]]:
         """Records of `[low, high)`, newest first, a page at a time so that no transaction lasts."""
         while low < high:
-            rows = await self._reader.all("log_lines_down", {"low": low, "high": high, "limit": _TAIL_PAGE})
-            for _, line in rows:
-                yield _parse(line)
-            if len(rows) < _TAIL_PAGE:
+            page = await self._newest(low, high, _TAIL_PAGE)
+            yield page
+            if len(page) < _TAIL_PAGE:
                 return
-            last = rows[-1][0]
-            assert isinstance(last, int)
-            high = last
+            high = number_of(page[-1])
 
-    async def _unindexed(self, wanted: Sequence[str], low: int, high: int, limit: int) -> AsyncIterator[Record]:
+    async def _unindexed(self, wanted: Sequence[str], low: int, high: int, limit: int) -> list[Record]:
         needed = set(wanted)
-        left = limit
-        async for record in self._down(low, high):
-            if needed <= set(await self._facets(record)):
-                yield record
-                left -= 1
-                if not left:
-                    return
+        found: list[Record] = []
+        async for page in self._pages(low, high):
+            traits = await self._traits(page)
+            found += [record for record in page if needed <= set(facets.facets(traits[number_of(record)]))]
+            if len(found) >= limit:
+                return found[:limit]
+        return found
 
-    async def _facets(self, record: Record) -> tuple[str, ...]:
-        """A record's facets with those of its intent."""
-        found = facets.traits(record)
-        of = record.get("of")
-        if isinstance(of, int):
-            intent = await self.records([of])
-            found = found.of(facets.traits(intent[0]) if intent else Traits())
-        return facets.facets(found)
+    async def _traits(self, page: Sequence[Record]) -> dict[int, Traits]:
+        """The traits of records, those of their intents included."""
+        own = {number_of(record): facets.traits(record) for record in page}
+        intents = {number_of(record): of for record in page if isinstance(of := record.get("of"), int)}
+        others = await self.records(set(intents.values()) - own.keys())
+        known = own | {number_of(record): facets.traits(record) for record in others}
+        return own | {n: own[n].of(known.get(of, Traits())) for n, of in intents.items()}
 
     async def _indexed(self, wanted: Sequence[str], low: int, high: int, limit: int) -> list[int]:
         """Newest first, in blocks of segments that grow: what is common is near, what is rare takes few steps."""
@@ -149,7 +145,8 @@ def _parse(line: object) -> Record:
     return record
 
 
-def _number(record: Mapping[str, object]) -> int:
+def number_of(record: Mapping[str, object]) -> int:
+    """The `_n` of a record."""
     n = record["_n"]
     assert isinstance(n, int)
     return n

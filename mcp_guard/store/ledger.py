@@ -11,17 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
 
-import orjson
-
 from mcp_guard.kit.clock import Clock
 from mcp_guard.kit.failpoint import failpoint
-from mcp_guard.model.chain import Tail, leaf_hash
+from mcp_guard.model.chain import Tail
 from mcp_guard.model.errors import LogBroken, StoreUnavailable
 from mcp_guard.store import indexer
 from mcp_guard.store.batch import Batch
 from mcp_guard.store.database import Identity, create_file, identity, open_writer
 from mcp_guard.store.errors import IntentClosed, unavailable
 from mcp_guard.store.locks import OsLock
+from mcp_guard.store.tail import check_continuity, holds, read_tail
 from mcp_guard.store.transaction import Transaction
 from mcp_guard.store.values import Entry, Stored, Unit
 
@@ -153,9 +152,9 @@ class Ledger:
         if origin is None or (self.origin and origin[0] != self.origin):
             raise LogBroken("the store was replaced by one of another origin", hint="restore the database")
         self.origin = str(origin[0])
-        tail = _tail(transaction, self.origin)
+        tail = read_tail(transaction, self.origin)
         if self._known is not None:
-            _check_continuity(transaction, self._known, tail)
+            check_continuity(transaction, self._known, tail)
         self._known = tail
         self._indexed = indexer.indexed(transaction)
 
@@ -206,8 +205,8 @@ class Ledger:
                 if unit.on_late is not None and not isinstance(result, Exception)
             ]
             doubt = _Doubt(batch.tail, tuple(late))
-            if not self._landed_after_all(doubt):
-                raise
+            if batch.tail.n == batch.first or not self._landed_after_all(doubt):
+                raise  # without a record of its own, a batch leaves nothing to tell by
 
     def _landed_after_all(self, doubt: _Doubt) -> bool:
         try:
@@ -217,11 +216,11 @@ class Ledger:
             self._doubt = doubt
             return False
         assert self._transaction is not None
-        return _holds(self._transaction, doubt.tail)
+        return holds(self._transaction, doubt.tail)
 
     def _settle_doubt(self, transaction: Transaction) -> None:
         doubt, self._doubt = self._doubt, None
-        if doubt is not None and _holds(transaction, doubt.tail):
+        if doubt is not None and holds(transaction, doubt.tail):
             for tell, stored in doubt.late:
                 tell(stored)
 
@@ -276,41 +275,6 @@ def _all_open(transaction: Transaction, unit: Unit, closed: set[int]) -> bool:
         return False
     closed.update(wanted)
     return True
-
-
-def _tail(transaction: Transaction, origin: str) -> Tail:
-    last = transaction.one("log_last")
-    if last is None:
-        return Tail.start(origin)
-    n, line = last
-    assert isinstance(n, int)
-    assert isinstance(line, str)
-    try:
-        record = orjson.loads(line)
-        number, t = record["_n"], record["_t"]
-    except (orjson.JSONDecodeError, KeyError, TypeError):
-        raise LogBroken(f"the last record of the log ({n}) is not a record") from None
-    if number != n:
-        raise LogBroken(f"the last record of the log stands at {n} and calls itself {number}")
-    return Tail(n + 1, leaf_hash(line.encode()), t)
-
-
-def _check_continuity(transaction: Transaction, known: Tail, found: Tail) -> None:
-    if found.n < known.n:
-        raise LogBroken(
-            f"the log went back from {known.n} to {found.n} records: an older copy took its place",
-            hint="put the newest database back; nothing is written until then",
-        )
-    if known.n and not _holds(transaction, known):
-        raise LogBroken(
-            f"record {known.n - 1} is not the one that was acknowledged", hint="put the right database back"
-        )
-
-
-def _holds(transaction: Transaction, tail: Tail) -> bool:
-    """Whether the record before this tail stands in the log as it was sealed."""
-    row = transaction.one("log_line", {"n": tail.n - 1})
-    return row is not None and leaf_hash(str(row[0]).encode()) == tail.leaf
 
 
 def _integer(row: tuple[object, ...] | None) -> int:

@@ -47,7 +47,10 @@ class Reader:
             except BaseException:
                 await asyncio.shield(_close(connection))
                 raise
-            self._idle.append((seen, connection))
+            if self._closed:
+                await _close(connection)
+            else:
+                self._idle.append((seen, connection))
             return [tuple(row) for row in rows]
 
     async def one(self, name: str, parameters: Parameters = _NOTHING) -> Row | None:

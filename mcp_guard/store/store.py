@@ -38,7 +38,11 @@ class Store:
         clock = clock or SystemClock()
         boot = boot or token_hex(8)
         ledger = Ledger(path, boot, clock)
-        ledger.create(name)
+        try:
+            ledger.create(name)
+        except StoreUnavailable:
+            ledger.close()
+            raise
         store = cls(path, origin=ledger.origin, boot=boot, clock=clock)
         try:
             store.liveness.hold(boot)

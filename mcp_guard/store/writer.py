@@ -42,6 +42,8 @@ class Writer:
         self._bytes_in = 0
         self._bytes_out = 0
         self._closed = False
+        self._gathered: list[_Item] = []
+        self._turns: set[asyncio.AbstractEventLoop] = set()
         self._idle_seconds = IDLE_SECONDS
         self._gate = threading.Lock()
         sys.setswitchinterval(min(sys.getswitchinterval(), HAND_OVER_SECONDS))
@@ -51,7 +53,7 @@ class Writer:
     @property
     def queued(self) -> int:
         """Units waiting for a batch."""
-        return self._queue.qsize()
+        return self._queue.qsize() + len(self._gathered)
 
     def submit(self, unit: Unit) -> AsyncFuture:
         """Queue a unit from a running event loop; the future resolves once it is durable.
@@ -75,6 +77,7 @@ class Writer:
         with self._gate:
             if not self._closed:
                 self._closed = True
+                self._release()
                 self._queue.put(None)
         self._thread.join()
 
@@ -83,10 +86,30 @@ class Writer:
         with self._gate:
             if self._closed:
                 raise StoreUnavailable("the store is closed")
-            if self._queue.qsize() >= MAX_QUEUED or self._bytes_in - self._bytes_out + size > MAX_QUEUED_BYTES:
+            if self.queued >= MAX_QUEUED or self._bytes_in - self._bytes_out + size > MAX_QUEUED_BYTES:
                 raise StoreUnavailable("more is waiting to be written than the store keeps up with", hint="slow down")
             self._bytes_in += size
-            self._queue.put((unit, size, loop, future))
+            self._gathered.append((unit, size, loop, future))
+            if loop is None:
+                self._release()
+            elif loop not in self._turns:
+                self._turns.add(loop)
+                loop.call_soon(self._release_gathered)
+
+    def _release_gathered(self) -> None:
+        with self._gate:
+            self._release()
+
+    def _release(self) -> None:
+        """Hand the thread what was gathered; called with `_gate` held.
+
+        Units that tasks of one event loop submit in the same turn arrive together and so share one commit. Handed over
+        one by one, the first would start a commit of its own while the others still stand in line.
+        """
+        for item in self._gathered:
+            self._queue.put(item)
+        self._gathered.clear()
+        self._turns.clear()
 
     def _run(self) -> None:
         """The thread: batch after batch until the end mark, which `_put` lets nothing follow."""

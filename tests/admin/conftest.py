@@ -2,12 +2,12 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mcp_guard.audit.journal import Journal
 from mcp_guard.audit.query import Filters, Query
-from mcp_guard.store.finder import Record
 from mcp_guard.store.store import Store
 from tests.simulators.clock import FakeClock
 
@@ -31,7 +31,7 @@ async def journal(store: Store) -> AsyncIterator[Journal]:
     await made.aclose()
 
 
-async def records(store: Store) -> list[Record]:
+async def records(store: Store) -> list[dict[str, Any]]:
     """Everything on record, oldest first."""
     page = await Query(store).page(Filters(limit=500))
-    return page.records[::-1]
+    return [dict(record) for record in page.records[::-1]]

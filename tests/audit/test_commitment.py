@@ -1,5 +1,10 @@
 """A record commits to values it does not hold."""
 
+import hmac
+import os
+import subprocess
+import sys
+
 import orjson
 import pytest
 from hypothesis import given, settings
@@ -25,6 +30,39 @@ def test_a_commitment_binds_exactly_its_bytes(data: bytes, other: bytes) -> None
     assert matches(made, salt, data)
     assert matches(made, salt, other) == (data == other)
     assert not matches(made, bytes(32), data)
+
+
+@pytest.mark.holds("audit:commitments")
+@settings(deadline=None, max_examples=60)
+@given(st.binary(max_size=5000))
+def test_a_commitment_is_the_standard_hmac(data: bytes) -> None:
+    made, salt = commit(data)
+    assert made["c"] == hmac.new(salt, data, "sha256").hexdigest()
+
+
+@pytest.mark.holds("audit:commitments")
+def test_salts_are_fresh() -> None:
+    assert len({commit(b"")[1] for _ in range(1000)}) == 1000
+
+
+FORK = """
+import os
+from mcp_guard.audit.commitment import commit
+commit(b"")
+child = os.fork()
+salts = [commit(b"")[1].hex() for _ in range(300)]
+print(*salts, sep="\\n", flush=True)
+if child:
+    os.waitpid(child, 0)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here")
+@pytest.mark.holds("audit:commitments")
+def test_a_child_does_not_use_its_parents_salts_again() -> None:
+    done = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True, timeout=30, check=True)
+    salts = done.stdout.split()
+    assert len(salts) == len(set(salts)) == 600
 
 
 @pytest.mark.holds("audit:commitments")

@@ -18,7 +18,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory, payments_secret: str) -> 
     """A home with five calls: three good ones, one denied, one unknown."""
     home = copy_home(tmp_path_factory.mktemp("recorded") / "desk", SANDBOX_PORT)
     seed(home, payments_secret)
-    calls = [("orders_get", f"order_id=ORD-{number}") for number in (1001, 1002, 1003)]
+    calls: list[tuple[str, ...]] = [("orders_get", f"order_id=ORD-{number}") for number in (1001, 1002, 1003)]
     calls += [("payments_refund", "order_id=ORD-1002", "amount=9000"), ("no_such_tool", "--as", "user:mallory")]
     ended = [run(["--home", str(home), "--json", "call", *call]) for call in calls]
     assert ended == [0, 0, 0, 5, 5]

@@ -66,34 +66,32 @@ def _edit(file: str, old: str, new: str) -> Breakage:
     return lambda home: change(home / file, old, new)
 
 
-BROKEN: list[tuple[str, Breakage, str, str, int]] = [
-    ("no home", lambda home: (home / "mcp-guard.yaml").unlink(), "home", "fail", 2),
-    ("configuration", _edit("mcp-guard.yaml", "name: support-desk", "nam: x"), "configuration", "fail", 3),
-    ("tools", _edit("tool_manifests/orders.yaml", "kind: Tools", "kinds: Tools"), "tools", "fail", 3),
-    ("principals", _edit("policy/principals.yaml", "kind: Principals", "kind: X"), "principals", "fail", 3),
-    ("no principals", lambda home: (home / "policy" / "principals.yaml").unlink(), "principals", "warn", 0),
-    ("policy", _edit("policy/policy.csv", "mail-known", "mail known"), "policy", "fail", 3),
-    ("tests", _edit("policy/policy.csv", "<= 100,", "<= 10,"), "policy tests", "fail", 4),
-    ("no tests", _edit("mcp-guard.yaml", "policy/tests/*.yaml", "policy/none/*.yaml"), "policy tests", "warn", 0),
-    ("nobody", _edit("mcp-guard.yaml", "user:alice", "user:zoe"), "local identity", "warn", 0),
-    ("no store", lambda home: (home / "var" / "guard.db").write_bytes(b"x" * 4096), "store", "fail", 8),
-    ("no secret", lambda home: (home / "var" / "secrets" / "payments_key").unlink(), "secrets", "fail", 7),
-    ("function", _edit("tool_manifests/mail.yaml", "mcp_guard.demo", "mcp_guard.demi"), "functions", "fail", 7),
+BROKEN: list[tuple[str, Breakage, tuple[str, str], int]] = [
+    ("no home", lambda home: (home / "mcp-guard.yaml").unlink(), ("home", "fail"), 2),
+    ("configuration", _edit("mcp-guard.yaml", "name: support-desk", "nam: x"), ("configuration", "fail"), 3),
+    ("tools", _edit("tool_manifests/orders.yaml", "kind: Tools", "kinds: Tools"), ("tools", "fail"), 3),
+    ("principals", _edit("policy/principals.yaml", "kind: Principals", "kind: X"), ("principals", "fail"), 3),
+    ("no principals", lambda home: (home / "policy" / "principals.yaml").unlink(), ("principals", "warn"), 0),
+    ("policy", _edit("policy/policy.csv", "mail-known", "mail known"), ("policy", "fail"), 3),
+    ("tests", _edit("policy/policy.csv", "<= 100,", "<= 10,"), ("policy tests", "fail"), 4),
+    ("no tests", _edit("mcp-guard.yaml", "policy/tests/*.yaml", "policy/none/*.yaml"), ("policy tests", "warn"), 0),
+    ("nobody", _edit("mcp-guard.yaml", "user:alice", "user:zoe"), ("local identity", "warn"), 0),
+    ("no store", lambda home: (home / "var" / "guard.db").write_bytes(b"x" * 4096), ("store", "fail"), 8),
+    ("no secret", lambda home: (home / "var" / "secrets" / "payments_key").unlink(), ("secrets", "fail"), 7),
+    ("function", _edit("tool_manifests/mail.yaml", "mcp_guard.demo", "mcp_guard.demi"), ("functions", "fail"), 7),
 ]
 
 
 @pytest.mark.holds("cli:doctor")
-@pytest.mark.parametrize(
-    ("breakage", "name", "state", "status"), [row[1:] for row in BROKEN], ids=[row[0] for row in BROKEN]
-)
+@pytest.mark.parametrize(("breakage", "first", "status"), [row[1:] for row in BROKEN], ids=[row[0] for row in BROKEN])
 def test_each_fault_is_found(
-    breakage: Breakage, name: str, state: str, status: int, guard: Guard, desk: Program
+    breakage: Breakage, first: tuple[str, str], status: int, guard: Guard, desk: Program
 ) -> None:
     breakage(desk.home)
     ran = guard("--json", "doctor")
     assert ran.status == status
     found = [check for check in ran.json if check["state"] != "ok"]
-    assert (found[0]["name"], found[0]["state"]) == (name, state)
+    assert (found[0]["name"], found[0]["state"]) == first
     assert found[0]["hint"], "it says what to do"
 
 

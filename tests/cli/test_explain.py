@@ -78,7 +78,7 @@ def test_statuses_of_codes() -> None:
 
 @pytest.mark.holds("cli:exit-status")
 def test_statuses_of_errors() -> None:
-    expected = {
+    expected: dict[type[GuardError], int] = {
         errors.GuardError: 1,
         errors.UsageError: 2,
         errors.Invalid: 3,

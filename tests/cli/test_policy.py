@@ -85,7 +85,8 @@ def test_tests(guard: Guard, desk: Program, tmp_path: Path) -> None:
     assert all(row["passed"] for row in good.json)
     own = tmp_path / "own.yaml"
     own.write_text(
-        "- {name: wrong on purpose, as: user:alice, via: agent:local, tenant: acme, tool: orders_get, want: {effect: deny}}\n",
+        "- {name: wrong on purpose, as: user:alice, via: agent:local, tenant: acme, tool: orders_get,"
+        " want: {effect: deny}}\n",
         encoding="utf-8",
     )
     bad = guard("--json", "policy", "test", str(own))

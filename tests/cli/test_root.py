@@ -82,7 +82,7 @@ def test_wrong_usage_for_people(run_here: Guard) -> None:
         ("explain", "{secret}"),
         ("{secret}",),
     ],
-    ids=lambda arguments: " ".join(arguments),
+    ids=" ".join,
 )
 def test_a_secret_in_the_wrong_place_is_not_repeated(arguments: tuple[str, ...], guard: Guard) -> None:
     secret = "mcpg_abcdefghijklmnop_" + "0123456789abcdef" * 4

@@ -13,15 +13,11 @@ SDK = {"mcp", "mcp_types", "starlette", "uvicorn", "anyio"}
 HEAVY = {"httpx", "httpcore", "cryptography", "structlog", "rich", "asyncio", "aiosqlite", "ssl"}
 UNUSED = {
     "policy check user:me hello_greet": HEAVY,
-    "policy test": HEAVY,
-    "policy lint": HEAVY,
     "audit verify": HEAVY | {"casbin", "jsonschema_rs"},
     "--json tools list": HEAVY | {"casbin"},
-    "config validate": HEAVY,
     "explain internal": HEAVY | {"casbin", "pydantic", "ruamel", "jsonschema_rs", "orjson", "sqlite3"},
     "--help": HEAVY | {"casbin", "pydantic", "ruamel", "jsonschema_rs", "orjson", "sqlite3"},
     "audit tail": {"httpx", "cryptography", "structlog", "casbin", "jsonschema_rs"},
-    "token list": {"httpx", "cryptography", "structlog", "casbin", "jsonschema_rs"},
     "call hello_greet name=World": {"httpx", "cryptography", "structlog", "rich"},
     "doctor": {"httpx", "cryptography", "structlog", "rich"},
 }

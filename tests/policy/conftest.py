@@ -1,5 +1,6 @@
 """A small world to write policies in: five tools with tags, one tenant, people and agents."""
 
+import operator
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,9 +11,11 @@ from mcp_guard.model.decision import AccessRequest, Act
 from mcp_guard.model.errors import Invalid
 from mcp_guard.model.principal import Principal
 from mcp_guard.model.problem import Problem
+from mcp_guard.policy.advice.schema import Schema
 from mcp_guard.policy.load import lint, load, read
 from mcp_guard.policy.model_file import MODEL
 from mcp_guard.policy.snapshot import Rules, Snapshot
+from mcp_guard.policy.who import Profile
 
 TOOLS: Mapping[str, Sequence[str]] = {
     "orders_get": ("risk:low", "toolset:orders"),
@@ -84,9 +87,16 @@ class Files:
         assert list(caught.value.problems) == [problem for problem in found if problem.severity == "error"]
         return list(caught.value.problems)
 
-    def lint(self, content: str) -> list[Problem]:
+    def lint(
+        self,
+        content: str,
+        *,
+        schemas: Mapping[str, Schema] | None = None,
+        principals: Mapping[str, Profile] | None = None,
+    ) -> list[Problem]:
         self.rules.write_text(content, encoding="utf-8", newline="")
-        return lint(self.model, self.rules, TOOLS, shown_as=lambda path: path.name)
+        shown_as = operator.attrgetter("name")
+        return lint(self.model, self.rules, TOOLS, shown_as=shown_as, schemas=schemas, principals=principals)
 
 
 @pytest.fixture

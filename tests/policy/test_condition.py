@@ -218,7 +218,11 @@ def test_a_list_request_has_no_arguments() -> None:
         ("r.ctx.args.items() == 1", "condition_function"),
         ("eval('True')", "condition_function"),
         ("keyMatch('a', 'b')", "condition_function"),
+        ("keyMatch2('a', 'b')", "condition_function"),
         ("regexMatch(r.ctx.args.path, 'a')", "condition_function"),
+        ("globMatch(r.ctx.args.path, 'a')", "condition_function"),
+        ("r.ctx.args.path.replace('a', 'b') == 'b'", "condition_function"),
+        ("'a' * 9 == r.ctx.args.path", "condition_node"),
         ("g('a', 'b')", "condition_function"),
         ("witin(r.ctx.args.path, '/srv')", "condition_function"),
         ("within == 1", "condition_name"),
@@ -302,6 +306,14 @@ def test_hints_say_what_to_write(text: str, hint: str) -> None:
     with pytest.raises(ConditionError) as caught:
         compile_condition(text)
     assert caught.value.hint == hint
+
+
+def test_conditions_that_differ_in_constants_share_their_code_and_nothing_else() -> None:
+    texts = {f"r.ctx.args.amount in ({low}, {low + 1}) or r.ctx.args.amount > {high}": (low, high)
+             for low, high in ((1, 49), (50, 60), (1, 60), (-51, 50))}  # fmt: skip
+    found = {text: compile_condition(text) for text in texts}
+    assert len({condition.holds.__code__ for condition in found.values()}) == 1
+    assert [holds(text) for text in texts] == [True, True, False, False]
 
 
 def test_what_is_known_of_a_condition() -> None:

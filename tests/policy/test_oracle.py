@@ -17,7 +17,7 @@ def test_both_oracles_agree(module_files: Files) -> None:
     tally = Tally()
 
     @given(policies, st.lists(requests, min_size=1, max_size=12))
-    @settings(deadline=None, max_examples=150)
+    @settings(deadline=None, max_examples=100)
     def agrees(text: str, questions: Sequence[AccessRequest]) -> None:
         oracles = Oracles(module_files.read(text), text, tally)
         for question in questions:

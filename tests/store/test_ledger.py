@@ -263,6 +263,22 @@ def test_a_commit_that_failed_and_yet_took_effect_is_a_success(
 
 
 @pytest.mark.holds("store:recovers")
+def test_a_failed_commit_without_records_is_not_taken_for_a_success(
+    ledger: Ledger, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def put(tx: Transaction) -> None:
+        tx.run("meta_put", {"key": "kept", "value": "yes"})
+
+    ledger.write([unit()])
+    Faulty(monkeypatch, lands=False)
+    with pytest.raises(StoreUnavailable):
+        ledger.write([Unit((), put)])
+    assert rows(path, "SELECT * FROM meta WHERE key = 'kept'") == []
+    ledger.write([Unit((), put)])
+    assert rows(path, "SELECT value FROM meta WHERE key = 'kept'") == [("yes",)]
+
+
+@pytest.mark.holds("store:recovers")
 @pytest.mark.parametrize("lands", [True, False])
 def test_a_commit_in_doubt_is_settled_when_the_file_can_be_read_again(
     ledger: Ledger, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lands: bool

@@ -158,6 +158,7 @@ async def test_a_loop_that_is_gone_does_not_stop_the_writer(store: Store) -> Non
     def leave() -> None:
         async def submit() -> None:
             store.writer.submit(gate.unit())
+            await asyncio.sleep(0)  # units are handed over once a turn of the loop
             assert gate.entered.wait(10)
 
         asyncio.run(submit())
