@@ -7,7 +7,7 @@ import time
 from importlib import import_module
 from pathlib import Path
 
-BENCHMARKS = ("governed", "append", "verify", "policy")
+BENCHMARKS = ("governed", "append", "verify", "query", "policy")
 RESULTS = Path(__file__).parent / "results"
 
 

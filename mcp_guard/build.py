@@ -4,7 +4,6 @@ import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from mcp_guard.admin.what_if import WhatIf
     from mcp_guard.audit.journal import Journal
     from mcp_guard.audit.query import Query
-    from mcp_guard.connect.documents import Documents
     from mcp_guard.identity.access_token import AccessTokens
     from mcp_guard.identity.authenticate import Authenticator
     from mcp_guard.identity.outward import OutwardCredentials
@@ -106,12 +104,26 @@ def load_directory(home: Home) -> Directory:
 
 
 def lint_policy(home: Home) -> list[Problem]:
-    """Every problem of the policy files, warnings included."""
+    """Every problem of the policy files, warnings included, held against the tools' arguments and the known people."""
     from mcp_guard.manifest.load import load as load_tools
     from mcp_guard.policy.load import lint
 
     catalog = load_tools(home.directory, home.settings.tools, reserved=home.reserved)
-    return lint(*_policy_files(home), _tags(catalog), shown_as=_shown(home))
+    return lint(
+        *_policy_files(home),
+        _tags(catalog),
+        shown_as=_shown(home),
+        schemas={name: _decided_schema(entry.tool) for name, entry in catalog.items()},
+        principals=load_directory(home).profiles,
+    )
+
+
+def _decided_schema(tool: Tool) -> Mapping[str, object]:
+    """The schema of what a condition sees: the client's arguments and those the guard binds."""
+    schema = tool.arguments_schema
+    properties = schema.get("properties", {})
+    assert isinstance(properties, Mapping)
+    return {**schema, "properties": {**properties, **{name: {"type": "string"} for name in tool.bind}}}
 
 
 def run_policy_cases(definition: Definition, files: Sequence[Path]) -> "list[CaseResult]":
@@ -314,15 +326,17 @@ async def _open_identity(definition: Definition, redactor: "Redactor") -> AsyncI
     if settings.identity.oidc.issuer is None and not wants_credentials:
         yield Identity()
         return
-    from mcp_guard.config.oidc import resource_of
+    from mcp_guard.config.oidc import access_tokens_of, credentials_of, resource_of
     from mcp_guard.connect.documents import Documents
     from mcp_guard.connect.egress import Egress
     from mcp_guard.identity.protected_resource import KEYS_PATH
+    from mcp_guard.secrets.references import Resolver
 
-    egress, resource = Egress(), resource_of(settings)
+    egress, resource, clock = Egress(), resource_of(settings), SystemClock()
     outside = Documents(egress, settings.identity.oidc.networks)
-    access_tokens = _access_tokens(definition, resource, outside) if resource else None
-    credentials = _credentials(definition.home, resource, outside, redactor) if wants_credentials else None
+    resolve = Resolver(definition.home.directory, os.environ, redactor).resolve
+    access_tokens = access_tokens_of(settings, definition.directory, outside.get, clock)
+    credentials = credentials_of(definition.home, resolve, outside.post_form, clock) if wants_credentials else None
     documents = dict(resource.documents()) if resource else {}
     if credentials is not None:
         documents[KEYS_PATH] = credentials.tokens.key.key_set()
@@ -332,39 +346,6 @@ async def _open_identity(definition: Definition, redactor: "Redactor") -> AsyncI
         if access_tokens is not None:
             await access_tokens.keys.aclose()
         await egress.aclose()
-
-
-def _access_tokens(definition: Definition, resource: "ProtectedResource", outside: "Documents") -> "AccessTokens":
-    from mcp_guard.config.oidc import claim_map_of, expected_of
-    from mcp_guard.identity.access_token import AccessTokens
-    from mcp_guard.identity.issuer import Issuer
-    from mcp_guard.identity.jwks import KeyCache
-
-    oidc, clock = definition.home.settings.identity.oidc, SystemClock()
-    keys = KeyCache(Issuer(resource.issuer, oidc.jwks, outside.get).key_set, clock)
-    return AccessTokens(expected_of(oidc, resource), keys, claim_map_of(oidc), definition.directory, clock)
-
-
-def _credentials(
-    home: Home, resource: "ProtectedResource | None", outside: "Documents", redactor: "Redactor"
-) -> "OutwardCredentials":
-    from mcp_guard.identity.call_key import load_or_make
-    from mcp_guard.identity.call_token import CallTokens
-    from mcp_guard.identity.exchange import Exchange
-    from mcp_guard.identity.outward import OutwardCredentials
-    from mcp_guard.kit.references import Reference, parse
-    from mcp_guard.secrets.references import Resolver
-
-    issuer = resource.origin if resource else f"urn:mcp-guard:{home.settings.name}"
-    tokens, exchange = CallTokens(load_or_make(home.keys), issuer, SystemClock()), home.settings.identity.oidc.exchange
-    if exchange.token_endpoint is None or exchange.client_id is None or exchange.client_secret is None:
-        return OutwardCredentials(tokens)
-    resolver, (secret,) = Resolver(home.directory, os.environ, redactor), parse(exchange.client_secret)
-    assert isinstance(secret, Reference), "the settings accept nothing else"
-    resolve = partial(resolver.resolve, secret)
-    return OutwardCredentials(
-        tokens, Exchange(exchange.token_endpoint, exchange.client_id, resolve, tokens, outside.post_form)
-    )
 
 
 @asynccontextmanager

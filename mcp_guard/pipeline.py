@@ -104,8 +104,10 @@ class Pipeline:
 
     def visible_tools(self, principal: Principal) -> Sequence[Tool]:
         """The tools policy lets `principal` see, by name: exactly those that `call` does not answer as unknown."""
-        tools = (entry.tool for entry in self._catalog.values())
-        return [tool for tool in tools if self.decide(principal, "list", tool.name).allowed]
+        now = as_datetime(self._clock.now_us())
+        decisions = self._policy.decide_all(principal, "list", list(self._catalog), now, self._environment)
+        entries = zip(self._catalog.values(), decisions, strict=True)
+        return [entry.tool for entry, decision in entries if decision.allowed]
 
     async def call(self, principal: Principal, call: ToolCall) -> Answer:
         """Carry out one call and return its answer, refusals included.

@@ -16,146 +16,542 @@ class Requirement(NamedTuple):
 
 REQUIREMENTS: dict[str, Requirement] = {
     # --- model and kit ------------------------------------------------------------------------------------------
-    "wire:strict-json": Requirement("RFC 7493; bar: wire", "Duplicate keys, non-finite or oversized numbers, lone surrogates, bad UTF-8 and depth over 64 are refused before any value is seen."),
-    "manifest:yaml-positions": Requirement("contract 2", "Every complaint about a YAML file names file, line and column; aliases cannot exhaust memory."),
-    "audit:chain-format": Requirement("contract 6", "Genesis, leaf and sealed line are exactly as specified; the time is strictly increasing."),
-    "decision:has-rule-and-reason": Requirement("I7", "A decision without rule, reason or policy version cannot be constructed."),
+    "wire:strict-json": Requirement(
+        "RFC 7493; bar: wire",
+        "Duplicate keys, non-finite or oversized numbers, lone surrogates, bad UTF-8 and depth over 64 are refused before any value is seen.",
+    ),
+    "manifest:yaml-positions": Requirement(
+        "contract 2", "Every complaint about a YAML file names file, line and column; aliases cannot exhaust memory."
+    ),
+    "audit:chain-format": Requirement(
+        "contract 6", "Genesis, leaf and sealed line are exactly as specified; the time is strictly increasing."
+    ),
+    "decision:has-rule-and-reason": Requirement(
+        "I7", "A decision without rule, reason or policy version cannot be constructed."
+    ),
     # --- manifest and config --------------------------------------------------------------------------------------
-    "manifest:refused-with-place": Requirement("I10; contract 2", "An empty, binary, truncated, misspelt or not yet enforceable manifest is refused with a code, file, line and column."),
-    "manifest:all-or-nothing": Requirement("I10", "Every problem of every file is named at once, and one broken file keeps all tools from loading."),
+    "manifest:refused-with-place": Requirement(
+        "I10; contract 2",
+        "An empty, binary, truncated, misspelt or not yet enforceable manifest is refused with a code, file, line and column.",
+    ),
+    "manifest:all-or-nothing": Requirement(
+        "I10", "Every problem of every file is named at once, and one broken file keeps all tools from loading."
+    ),
     "manifest:names-unique": Requirement("contract 2", "A tool name is taken once over all files, whatever its case."),
     "manifest:no-values-in-errors": Requirement("I8", "A complaint about a file never quotes a value from it."),
-    "manifest:placeholders": Requirement("contract 2; bar: templates", "Arguments stand in path, query, headers and body only, each declared; secret references in header values only."),
-    "manifest:sql-fixed": Requirement("contract 2; bar: templates", "A tool's SQL is one reading or writing statement with named parameters; ATTACH, PRAGMA, VACUUM and second statements are refused."),
-    "manifest:cannot-reach-home": Requirement("contract 1", "A tool whose database is the store, a key, a secret, the policy, a manifest or the configuration is a load error, also by link or letter case."),
-    "manifest:retry-needs-key": Requirement("contract 2", "Retrying a tool that acts once and sends no idempotency key is a load error."),
-    "manifest:sensitive-points": Requirement("contract 2; I8", "A `sensitive` pointer that names nothing in the schemas is a load error."),
-    "manifest:closed-objects": Requirement("contract 2", "Unknown fields are refused on objects that do not say otherwise, without changing what a composed schema means."),
-    "manifest:fingerprint": Requirement("contract 2", "The fingerprint is blind to key order and format and changes with everything that decides what executes and how it is shown."),
-    "manifest:example-home": Requirement("contract 7", "The home at the root of the repository loads without a problem or warning."),
-    "args:strict": Requirement("design 1; bar: arguments", "Arguments are never coerced, dropped or filled in: wrong types, missing and unknown ones are refused, in bounded words."),
+    "manifest:placeholders": Requirement(
+        "contract 2; bar: templates",
+        "Arguments stand in path, query, headers and body only, each declared; secret references in header values only.",
+    ),
+    "manifest:sql-fixed": Requirement(
+        "contract 2; bar: templates",
+        "A tool's SQL is one reading or writing statement with named parameters; ATTACH, PRAGMA, VACUUM and second statements are refused.",
+    ),
+    "manifest:cannot-reach-home": Requirement(
+        "contract 1",
+        "A tool whose database is the store, a key, a secret, the policy, a manifest or the configuration is a load error, also by link or letter case.",
+    ),
+    "manifest:retry-needs-key": Requirement(
+        "contract 2", "Retrying a tool that acts once and sends no idempotency key is a load error."
+    ),
+    "manifest:sensitive-points": Requirement(
+        "contract 2; I8", "A `sensitive` pointer that names nothing in the schemas is a load error."
+    ),
+    "manifest:closed-objects": Requirement(
+        "contract 2",
+        "Unknown fields are refused on objects that do not say otherwise, without changing what a composed schema means.",
+    ),
+    "manifest:fingerprint": Requirement(
+        "contract 2",
+        "The fingerprint is blind to key order and format and changes with everything that decides what executes and how it is shown.",
+    ),
+    "manifest:example-home": Requirement(
+        "contract 7", "The home at the root of the repository loads without a problem or warning."
+    ),
+    "args:strict": Requirement(
+        "design 1; bar: arguments",
+        "Arguments are never coerced, dropped or filled in: wrong types, missing and unknown ones are refused, in bounded words.",
+    ),
     "args:no-values": Requirement("contract 4", "`args_invalid` names paths and expectations, never values."),
     "args:bound": Requirement("contract 2", "An argument the guard fills in is not advertised and cannot be sent."),
-    "args:justification": Requirement("contract 2", "A justification is advertised and checked as its mode says, and never part of what the connector gets."),
-    "config:refused-with-place": Requirement("I10; contract 1", "A broken or not yet enforceable configuration is refused with a code, file, line and column."),
-    "config:precedence": Requirement("contract 1", "Defaults, file, environment, flags: later ones win, and the origin of every value is known."),
-    "config:environment": Requirement("contract 1", "A variable of the guard that is no setting, or has the wrong form, is refused by name and never quoted."),
-    "config:home": Requirement("contract 1", "A home is found by flag, by variable, then upwards; where there is none, the way to make one is named."),
+    "args:justification": Requirement(
+        "contract 2",
+        "A justification is advertised and checked as its mode says, and never part of what the connector gets.",
+    ),
+    "config:refused-with-place": Requirement(
+        "I10; contract 1",
+        "A broken or not yet enforceable configuration is refused with a code, file, line and column.",
+    ),
+    "config:precedence": Requirement(
+        "contract 1", "Defaults, file, environment, flags: later ones win, and the origin of every value is known."
+    ),
+    "config:environment": Requirement(
+        "contract 1",
+        "A variable of the guard that is no setting, or has the wrong form, is refused by name and never quoted.",
+    ),
+    "config:home": Requirement(
+        "contract 1",
+        "A home is found by flag, by variable, then upwards; where there is none, the way to make one is named.",
+    ),
     "config:schemas-current": Requirement("contract 7", "The checked-in JSON Schemas are those of the code."),
     # --- policy -------------------------------------------------------------------------------------------------
-    "policy:refused-at-load": Requirement("I10; contract 3", "A policy or model that stock Casbin would drop, ignore or misread, or that is empty, binary or cut off, is refused with code, line, column and hint."),
-    "policy:unsupported-refused": Requirement("contract 2", "An obligation or field this version does not enforce is a load error."),
-    "policy:casbin-agrees": Requirement("design 6", "Stock Casbin holds the rows we read and gives the same answers where no approval row and no failing condition is involved."),
-    "policy:conditions-closed": Requirement("contract 3; traps: pycasbin", "A condition is one expression over an allow-list of nodes, fields and functions; whatever else it holds is refused."),
-    "policy:conditions-typed": Requirement("design 6", "Values of different kinds, missing values and NaN make a condition fail; they are never an answer."),
-    "policy:functions-total": Requirement("contract 3", "`within`, `all_domains`, `matches`, `hours` refuse every disguise and come back for every input."),
-    "policy:four-effects": Requirement("design 6", "deny > require_approval > allow > default deny, independent of row order; the first row of the deciding effect is named."),
-    "policy:errors-deny": Requirement("design 6", "A condition that fails denies in a deny or approval row and does not apply in an allow row; no value reaches the reason."),
-    "policy:strictest-hop": Requirement("design 6", "Every hop of a delegation is decided and the strictest result holds."),
-    "policy:claimed-roles": Requirement("contract 3", "Roles claimed by a credential count for its subject, in its tenant, for that request; a claim or name can never stand for a role or another person otherwise."),
-    "policy:version": Requirement("design 6", "Every decision carries the sha256 of model, rules and tags; the same files have the same version."),
-    "policy:cases": Requirement("contract 3", "Policy tests in YAML pass, fail with the difference, or are refused with their place."),
+    "policy:refused-at-load": Requirement(
+        "I10; contract 3",
+        "A policy or model that stock Casbin would drop, ignore or misread, or that is empty, binary or cut off, is refused with code, line, column and hint.",
+    ),
+    "policy:unsupported-refused": Requirement(
+        "contract 2", "An obligation or field this version does not enforce is a load error."
+    ),
+    "policy:casbin-agrees": Requirement(
+        "design 6",
+        "Stock Casbin holds the rows we read and gives the same answers where no approval row and no failing condition is involved.",
+    ),
+    "policy:conditions-closed": Requirement(
+        "contract 3; traps: pycasbin",
+        "A condition is one expression over an allow-list of nodes, fields and functions; whatever else it holds is refused.",
+    ),
+    "policy:conditions-typed": Requirement(
+        "design 6", "Values of different kinds, missing values and NaN make a condition fail; they are never an answer."
+    ),
+    "policy:functions-total": Requirement(
+        "contract 3", "`within`, `all_domains`, `matches`, `hours` refuse every disguise and come back for every input."
+    ),
+    "policy:four-effects": Requirement(
+        "design 6",
+        "deny > require_approval > allow > default deny, independent of row order; the first row of the deciding effect is named.",
+    ),
+    "policy:errors-deny": Requirement(
+        "design 6",
+        "A condition that fails denies in a deny or approval row and does not apply in an allow row; no value reaches the reason.",
+    ),
+    "policy:strictest-hop": Requirement(
+        "design 6", "Every hop of a delegation is decided and the strictest result holds."
+    ),
+    "policy:claimed-roles": Requirement(
+        "contract 3",
+        "Roles claimed by a credential count for its subject, in its tenant, for that request; a claim or name can never stand for a role or another person otherwise.",
+    ),
+    "policy:version": Requirement(
+        "design 6", "Every decision carries the sha256 of model, rules and tags; the same files have the same version."
+    ),
+    "policy:cases": Requirement(
+        "contract 3", "Policy tests in YAML pass, fail with the difference, or are refused with their place."
+    ),
     "policy:example": Requirement("contract 7", "The example policy has no warning, and its tests cover every rule."),
     # --- connect and secrets --------------------------------------------------------------------------------------
-    "egress:judged-addresses": Requirement("design 2; bar: egress", "Every address a name resolves to is judged, one bad answer denies it, and connections go to judged addresses only, at every new connection again."),
-    "egress:opt-in": Requirement("contract 2", "A private network is reached only by tools that opt into it, never over another tool's open connection, and never through a tunnelled IPv4 address."),
-    "egress:one-spelling": Requirement("bar: egress", "Decimal, octal, hexadecimal, short and otherwise ambiguous hosts, user information and other schemes are denied."),
+    "egress:judged-addresses": Requirement(
+        "design 2; bar: egress",
+        "Every address a name resolves to is judged, one bad answer denies it, and connections go to judged addresses only, at every new connection again.",
+    ),
+    "egress:opt-in": Requirement(
+        "contract 2",
+        "A private network is reached only by tools that opt into it, never over another tool's open connection, and never through a tunnelled IPv4 address.",
+    ),
+    "egress:one-spelling": Requirement(
+        "bar: egress",
+        "Decimal, octal, hexadecimal, short and otherwise ambiguous hosts, user information and other schemes are denied.",
+    ),
     "egress:no-redirects": Requirement("bar: egress", "A redirect is an error and nothing is sent where it points."),
-    "egress:no-ambient": Requirement("bar: egress", "No proxy or certificate from the environment, and no cookie, takes part in a request."),
-    "egress:bounded": Requirement("bar: egress", "Endless, slow, oversized, compressed and misannounced answers end within the tool's time and size."),
-    "egress:tls": Requirement("bar: egress", "Expired, self-signed, foreign or misnamed certificates end the connection before anything is sent; verification cannot be turned off."),
-    "connect:path-segments": Requirement("contract 2; bar: templates", "A path argument is exactly one segment, also after repeated decoding; what could leave it is refused before anything is connected."),
-    "connect:header-lines": Requirement("bar: templates", "A header value, from an argument or a secret, is one line; anything else is refused."),
-    "connect:json-unchanged": Requirement("bar: arguments", "Arguments reach a JSON body with type and value unchanged and are never read as templates."),
-    "connect:strict-answers": Requirement("bar: egress", "HTML for JSON, broken, lenient or bottomless JSON and unknown types are `upstream_bad_response`."),
-    "connect:retry-after": Requirement("RFC 9110 10.2.3; bar: egress", "Retry-After is read as seconds or a date, bounded; odd values are ignored."),
-    "connect:retry-schedule": Requirement("contract 2", "Waits have full jitter, double up to `max_backoff`, and are never shorter than a Retry-After."),
-    "connect:same-key-every-attempt": Requirement("contract 2", "Every attempt of a call carries the same idempotency key and arguments."),
-    "connect:executed-is-true": Requirement("I5; contract 4", "`executed` covers all attempts: one that may have acted leaves the call `unknown`, and a tool that acts once is then not to be repeated."),
-    "secrets:redacted": Requirement("I8", "A resolved secret, in any usual encoding, and anything shaped like a credential reach no value, key, error text or log line."),
-    "secrets:resolved-at-use": Requirement("contract 2", "A secret is resolved when it is used: a changed file or variable counts for the next call."),
-    "secrets:private-files": Requirement("bar: files", "A secret file that others can read or write is refused, also when that changes later."),
-    "sql:parameters-only": Requirement("contract 2; bar: templates", "Arguments reach a statement as bound parameters only, unchanged; lists, objects and oversized integers are refused by name."),
-    "sql:least-privilege": Requirement("contract 2", "A statement reads rows, or writes rows where the tool may; no ATTACH, PRAGMA, DDL, transaction or second statement."),
-    "sql:all-or-nothing": Requirement("contract 2", "A write that fails, is too large or runs out of time changed nothing."),
+    "egress:no-ambient": Requirement(
+        "bar: egress", "No proxy or certificate from the environment, and no cookie, takes part in a request."
+    ),
+    "egress:bounded": Requirement(
+        "bar: egress",
+        "Endless, slow, oversized, compressed and misannounced answers end within the tool's time and size.",
+    ),
+    "egress:tls": Requirement(
+        "bar: egress",
+        "Expired, self-signed, foreign or misnamed certificates end the connection before anything is sent; verification cannot be turned off.",
+    ),
+    "connect:path-segments": Requirement(
+        "contract 2; bar: templates",
+        "A path argument is exactly one segment, also after repeated decoding; what could leave it is refused before anything is connected.",
+    ),
+    "connect:header-lines": Requirement(
+        "bar: templates", "A header value, from an argument or a secret, is one line; anything else is refused."
+    ),
+    "connect:json-unchanged": Requirement(
+        "bar: arguments", "Arguments reach a JSON body with type and value unchanged and are never read as templates."
+    ),
+    "connect:strict-answers": Requirement(
+        "bar: egress",
+        "HTML for JSON, broken, lenient or bottomless JSON and unknown types are `upstream_bad_response`.",
+    ),
+    "connect:retry-after": Requirement(
+        "RFC 9110 10.2.3; bar: egress", "Retry-After is read as seconds or a date, bounded; odd values are ignored."
+    ),
+    "connect:retry-schedule": Requirement(
+        "contract 2", "Waits have full jitter, double up to `max_backoff`, and are never shorter than a Retry-After."
+    ),
+    "connect:same-key-every-attempt": Requirement(
+        "contract 2", "Every attempt of a call carries the same idempotency key and arguments."
+    ),
+    "connect:executed-is-true": Requirement(
+        "I5; contract 4",
+        "`executed` covers all attempts: one that may have acted leaves the call `unknown`, and a tool that acts once is then not to be repeated.",
+    ),
+    "secrets:redacted": Requirement(
+        "I8",
+        "A resolved secret, in any usual encoding, and anything shaped like a credential reach no value, key, error text or log line.",
+    ),
+    "secrets:resolved-at-use": Requirement(
+        "contract 2", "A secret is resolved when it is used: a changed file or variable counts for the next call."
+    ),
+    "secrets:private-files": Requirement(
+        "bar: files", "A secret file that others can read or write is refused, also when that changes later."
+    ),
+    "sql:parameters-only": Requirement(
+        "contract 2; bar: templates",
+        "Arguments reach a statement as bound parameters only, unchanged; lists, objects and oversized integers are refused by name.",
+    ),
+    "sql:least-privilege": Requirement(
+        "contract 2",
+        "A statement reads rows, or writes rows where the tool may; no ATTACH, PRAGMA, DDL, transaction or second statement.",
+    ),
+    "sql:all-or-nothing": Requirement(
+        "contract 2", "A write that fails, is too large or runs out of time changed nothing."
+    ),
     "sql:bounded": Requirement("contract 2", "Statements end within the tool's time, rows within its count and size."),
-    "python:json-only": Requirement("contract 2", "What a function returns is plain JSON or refused; nothing is converted quietly."),
-    "python:exceptions-stay-inside": Requirement("I8", "An exception reaches the operator's log, redacted, and the agent only as a `ToolError`, bounded and redacted."),
+    "python:json-only": Requirement(
+        "contract 2", "What a function returns is plain JSON or refused; nothing is converted quietly."
+    ),
+    "python:exceptions-stay-inside": Requirement(
+        "I8",
+        "An exception reaches the operator's log, redacted, and the agent only as a `ToolError`, bounded and redacted.",
+    ),
     # --- store and audit ----------------------------------------------------------------------------------------
-    "store:one-chain": Requirement("design 4, 5", "Batches, restarts and several processes on one file continue one chain, sealed exactly as the rule says, with strictly increasing times."),
-    "store:durable": Requirement("I1; traps: SQLite", "The log is written through a write-ahead log with a sync for every commit, or not at all."),
-    "store:nothing-acknowledged-lost": Requirement("I3; bar: faults, files", "What was acknowledged survives kills, full disks and lost rights; a file that lacks it is refused until the right one is back."),
-    "store:recovers": Requirement("bar: files", "A locked, full, deleted, replaced or failing database is a refusal with a reason, and writing resumes by itself when the fault is gone."),
-    "store:all-or-nothing": Requirement("design 4", "A unit's rows, records and values commit together; a unit that fails leaves nothing and harms no other."),
-    "store:group-commit": Requirement("design 4", "Whatever queues during a batch is the next batch, and each caller gets its own result."),
-    "store:bounded-queue": Requirement("bar: hostile input", "A queue that is full, by count or bytes, refuses at once and recovers."),
-    "store:private-files": Requirement("contract 7", "Database, log, index and lock files are readable by their owner alone."),
-    "store:refuses-foreign-files": Requirement("bar: files", "Another program's database, a newer schema or garbage is refused and left byte for byte alone."),
+    "store:one-chain": Requirement(
+        "design 4, 5",
+        "Batches, restarts and several processes on one file continue one chain, sealed exactly as the rule says, with strictly increasing times.",
+    ),
+    "store:durable": Requirement(
+        "I1; traps: SQLite", "The log is written through a write-ahead log with a sync for every commit, or not at all."
+    ),
+    "store:nothing-acknowledged-lost": Requirement(
+        "I3; bar: faults, files",
+        "What was acknowledged survives kills, full disks and lost rights; a file that lacks it is refused until the right one is back.",
+    ),
+    "store:recovers": Requirement(
+        "bar: files",
+        "A locked, full, deleted, replaced or failing database is a refusal with a reason, and writing resumes by itself when the fault is gone.",
+    ),
+    "store:all-or-nothing": Requirement(
+        "design 4",
+        "A unit's rows, records and values commit together; a unit that fails leaves nothing and harms no other.",
+    ),
+    "store:group-commit": Requirement(
+        "design 4", "Whatever queues during a batch is the next batch, and each caller gets its own result."
+    ),
+    "store:bounded-queue": Requirement(
+        "bar: hostile input", "A queue that is full, by count or bytes, refuses at once and recovers."
+    ),
+    "store:private-files": Requirement(
+        "contract 7", "Database, log, index and lock files are readable by their owner alone."
+    ),
+    "store:refuses-foreign-files": Requirement(
+        "bar: files", "Another program's database, a newer schema or garbage is refused and left byte for byte alone."
+    ),
     "store:local-disk-only": Requirement("traps: SQLite", "A network file system is refused."),
     "store:readers-cannot-write": Requirement("design 4", "A reading connection cannot change anything."),
-    "store:liveness": Requirement("design 5", "A process counts as alive exactly as long as it holds the lock named by its boot id."),
+    "store:liveness": Requirement(
+        "design 5", "A process counts as alive exactly as long as it holds the lock named by its boot id."
+    ),
     "store:sql-in-files": Requirement("models 5", "SQL stands in `.sql` files, by name."),
-    "audit:intent-before-act": Requirement("I1", "An intent is durable before the act it announces, also when the process dies at any point."),
-    "audit:one-outcome": Requirement("I5", "Every intent ends in exactly one outcome: of its caller, of a caller that went away, or of whoever recovers."),
-    "audit:survives-crash": Requirement("I3; I5", "After a kill at any failpoint the log verifies and recovery closes exactly the orphans, as unknown, once."),
-    "audit:no-record-no-act": Requirement("I11", "While the log cannot be written no intent is granted, and why is known."),
-    "audit:outcomes-survive-faults": Requirement("I5", "Outcomes the store did not take are kept and written first when it works again."),
+    "audit:intent-before-act": Requirement(
+        "I1", "An intent is durable before the act it announces, also when the process dies at any point."
+    ),
+    "audit:one-outcome": Requirement(
+        "I5",
+        "Every intent ends in exactly one outcome: of its caller, of a caller that went away, or of whoever recovers.",
+    ),
+    "audit:survives-crash": Requirement(
+        "I3; I5",
+        "After a kill at any failpoint the log verifies and recovery closes exactly the orphans, as unknown, once.",
+    ),
+    "audit:no-record-no-act": Requirement(
+        "I11", "While the log cannot be written no intent is granted, and why is known."
+    ),
+    "audit:outcomes-survive-faults": Requirement(
+        "I5", "Outcomes the store did not take are kept and written first when it works again."
+    ),
     "audit:refusals-recorded": Requirement("design 5", "A refused call is one outcome that says who, what and why."),
-    "audit:faults-counted": Requirement("bar: hostile input", "Faults strangers can cause at will are counted and cannot fill the disk."),
+    "audit:faults-counted": Requirement(
+        "bar: hostile input", "Faults strangers can cause at will are counted and cannot fill the disk."
+    ),
     "audit:record-fields": Requirement("contract 6", "Every kind of record has exactly its fields."),
-    "audit:canonical": Requirement("contract 6; RFC 8785", "Records are canonical JSON: the bytes equal RFC 8785's, and what canonicalisers could disagree on is refused."),
-    "audit:commitments": Requirement("design 5; contract 6", "A commitment binds exactly the bytes beside the record, under a fresh salt."),
-    "audit:sensitive-never-kept": Requirement("contract 6; I8", "A sensitive value stands nowhere in clear and can still be checked by whoever is shown it."),
+    "audit:canonical": Requirement(
+        "contract 6; RFC 8785",
+        "Records are canonical JSON: the bytes equal RFC 8785's, and what canonicalisers could disagree on is refused.",
+    ),
+    "audit:commitments": Requirement(
+        "design 5; contract 6", "A commitment binds exactly the bytes beside the record, under a fresh salt."
+    ),
+    "audit:sensitive-never-kept": Requirement(
+        "contract 6; I8", "A sensitive value stands nowhere in clear and can still be checked by whoever is shown it."
+    ),
     "audit:erasable": Requirement("design 5", "An erased value leaves a log that verifies."),
-    "audit:verify-good": Requirement("contract 5", "A good log verifies as store, export or lines, empty or being written, without a byte changed."),
-    "audit:tamper-evident": Requirement("bar: tamper matrix", "Edits, deletions, insertions, copies, reorderings, renumberings, rewrites in place, clock set back and foreign logs are caught, naming the first bad record."),
-    "audit:needs-anchor": Requirement("bar: tamper matrix", "A cut end, an older copy and a whole rewrite are caught with a record known from elsewhere, which they need."),
-    "audit:verify-deep": Requirement("I3; I5; contract 6", "The deep check names malformed records, outcomes of no open intent, and values that are not the committed ones."),
-    "audit:query-complete": Requirement("contract 4", "Every filter and page finds exactly what a plain search of every line would, indexed or not."),
-    "audit:index-complete": Requirement("design 5", "The index is what the lines alone give, however and by whom it was built."),
-    "audit:rows-scope": Requirement("I12; contract 3", "A reader sees their own, their tenant's or all records, as policy says, by page and by call."),
+    "audit:verify-good": Requirement(
+        "contract 5", "A good log verifies as store, export or lines, empty or being written, without a byte changed."
+    ),
+    "audit:tamper-evident": Requirement(
+        "bar: tamper matrix",
+        "Edits, deletions, insertions, copies, reorderings, renumberings, rewrites in place, clock set back and foreign logs are caught, naming the first bad record.",
+    ),
+    "audit:needs-anchor": Requirement(
+        "bar: tamper matrix",
+        "A cut end, an older copy and a whole rewrite are caught with a record known from elsewhere, which they need.",
+    ),
+    "audit:verify-deep": Requirement(
+        "I3; I5; contract 6",
+        "The deep check names malformed records, outcomes of no open intent, and values that are not the committed ones.",
+    ),
+    "audit:query-complete": Requirement(
+        "contract 4", "Every filter and page finds exactly what a plain search of every line would, indexed or not."
+    ),
+    "audit:index-complete": Requirement(
+        "design 5", "The index is what the lines alone give, however and by whom it was built."
+    ),
+    "audit:rows-scope": Requirement(
+        "I12; contract 3",
+        "A reader sees their own, their tenant's or all records, as policy says, by page and by call.",
+    ),
     # --- command line, operator use-cases and identity -----------------------------------------------------------
-    "cli:json": Requirement("contract 5", "With `--json`, before or behind a command, stdout is one JSON document, for errors too."),
-    "cli:exit-status": Requirement("contract 5", "Every code, error and command ends with the exit status of the contract's table."),
-    "cli:explain": Requirement("contract 4", "Every code somebody can meet is explained: what it means, what to do, whether trying again helps."),
-    "cli:no-secret-in-errors": Requirement("I8", "No command repeats what may be a secret in the wrong place, and none prints a traceback."),
-    "cli:broken-home": Requirement("I10", "A broken home is status 3 with every problem located, and nothing is done or made."),
-    "cli:reading-makes-nothing": Requirement("contract 5", "Commands that only look make no store; without one they say how it is made, status 8."),
-    "cli:call-as-on-the-wire": Requirement("contract 5", "`call --json` prints the MCP result: content, structuredContent, isError and the receipt in _meta."),
-    "cli:hostile-arguments": Requirement("bar: arguments", "JSON that is not acceptable is refused and never taken for text; texts arrive unchanged."),
-    "cli:policy-check": Requirement("contract 5", "`policy check` answers as a call would be decided, for tools and resources, with bound arguments, and does nothing."),
-    "cli:verify": Requirement("contract 5", "`audit verify` checks store or export, names the first bad record and holds the log to a receipt that was kept."),
-    "cli:connect": Requirement("contract 5", "Another program's file is changed atomically, with a backup as private as it was, and not at all where it is not understood."),
-    "cli:init": Requirement("contract 5", "A new home validates, passes its own tests and answers its first call; nothing that was there is overwritten."),
-    "cli:doctor": Requirement("contract 5", "Every part of a home is checked in order without writing; the status is that of the first failure."),
-    "cli:revoke-always": Requirement("contract 5", "A token can be revoked while tools, policy and principals are broken."),
+    "cli:json": Requirement(
+        "contract 5", "With `--json`, before or behind a command, stdout is one JSON document, for errors too."
+    ),
+    "cli:exit-status": Requirement(
+        "contract 5", "Every code, error and command ends with the exit status of the contract's table."
+    ),
+    "cli:explain": Requirement(
+        "contract 4",
+        "Every code somebody can meet is explained: what it means, what to do, whether trying again helps.",
+    ),
+    "cli:no-secret-in-errors": Requirement(
+        "I8", "No command repeats what may be a secret in the wrong place, and none prints a traceback."
+    ),
+    "cli:broken-home": Requirement(
+        "I10", "A broken home is status 3 with every problem located, and nothing is done or made."
+    ),
+    "cli:reading-makes-nothing": Requirement(
+        "contract 5", "Commands that only look make no store; without one they say how it is made, status 8."
+    ),
+    "cli:call-as-on-the-wire": Requirement(
+        "contract 5",
+        "`call --json` prints the MCP result: content, structuredContent, isError and the receipt in _meta.",
+    ),
+    "cli:hostile-arguments": Requirement(
+        "bar: arguments", "JSON that is not acceptable is refused and never taken for text; texts arrive unchanged."
+    ),
+    "cli:policy-check": Requirement(
+        "contract 5",
+        "`policy check` answers as a call would be decided, for tools and resources, with bound arguments, and does nothing.",
+    ),
+    "cli:verify": Requirement(
+        "contract 5",
+        "`audit verify` checks store or export, names the first bad record and holds the log to a receipt that was kept.",
+    ),
+    "cli:connect": Requirement(
+        "contract 5",
+        "Another program's file is changed atomically, with a backup as private as it was, and not at all where it is not understood.",
+    ),
+    "cli:init": Requirement(
+        "contract 5",
+        "A new home validates, passes its own tests and answers its first call; nothing that was there is overwritten.",
+    ),
+    "cli:doctor": Requirement(
+        "contract 5",
+        "Every part of a home is checked in order without writing; the status is that of the first failure.",
+    ),
+    "cli:revoke-always": Requirement(
+        "contract 5", "A token can be revoked while tools, policy and principals are broken."
+    ),
     "cli:demo": Requirement("contract 5", "The demo ends with 0 only if every step happened on real parts."),
     "cli:no-sdk": Requirement("contract 5", "A command that does not serve never imports the MCP SDK or a web server."),
     "cli:lazy": Requirement("bar: speed", "A command imports only the heavy libraries it uses."),
-    "cli:reference-current": Requirement("models: datasette", "The checked-in reference is what the commands say of themselves."),
-    "audit:reads-recorded": Requirement("contract 4", "Every read of the log over MCP is one record, refused ones too."),
-    "identity:token": Requirement("contract 1; bar: tokens", "A token is its subject until it expires or is revoked; every other text is refused in the same words."),
-    "identity:token-narrows": Requirement("contract 3", "A token holds at most its subject's scopes, in its subject's tenant, for at most 366 days, under proper names."),
-    "identity:token-recorded": Requirement("I8; design 4", "Making and revoking a token commits together with its record; only a hash of the secret is kept."),
-    "identity:revocation": Requirement("contract 1", "A revoked token is refused from the next request on, in every process."),
-    "identity:declared": Requirement("contract 1", "A locally declared identity says so, and holds only what the directory lists."),
-    "identity:directory": Requirement("I10", "principals.yaml is read as a whole or refused with every problem located."),
-    "identity:bound": Requirement("contract 2", "Bound arguments come from the principal; a missing attribute refuses the call."),
-    "identity:http-needs-a-token": Requirement("contract 1", "Over HTTP nothing is answered without a valid token, on loopback too."),
-    "policy:hidden-is-unknown": Requirement("I6", "A tool the caller may not list answers exactly like one that does not exist."),
-    "surface:both-eras-both-transports": Requirement("design 8", "Clients of both protocol eras see the same governed home over stdio and HTTP."),
-    "wire:json-rpc": Requirement("JSON-RPC 2.0; MCP 2025-06-18", "What is not one request object of JSON-RPC 2.0 is answered with its error, batches included."),
-    "wire:hostile-http": Requirement("bar: wire", "Hostile HTTP requests get a coded error, execute nothing and leave the server serving."),
-    "wire:hostile-stdio": Requirement("bar: wire", "Hostile stdio lines get a coded answer, execute nothing and leave the server serving."),
-    "wire:slow-clients": Requirement("bar: wire", "Half-sent headers and bodies are cut off; others are served meanwhile."),
+    "cli:reference-current": Requirement(
+        "models: datasette", "The checked-in reference is what the commands say of themselves."
+    ),
+    "audit:reads-recorded": Requirement(
+        "contract 4", "Every read of the log over MCP is one record, refused ones too."
+    ),
+    "identity:token": Requirement(
+        "contract 1; bar: tokens",
+        "A token is its subject until it expires or is revoked; every other text is refused in the same words.",
+    ),
+    "identity:token-narrows": Requirement(
+        "contract 3",
+        "A token holds at most its subject's scopes, in its subject's tenant, for at most 366 days, under proper names.",
+    ),
+    "identity:token-recorded": Requirement(
+        "I8; design 4",
+        "Making and revoking a token commits together with its record; only a hash of the secret is kept.",
+    ),
+    "identity:revocation": Requirement(
+        "contract 1", "A revoked token is refused from the next request on, in every process."
+    ),
+    "identity:declared": Requirement(
+        "contract 1", "A locally declared identity says so, and holds only what the directory lists."
+    ),
+    "identity:directory": Requirement(
+        "I10", "principals.yaml is read as a whole or refused with every problem located."
+    ),
+    "identity:bound": Requirement(
+        "contract 2", "Bound arguments come from the principal; a missing attribute refuses the call."
+    ),
+    "identity:http-needs-a-token": Requirement(
+        "contract 1", "Over HTTP nothing is answered without a valid token, on loopback too."
+    ),
+    "policy:hidden-is-unknown": Requirement(
+        "I6", "A tool the caller may not list answers exactly like one that does not exist."
+    ),
+    "surface:both-eras-both-transports": Requirement(
+        "design 8", "Clients of both protocol eras see the same governed home over stdio and HTTP."
+    ),
+    "wire:json-rpc": Requirement(
+        "JSON-RPC 2.0; MCP 2025-06-18",
+        "What is not one request object of JSON-RPC 2.0 is answered with its error, batches included.",
+    ),
+    "wire:hostile-http": Requirement(
+        "bar: wire", "Hostile HTTP requests get a coded error, execute nothing and leave the server serving."
+    ),
+    "wire:hostile-stdio": Requirement(
+        "bar: wire", "Hostile stdio lines get a coded answer, execute nothing and leave the server serving."
+    ),
+    "wire:slow-clients": Requirement(
+        "bar: wire", "Half-sent headers and bodies are cut off; others are served meanwhile."
+    ),
     # --- policy: engine and tools -----------------------------------------------------------------------------------
-    "policy:compiled-agrees": Requirement("design 6", "The compiled engine gives the interpreter's decision for every question, also of hostile names and over delegations."),
-    "policy:self-check": Requirement("design 6", "A compiled policy that decides otherwise than its rows refuses to load."),
-    "policy:bounded-memory": Requirement("traps: pycasbin", "Invented subjects, agents, tenants, tools and claims do not fill the memory."),
-    "policy:documented": Requirement("contract 3", "Every example of docs/policy.md loads and answers as it says; every row it calls refused is refused."),
-    "policy:who-can": Requirement("contract 5", "Who is granted some call is listed with the rows that decide, and nobody else is."),
-    "policy:diff": Requirement("contract 5", "A changed decision is found at the edge of its condition and called looser or stricter."),
-    "policy:lint-arguments": Requirement("contract 3", "A condition on an argument its tools do not have, or of another type, is named; so is one that may be missing."),
-    "policy:lint-shadowed": Requirement("contract 3", "A row that never decides is named, and deleting it changes no effect."),
+    "policy:compiled-agrees": Requirement(
+        "design 6",
+        "The compiled engine gives the interpreter's decision for every question, also of hostile names and over delegations.",
+    ),
+    "policy:self-check": Requirement(
+        "design 6", "A compiled policy that decides otherwise than its rows refuses to load."
+    ),
+    "policy:bounded-memory": Requirement(
+        "traps: pycasbin", "Invented subjects, agents, tenants, tools and claims do not fill the memory."
+    ),
+    "policy:documented": Requirement(
+        "contract 3",
+        "Every example of docs/policy.md loads and answers as it says; every row it calls refused is refused.",
+    ),
+    "policy:who-can": Requirement(
+        "contract 5", "Who is granted some call is listed with the rows that decide, and nobody else is."
+    ),
+    "policy:diff": Requirement(
+        "contract 5", "A changed decision is found at the edge of its condition and called looser or stricter."
+    ),
+    "policy:lint-arguments": Requirement(
+        "contract 3",
+        "A condition on an argument its tools do not have, or of another type, is named; so is one that may be missing.",
+    ),
+    "policy:lint-shadowed": Requirement(
+        "contract 3", "A row that never decides is named, and deleting it changes no effect."
+    ),
     "policy:lint-approvers": Requirement("contract 3", "An approval nobody known could decide is named."),
+    # --- the pipeline as a whole ------------------------------------------------------------------------------------
+    "pipeline:reads-one-record": Requirement(
+        "design 5", "A tool without effects leaves one record, durable before its answer."
+    ),
+    "pipeline:acts-two-records": Requirement(
+        "I1", "Any other call leaves an intent before the act and an outcome before the answer."
+    ),
+    "pipeline:sensitive-never-in-clear": Requirement(
+        "contract 6", "A sensitive value is committed to and stands nowhere in the store, refused calls included."
+    ),
+    "pipeline:scopes": Requirement(
+        "contract 3", "A missing scope is refused with its name under guard:scope, and recorded."
+    ),
+    "pipeline:outlives-its-client": Requirement(
+        "ADR 7", "A client that goes away does not stop an act; its outcome is recorded."
+    ),
+    "pipeline:retries-are-one-act": Requirement(
+        "contract 2", "All attempts of a call share one idempotency key, one intent and one outcome."
+    ),
+    "secrets:nowhere-in-clear": Requirement(
+        "I8", "A connector's secret stands in its request and nowhere else, even when an agent knows it."
+    ),
+    "audit:parallel-calls-one-chain": Requirement("I3", "Calls in parallel leave one chain that verifies in depth."),
+    "crash:intent-before-act": Requirement(
+        "I1", "Killed at any named point, nothing happened without an earlier durable intent."
+    ),
+    "crash:one-outcome": Requirement(
+        "I5", "After recovery every intent has exactly one outcome; what nobody knows says unknown."
+    ),
+    "crash:nothing-acknowledged-is-lost": Requirement(
+        "I3", "Killed at any named point, the chain verifies and holds everything acknowledged."
+    ),
+    "crash:fail-closed": Requirement(
+        "I11",
+        "While the store is locked, read-only, gone or replaced nothing is executed; it goes on without a restart.",
+    ),
+    "docs:readme-runs": Requirement("models: 8", "Every command the README gives works as it stands."),
+    # --- identity: OAuth, delegation, outward credentials -----------------------------------------------------------
+    "identity:oidc": Requirement(
+        "RFC 9068; contract 1",
+        "A valid access token of the configured issuer is a principal with assurance oidc, by every allowed algorithm.",
+    ),
+    "identity:token-table": Requirement(
+        "bar: tokens; RFC 8725",
+        "No token that is expired, early, unsigned, wrongly signed, of another issuer, audience, type or algorithm, bound to a key, malformed or oversized is accepted; all are refused in the same words.",
+    ),
+    "identity:keys-strict": Requirement(
+        "RFC 7517", "Symmetric, private, weak, encryption and ambiguous keys verify nothing."
+    ),
+    "identity:key-rotation": Requirement(
+        "RFC 7517", "New keys are found, withdrawn ones stop working, also for tokens verified before."
+    ),
+    "identity:no-fetch-flood": Requirement(
+        "bar: tokens", "Tokens with unknown keys make the guard ask the issuer at most once in 30 s."
+    ),
+    "identity:issuer-down": Requirement(
+        "bar: tokens",
+        "While the issuer is down its keys stay in use for a day; without keys a token is neither accepted nor called invalid.",
+    ),
+    "identity:discovery": Requirement(
+        "RFC 8414; OpenID Connect Discovery",
+        "Only metadata that names the issuer itself is believed; no redirects, no private address that is not opted into.",
+    ),
+    "identity:claims": Requirement(
+        "contract 1",
+        "Whatever claims say, a subject stays a plain user or service, a client an agent, a role a role, in the one tenant home and token agree on.",
+    ),
+    "identity:scopes-intersect": Requirement(
+        "contract 3", "The scopes of an OAuth principal are the grant's, within what the home gives a listed principal."
+    ),
+    "identity:resource-metadata": Requirement(
+        "RFC 9728; MCP basic/authorization",
+        "Metadata and challenges lead clients to the issuer, and tell strangers nothing else.",
+    ),
+    "identity:step-up": Requirement(
+        "MCP basic/authorization; contract 3",
+        "A call that lacks obtainable scopes is answered 403 with all of them, on record, with nothing executed.",
+    ),
+    "identity:delegation": Requirement(
+        "RFC 8693; design 6",
+        "Every hop of a delegation is in the chain, decided and on record, or the token is refused.",
+    ),
+    "identity:client-info-is-no-identity": Requirement(
+        "contract 4", "What a client calls itself is kept with the record as one bounded line and changes nothing."
+    ),
+    "identity:caller-token-stays": Requirement(
+        "MCP security best practices", "The credential a caller presents reaches no upstream, no issuer and no record."
+    ),
+    "identity:call-token": Requirement(
+        "RFC 9068; design: least privilege",
+        "An upstream gets a token of the guard for one call, its own origin and one tool's scopes, for a minute, and can verify it.",
+    ),
+    "identity:call-key": Requirement(
+        "contract 1", "The signing key is made once, for its owner only; one that others can read stops the start."
+    ),
+    "identity:outward-credential": Requirement(
+        "I8", "A credential is made out for every attempt, stands in its request only, and without one nothing is sent."
+    ),
+    "identity:exchange": Requirement(
+        "RFC 8693",
+        "A call token is exchanged for the upstream's own; without a good one, or with more scopes than asked for, nothing is executed.",
+    ),
+    "identity:documented": Requirement(
+        "models: 8", "Every identity setting is documented, and what docs/identity.md shows works."
+    ),
 }

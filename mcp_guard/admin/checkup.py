@@ -219,7 +219,7 @@ def _references(tool: Tool) -> "list[Reference]":
     from mcp_guard.kit.references import parse
 
     headers = tool.connector.headers if isinstance(tool.connector, HttpSpec) else ()
-    return [part for _, text in headers for part in parse(text) if not isinstance(part, str)]
+    return [part for _, text in headers for part in parse(text) if not isinstance(part, str) and part.kind != "token"]
 
 
 def _functions(subject: Subject, tools: Iterable[Tool]) -> Check:

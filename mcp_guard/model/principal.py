@@ -33,6 +33,21 @@ class Principal:
     chain: tuple[str, ...] = ()
     software: str = ""
 
+    def using(self, software: str) -> "Principal":
+        """The same principal through a client program. Written out: `replace` costs twice as much, on every call."""
+        return Principal(
+            self.subject,
+            self.client,
+            self.tenant,
+            self.auth,
+            self.assurance,
+            self.scopes,
+            self.roles,
+            self.attributes,
+            self.chain,
+            software,
+        )
+
     def as_actor(self) -> dict[str, object]:
         """The `actor` field of an audit record."""
         actor: dict[str, object] = {

@@ -51,8 +51,8 @@ class Plan:
     def __init__(self, steps: Iterable[Step], act: Act, default: Decision) -> None:
         ordered = sorted(steps, key=_ORDER)
         self._act, self._default = act, default
-        self._protecting = [step for step in ordered if not step.allows]
-        self._allowing = [step for step in ordered if step.allows]
+        self._protecting = tuple([step for step in ordered if not step.allows])
+        self._allowing = tuple([step for step in ordered if step.allows])
         # Obligations of allow rows add up, so then every one of them has to be asked, not only until the first holds.
         self._merges = act == "audit" or any(step.obliges for step in self._allowing)
         self.size = len(ordered)

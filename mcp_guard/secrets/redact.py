@@ -62,12 +62,12 @@ class Redactor:
         found = sorted({*self._forms, *forms(value)}, key=lambda form: (-len(form), form))
         self._forms = tuple(found)
         self._escaped = tuple(_in_json(form) for form in found)
-        self._pattern = re.compile("|".join(map(re.escape, found)))
+        self._pattern = None
 
     def text(self, text: str) -> str:
         """`text` with every known form and every credential shape replaced."""
-        if self._pattern is not None and any(map(text.__contains__, self._forms)):
-            text = self._pattern.sub(REDACTED, text)
+        if any(map(text.__contains__, self._forms)):
+            text = self._forms_pattern().sub(REDACTED, text)
         return _SHAPES.sub(REDACTED, text) if any(map(text.lower().__contains__, _MARKS)) else text
 
     def value(self, value: object) -> object:
@@ -80,6 +80,12 @@ class Redactor:
         if any(map(text.__contains__, self._escaped)) or any(map(text.lower().__contains__, _MARKS)):
             return self._walk(value)
         return value
+
+    def _forms_pattern(self) -> re.Pattern[str]:
+        """Compiled at the first hit after something was learned: it takes far longer than all the searching."""
+        if self._pattern is None:
+            self._pattern = re.compile("|".join(map(re.escape, self._forms)))
+        return self._pattern
 
     def _walk(self, value: object) -> object:
         if isinstance(value, str):

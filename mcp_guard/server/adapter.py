@@ -1,7 +1,6 @@
 """The one place that speaks the SDK's provisional surface: a low-level server whose handlers are thin."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, Final
 
 import mcp_types as types
@@ -75,7 +74,7 @@ class _Handlers:
             answer = await self._surface.call(who, call)
         except UnknownTool:
             raise MCPError(types.INVALID_PARAMS, "Unknown tool") from None
-        if answer.is_error and ctx.request is not None and who.auth == "oidc" and _lacks_scopes(answer):
+        if answer.is_error and ctx.request is not None and _lacks_scopes(answer):
             ctx.request.scope[NEEDED_SCOPES] = self._surface.obtainable_scopes(who, name)
         return _result(answer)
 
@@ -105,7 +104,7 @@ class _Handlers:
 
     def _who(self, ctx: Context) -> Principal:
         principal, about = self._authenticated(ctx), ctx.session.client_params
-        return principal if about is None else replace(principal, software=claimed(about.client_info))
+        return principal if about is None else principal.using(claimed(about.client_info))
 
     def _authenticated(self, ctx: Context) -> Principal:
         if ctx.request is None:

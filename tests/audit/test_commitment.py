@@ -49,11 +49,9 @@ FORK = """
 import os
 from mcp_guard.audit.commitment import commit
 commit(b"")
-child = os.fork()
-salts = [commit(b"")[1].hex() for _ in range(300)]
-print(*salts, sep="\\n", flush=True)
-if child:
-    os.waitpid(child, 0)
+if child := os.fork():
+    os.waitpid(child, 0)  # so that the two do not write into each other's lines
+print(*(commit(b"")[1].hex() for _ in range(300)), sep="\\n", flush=True)
 """
 
 

@@ -35,7 +35,7 @@ async def until(path: Path, count: int) -> list[dict[str, object]]:
         while len(records(path)) < count:
             await asyncio.sleep(0.01)
 
-    await asyncio.wait_for(reached(), 10)
+    await asyncio.wait_for(reached(), 60)
     return records(path)
 
 

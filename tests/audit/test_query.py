@@ -288,7 +288,7 @@ async def test_what_the_writer_notes_is_what_the_lines_say(path: Path) -> None:
         while rows(path, "SELECT value FROM meta WHERE key = 'indexed'") != [(str(total),)]:
             await asyncio.sleep(0.01)
 
-    await asyncio.wait_for(indexed(), 10)
+    await asyncio.wait_for(indexed(), 60)
     await store.aclose()
     index = "SELECT * FROM posting ORDER BY facet, segment", "SELECT * FROM calls"
     noted = [rows(path, sql) for sql in index]

@@ -11,6 +11,15 @@ from tests.config.conftest import MINIMAL, Load
 
 HEAD = "apiVersion: mcp-guard/v1\nname: desk\n"
 
+
+def _oidc(*keys: str) -> str:
+    return f"{HEAD}identity: {{oidc: {{{', '.join(keys)}}}}}\n"
+
+
+def _full(key: str) -> str:
+    return _oidc("issuer: 'https://login.example'", "audience: 'https://guard.example/mcp'", key)
+
+
 BROKEN: list[tuple[str, str | bytes, str, tuple[int, int]]] = [
     ("empty", "", "empty", (1, 1)),
     ("a list", "- 1\n", "type", (1, 1)),
@@ -44,6 +53,25 @@ BROKEN: list[tuple[str, str | bytes, str, tuple[int, int]]] = [
     ("store without path", HEAD + "store: 'sqlite:'\n", "value", (3, 1)),
     ("postgresql", HEAD + "store: postgresql://u:hunter2@db/x\n", "unsupported", (3, 1)),
     ("issuer no address", HEAD + "identity: {oidc: {issuer: x}}\n", "value", (3, 19)),
+    ("issuer in clear", _oidc("issuer: 'http://login.example'"), "value", (3, 19)),
+    ("issuer with a query", _oidc("issuer: 'https://login.example/?a=1'"), "value", (3, 19)),
+    ("issuer with a name", _oidc("issuer: 'https://u:hunter2@login.example'"), "value", (3, 19)),
+    ("issuer alone", _oidc("issuer: 'https://login.example'"), "missing_key", (3, 12)),
+    ("audience alone", _oidc("audience: 'https://guard.example/mcp'"), "missing_key", (3, 12)),
+    (
+        "audience with a fragment",
+        _oidc("issuer: 'https://login.example'", "audience: 'https://guard.example/#a'"),
+        "value",
+        (3, 52),
+    ),
+    ("algorithm none", _full("algorithms: [none]"), "value", (3, 104)),
+    ("algorithm HS256", _full("algorithms: [HS256]"), "value", (3, 104)),
+    ("no algorithm", _full("algorithms: []"), "value", (3, 91)),
+    ("type of an ID token", _full("types: [id+jwt]"), "value", (3, 99)),
+    ("every network", _full("networks: [0.0.0.0/0]"), "value", (3, 102)),
+    ("a client of no agent", _full("clients: [{id: x, name: user:x}]"), "value", (3, 109)),
+    ("a prefix of roles", _full("subject_prefix: 'role:'"), "value", (3, 91)),
+    ("a secret written out", _full("exchange: {client_secret: hunter2}"), "value", (3, 102)),
     ("local approve", HEAD + "environment: demo\nidentity: {local: {approve: true}}\n", "unsupported", (4, 20)),
     ("behind a proxy", HEAD + "server: {http: {behind_proxy: true}}\n", "unsupported", (3, 17)),
     ("anchors", HEAD + "audit: {anchors: [a]}\n", "unsupported", (3, 9)),

@@ -13,7 +13,7 @@ from mcp_guard.identity.jwks import MAX_KEYS, read_keys
 from mcp_guard.identity.refusal import IssuerFault, IssuerUnavailable, TokenRefused
 from tests.identity.conftest import Open
 from tests.simulators.clock import FakeClock
-from tests.simulators.issuer import IssuerSimulator, SigningKey
+from tests.simulators.issuer import IssuerSimulator, SigningKey, base64url
 from tests.simulators.upstream import answer, text
 
 KEYS = "/keys"
@@ -42,7 +42,7 @@ UNUSABLE: list[tuple[str, Callable[[], object]]] = [
     ("for encryption", lambda: SigningKey("a").jwk(use="enc")),
     ("for signing only", lambda: SigningKey("a").jwk(use=None, key_ops=["sign"])),
     ("operations a text", lambda: SigningKey("a").jwk(key_ops="verify")),
-    ("private", lambda: SigningKey("a").jwk(d="AAAA")),
+    ("private", lambda: SigningKey("a").jwk(d=base64url(SigningKey("a").private.private_bytes_raw()))),
     ("symmetric", lambda: {"kty": "oct", "kid": "a", "k": "c2VjcmV0", "alg": "HS256"}),
     ("algorithm of another family", lambda: SigningKey("a").jwk(alg="RS256")),
     ("algorithm none", lambda: SigningKey("a").jwk(alg="none")),

@@ -29,11 +29,11 @@ class Gate:
 
     def _wait(self, _: Transaction) -> None:
         self.entered.set()
-        assert self.opened.wait(10)
+        assert self.opened.wait(60)
 
 
 async def entered(gate: Gate) -> None:
-    assert await asyncio.to_thread(gate.entered.wait, 10)
+    assert await asyncio.to_thread(gate.entered.wait, 60)
 
 
 @pytest.mark.holds("store:group-commit")
@@ -159,7 +159,7 @@ async def test_a_loop_that_is_gone_does_not_stop_the_writer(store: Store) -> Non
         async def submit() -> None:
             store.writer.submit(gate.unit())
             await asyncio.sleep(0)  # units are handed over once a turn of the loop
-            assert gate.entered.wait(10)
+            assert gate.entered.wait(60)
 
         asyncio.run(submit())
 
@@ -176,4 +176,4 @@ async def test_an_idle_writer_indexes_what_it_wrote(store: Store, path: Path) ->
         while rows(path, "SELECT value FROM meta WHERE key = 'indexed'") != [("40",)]:
             await asyncio.sleep(0.01)
 
-    await asyncio.wait_for(indexed(), 10)
+    await asyncio.wait_for(indexed(), 60)
