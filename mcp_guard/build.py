@@ -21,6 +21,7 @@ from mcp_guard.policy.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from mcp_guard.admin.checkup import Subject
+    from mcp_guard.admin.freeze import FreezeAdmin
     from mcp_guard.admin.records import RecordReader
     from mcp_guard.admin.tokens import TokenAdmin
     from mcp_guard.admin.what_if import WhatIf
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from mcp_guard.identity.outward import OutwardCredentials
     from mcp_guard.identity.protected_resource import ProtectedResource
     from mcp_guard.identity.store import TokenStore
+    from mcp_guard.limits.freeze import Freezes
     from mcp_guard.pipeline import Pipeline
     from mcp_guard.policy.cases import CaseResult
     from mcp_guard.secrets.redact import Redactor
@@ -280,7 +282,7 @@ async def open_guard(home: Home, *, serving: bool, verbosity: int = 0) -> AsyncI
     async with (
         _open_journal(home, redactor) as (store, journal),
         _open_identity(definition, redactor) as identity,
-        _open_pipeline(definition, journal, redactor, identity) as pipeline,
+        _open_pipeline(definition, store, journal, redactor, identity) as pipeline,
     ):
         guard = _wire(definition, store, journal, pipeline, identity)
         if serving:
@@ -309,8 +311,10 @@ def _wire(
     from mcp_guard.audit.query import Query
     from mcp_guard.identity.authenticate import Authenticator
     from mcp_guard.identity.store import TokenStore
+    from mcp_guard.limits.freeze import NO_TOOL, Freezes
 
-    records = RecordReader(pipeline.decide, Query(store), journal)
+    freezes, version = Freezes(store), definition.policy.version
+    records = RecordReader(pipeline.decide, lambda who: freezes.decision(who, NO_TOOL, version), Query(store), journal)
     tokens = TokenStore(store)
     authenticator = Authenticator(definition.directory, tokens.find, SystemClock(), identity.access_tokens)
     return Guard(definition, pipeline, journal, records, authenticator, identity)
@@ -366,9 +370,10 @@ async def _open_journal(home: Home, redactor: "Redactor") -> "AsyncIterator[tupl
 
 @asynccontextmanager
 async def _open_pipeline(
-    definition: Definition, journal: "Journal", redactor: "Redactor", identity: Identity
+    definition: Definition, store: "Store", journal: "Journal", redactor: "Redactor", identity: Identity
 ) -> "AsyncIterator[Pipeline]":
     from mcp_guard.connect.factory import Means, connect
+    from mcp_guard.limits.freeze import Freezes
     from mcp_guard.pipeline import Pipeline
 
     async with AsyncExitStack() as stack:
@@ -381,6 +386,7 @@ async def _open_pipeline(
         yield Pipeline(
             catalog=definition.catalog,
             policy=definition.policy,
+            freezes=Freezes(store),
             journal=journal,
             connectors=connectors,
             redact=redactor.value,
@@ -409,6 +415,30 @@ async def open_token_store(home: Home) -> "AsyncIterator[TokenStore]":
     store = Store.open_readonly(home.store)
     try:
         yield TokenStore(store)
+    finally:
+        await store.aclose()
+
+
+@asynccontextmanager
+async def open_freezing(home: Home) -> "AsyncIterator[FreezeAdmin]":
+    """Freeze use-cases on this home's store. A home whose tools or policy are broken can still be stopped."""
+    from mcp_guard.admin.freeze import FreezeAdmin
+    from mcp_guard.limits.freeze import Freezes
+    from mcp_guard.secrets.redact import Redactor
+
+    async with _open_journal(home, Redactor()) as (store, journal):
+        yield FreezeAdmin(Freezes(store), journal, SystemClock())
+
+
+@asynccontextmanager
+async def open_freezes(home: Home) -> "AsyncIterator[Freezes]":
+    """What is frozen on this home's store, for looking; nothing is made or written."""
+    from mcp_guard.limits.freeze import Freezes
+    from mcp_guard.store.store import Store
+
+    store = Store.open_readonly(home.store)
+    try:
+        yield Freezes(store)
     finally:
         await store.aclose()
 

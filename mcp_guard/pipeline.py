@@ -3,7 +3,7 @@
     identity      who is acting comes in as a `Principal`; nothing here believes a name in a message
     catalog       the tool, if policy lets the caller see it: hidden and unknown look alike
     validate      strict arguments against the tool's schema, bound values filled in
-    policy        scopes, then allow | require_approval | deny, with the rule and its reason
+    policy        what an operator froze, scopes, then allow | require_approval | deny, with the rule and its reason
     audit intent  durable before the act (`effects: none` needs none: it has nothing to repeat)
     invoke        the connector, with timeout, retries and one idempotency key
     shape         redaction, hidden characters, size, output schema
@@ -27,10 +27,11 @@ from mcp_guard.connect.shape import Shaped, shape
 from mcp_guard.identity.binding import bound
 from mcp_guard.kit.clock import Clock, as_datetime
 from mcp_guard.kit.failpoint import failpoint
+from mcp_guard.limits.freeze import Freezes
 from mcp_guard.manifest.catalog import Catalog, Entry
 from mcp_guard.model.call import FAILURES, Answer, Invocation, Receipt, RefusalView, ToolCall
-from mcp_guard.model.codes import Executed
-from mcp_guard.model.decision import RULE_DEFAULT, AccessRequest, Act, Decision, Effect, scope_decision
+from mcp_guard.model.codes import Code, Executed
+from mcp_guard.model.decision import RULE_DEFAULT, RULE_FROZEN, AccessRequest, Act, Decision, Effect, scope_decision
 from mcp_guard.model.errors import Refused, StoreUnavailable, UnknownTool
 from mcp_guard.model.principal import Principal
 from mcp_guard.model.tool import Tool
@@ -87,6 +88,7 @@ class Pipeline:
         *,
         catalog: Catalog,
         policy: Snapshot,
+        freezes: Freezes,
         journal: Journal,
         connectors: Mapping[str, Connector],
         redact: Callable[[object], object],
@@ -95,6 +97,7 @@ class Pipeline:
     ) -> None:
         self._catalog = catalog
         self._policy = policy
+        self._freezes = freezes
         self._journal = journal
         self._connectors = connectors
         self._redact = redact
@@ -176,7 +179,8 @@ class Pipeline:
     def _authorize(self, trail: _Trail, tool: Tool, arguments: Mapping[str, object]) -> None:
         trail.decision = decision = self._decide_call(trail.principal, tool, arguments)
         if decision.effect is Effect.DENY:
-            raise Refused("policy_denied", decision.reason, rule=decision.rule, effect="deny")
+            code: Code = "frozen" if decision.rule == RULE_FROZEN else "policy_denied"
+            raise Refused(code, decision.reason, rule=decision.rule, effect="deny")
         if decision.effect is Effect.REQUIRE_APPROVAL:
             raise Refused("approval_pending", decision.reason, rule=decision.rule, effect="require_approval")
 
@@ -242,8 +246,12 @@ class Pipeline:
         return self._policy.decide(AccessRequest(principal, act, name, now, arguments, self._environment))
 
     def _decide_call(self, principal: Principal, tool: Tool, arguments: Mapping[str, object]) -> Decision:
-        lacking = scope_decision(tool.scopes, principal, self._policy.version)
-        return lacking or self.decide(principal, "call", tool.name, arguments)
+        version = self._policy.version
+        return (
+            self._freezes.decision(principal, tool.name, version)
+            or scope_decision(tool.scopes, principal, version)
+            or self.decide(principal, "call", tool.name, arguments)
+        )
 
     def _refusal(self, trail: _Trail, refusal: Refused, receipt: Receipt | None) -> Answer:
         view = RefusalView(

@@ -554,4 +554,15 @@ REQUIREMENTS: dict[str, Requirement] = {
     "identity:documented": Requirement(
         "models: 8", "Every identity setting is documented, and what docs/identity.md shows works."
     ),
+    # --- freeze, dry run, permissions, visibility ------------------------------------------------------------------
+    "freeze:stops": Requirement(
+        "contract 3, 5", "A call that involves a frozen subject, client, hop, tool or tenant is refused; nothing is hidden."
+    ),
+    "freeze:every-process": Requirement("contract 5", "A freeze counts for the next decision of every process."),
+    "freeze:reads": Requirement(
+        "contract 4, 5", "Whoever is frozen reads no log, and learns why only where the log was theirs to read."
+    ),
+    "freeze:fails-closed": Requirement("I11", "While it cannot be told what is frozen, nothing is executed."),
+    "freeze:recorded": Requirement("design 4", "A freeze and its lifting commit together with their record."),
+    "freeze:always": Requirement("contract 5", "A home whose tools, policy and principals are broken can be frozen."),
 }

@@ -5,12 +5,13 @@ import json
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mcp_guard.build import Guard, open_guard, open_query
+from mcp_guard.build import Guard, open_freezing, open_guard, open_query
 from mcp_guard.config.load import load
 from mcp_guard.demo.sandbox import Sandbox
 from mcp_guard.model.call import Answer, ToolCall
@@ -273,3 +274,55 @@ async def test_many_calls_at_once_leave_one_good_chain(home: Path) -> None:
     assert len({receipt.n for receipt in receipts}) == 200
     report = verify(home / "var" / "guard.db", deep=True)
     assert report.ok, report.error
+
+
+async def _freeze(guard: Guard, target: str) -> None:
+    """As an operator at another process would."""
+    async with open_freezing(guard.definition.home) as admin:
+        await admin.freeze(target, "laptop stolen")
+
+
+@pytest.mark.holds("freeze:stops")
+@pytest.mark.parametrize(
+    "target", ["user:alice", "agent:local", "tenant:acme", "tool:payments_refund", "service:relay"]
+)
+async def test_what_is_frozen_does_nothing_from_the_next_call_on(target: str, home: Path, payments: Sandbox) -> None:
+    before = len(payments.ledger.entries())
+    with (home / "policy" / "policy.csv").open("a", encoding="utf-8") as policy:
+        policy.write("g, service:relay, role:support, acme\n")
+    async with _guard(home) as (guard, alice):
+        await _freeze(guard, target)
+        answer = await _call(
+            guard, replace(alice, chain=("service:relay",)), "payments_refund", order_id="ORD-1002", amount=3
+        )
+        assert {tool.name for tool in guard.visible_tools(alice)} >= {"payments_refund"}, "freezing is not hiding"
+    refusal = _refusal(answer)
+    assert (refusal["code"], refusal["rule"], refusal["effect"]) == ("frozen", "guard:frozen", "deny")
+    assert (refusal["reason"], refusal["executed"], refusal["retry"]) == ("laptop stolen", "no", "never")
+    [record] = _records(home, answer.call)
+    assert (record["status"], record["code"], record["decision"]["rule"]) == ("refused", "frozen", "guard:frozen")
+    assert len(payments.ledger.entries()) == before
+
+
+@pytest.mark.holds("freeze:stops", "policy:hidden-is-unknown")
+async def test_a_freeze_tells_nothing_about_what_is_hidden(home: Path) -> None:
+    async with _guard(home) as (guard, alice):
+        for target in ("user:alice", "tool:customers_delete", "tool:no_such_tool"):
+            await _freeze(guard, target)
+        for name in ("customers_delete", "no_such_tool"):
+            with pytest.raises(UnknownTool, match=r"^There is no such tool\.$"):
+                await _call(guard, alice, name)
+
+
+@pytest.mark.holds("freeze:fails-closed")
+async def test_while_nobody_can_say_what_is_frozen_nothing_is_executed(home: Path, payments: Sandbox) -> None:
+    before = len(payments.ledger.entries())
+    async with _guard(home) as (guard, alice):
+        with closing(sqlite3.connect(home / "var" / "guard.db")) as database:
+            database.execute("ALTER TABLE freeze RENAME TO thawed")
+        refused = await _call(guard, alice, "payments_refund", order_id="ORD-1002", amount=3)
+        with closing(sqlite3.connect(home / "var" / "guard.db")) as database:
+            database.execute("ALTER TABLE thawed RENAME TO freeze")
+        assert not (await _call(guard, alice, "orders_get", order_id="ORD-1001")).is_error
+    assert (_refusal(refused)["code"], _refusal(refused)["executed"]) == ("audit_unavailable", "no")
+    assert len(payments.ledger.entries()) == before

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from mcp_guard.audit.journal import Journal
 from mcp_guard.audit.query import Filters, Query
+from mcp_guard.model.codes import Code
 from mcp_guard.model.decision import Act, Decision, Rows
 from mcp_guard.model.errors import Refused, UsageError
 from mcp_guard.model.principal import Principal
@@ -17,15 +18,17 @@ DEFAULT_LIMIT = 50
 MAX_LIMIT = 500
 
 Decide = Callable[[Principal, Act, str], Decision]
+Frozen = Callable[[Principal], Decision | None]
 
 _NUMBER = re.compile(r"[0-9]{1,15}")
 
 
 @dataclass(frozen=True, slots=True)
 class RecordReader:
-    """Every read is one decision and one `read` record, durable before the answer."""
+    """Every read is one decision and one `read` record, durable before the answer. Whoever is `frozen` reads no log."""
 
     decide: Decide
+    frozen: Frozen
     query: Query
     journal: Journal
 
@@ -71,9 +74,13 @@ class RecordReader:
 
     async def _admit(self, principal: Principal, what: str) -> Rows:
         decision = self.decide(principal, "audit", RECORDS)
+        stopped = self.frozen(principal) if decision.allowed else None
+        if stopped is not None:
+            decision = stopped
         if not decision.allowed:
             await self.journal.read(principal, {"what": what, "effect": "deny", "rule": decision.rule, "count": 0})
-            raise Refused("policy_denied", decision.reason, rule=decision.rule, effect="deny")
+            code: Code = "policy_denied" if stopped is None else "frozen"
+            raise Refused(code, decision.reason, rule=decision.rule, effect="deny")
         return decision.then.rows or "own"
 
 

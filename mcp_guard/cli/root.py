@@ -27,11 +27,13 @@ _COMMANDS = {
     "disconnect": ("connect", "Take this home out of an MCP client's configuration."),
     "doctor": ("doctor", "Check everything this home needs, step by step."),
     "explain": ("explain", "Say what a code means and what to do."),
+    "freeze": ("freeze", "Stop a subject, client, tool or tenant at once."),
     "init": ("init", "Make a new home."),
     "policy": ("policy", "Check, lint and test the policy."),
     "serve": ("serve", "Serve this home to MCP clients."),
     "token": ("token", "Create, list and revoke bearer tokens."),
     "tools": ("tools", "List, show and lint the tools of this home."),
+    "unfreeze": ("freeze", "Lift a freeze."),
 }
 
 

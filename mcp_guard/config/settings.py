@@ -20,6 +20,8 @@ Subject = Annotated[str, Matching(r"^(user|service):[A-Za-z0-9][A-Za-z0-9._@+-]{
 Client = Annotated[str, Matching(r"^agent:[A-Za-z0-9][A-Za-z0-9._@+-]{0,126}$", "agent:NAME")]
 Tenant = Annotated[str, Matching(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$", "a plain name of a tenant")]
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
+_ALGORITHMS: tuple[Algorithm, ...] = ("RS256", "PS256", "ES256", "EdDSA")
+TokenType = Literal["at+jwt", "jwt", "absent"]
 Host = Annotated[str, Matching(r"^[A-Za-z0-9.:\[\]-]{1,255}$", "a host name or an IP address")]
 AllowedHost = Annotated[str, Matching(r"^[A-Za-z0-9.:\[\]-]{1,255}$", "HOST or HOST:PORT, as in the Host header")]
 Scope = Annotated[str, Matching(r"^[!#-\[\]-~]{1,128}$", 'a scope: printable ASCII without space, " and \\')]
@@ -83,6 +85,12 @@ def _without_query(text: str) -> str:
     if "?" in text or '"' in text:
         raise PydanticCustomError("expected", "expected {expected}", {"expected": "an address without a query"})
     return text
+
+
+def _some(values: tuple[str, ...]) -> tuple[str, ...]:
+    if not values:
+        raise PydanticCustomError("expected", "expected {expected}", {"expected": "at least one of these"})
+    return values
 
 
 def _network(text: str) -> str:
@@ -152,13 +160,8 @@ class Oidc(Strict):
     issuer: Identifier | None = None
     audience: Identifier | None = None
     jwks: WebAddress | None = Field(default=None, description="The address of the keys; else it is discovered.")
-    algorithms: Annotated[tuple[Algorithm, ...], Field(strict=False, min_length=1)] = (
-        "RS256",
-        "PS256",
-        "ES256",
-        "EdDSA",
-    )
-    types: Annotated[tuple[Literal["at+jwt", "jwt", "absent"], ...], Field(strict=False, min_length=1)] = ("at+jwt",)
+    algorithms: Annotated[tuple[Algorithm, ...], Field(strict=False), AfterValidator(_some)] = _ALGORITHMS
+    types: Annotated[tuple[TokenType, ...], Field(strict=False), AfterValidator(_some)] = ("at+jwt",)
     claims: Claims = Claims()
     subject_prefix: Literal["user:", "service:", ""] = "user:"
     actor_prefix: Literal["agent:", "service:", "user:", ""] = "agent:"

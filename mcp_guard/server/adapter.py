@@ -12,7 +12,7 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from mcp_guard import __version__
 from mcp_guard.model.call import Answer, ToolCall
 from mcp_guard.model.decision import RULE_SCOPE
-from mcp_guard.model.errors import GuardError, UnknownTool, UsageError
+from mcp_guard.model.errors import GuardError, Refused, UnknownTool, UsageError
 from mcp_guard.model.principal import Principal
 from mcp_guard.model.tool import Tool
 from mcp_guard.server.gate import NEEDED_SCOPES, PRINCIPAL
@@ -97,6 +97,9 @@ class _Handlers:
             raise MCPError(types.INVALID_PARAMS, "Unknown resource") from None
         except UsageError as error:
             raise MCPError(types.INVALID_PARAMS, error.message) from None
+        except Refused as refusal:
+            told = {"code": refusal.code, "rule": refusal.rule}
+            raise MCPError(types.INTERNAL_ERROR, f"denied: {refusal.reason} (rule {refusal.rule})", told) from None
         except GuardError as error:
             raise MCPError(types.INTERNAL_ERROR, "The resource cannot be read now", {"code": error.code}) from None
         content = types.TextResourceContents(uri=params.uri, mime_type="application/json", text=text)

@@ -31,6 +31,7 @@ _UNAVAILABLE: Final = b'{"error":"temporarily unavailable"}'
 _UNAUTHORIZED: Final = b'{"error":"invalid_token","error_description":"A valid bearer token is required"}'
 _CHALLENGE: Final = 'Bearer error="invalid_token"'
 _CLOSE: Final = (b"connection", b"close")
+_JUDGED: Final = frozenset({b"host", b"origin", b"authorization", b"content-encoding"})
 _JSON: Final = (b"content-type", b"application/json")
 
 
@@ -48,14 +49,14 @@ class Gate:
     resource: ProtectedResource | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers: list[tuple[bytes, bytes]] = scope["headers"]
-        if not self._is_known_host(_only(headers, b"host")):
+        headers = _judged(scope["headers"])
+        if not self._is_known_host(headers.get(b"host")):
             return await self._reject(send, 421, "host", b'{"error":"misdirected request"}')
-        origin = _only(headers, b"origin")
+        origin = headers.get(b"origin", "")
         if origin != "" and not self._is_known_origin(origin):
             return await self._reject(send, 403, "origin", b'{"error":"origin not allowed"}')
         try:
-            principal = await self._principal(headers)
+            principal = await self._principal(headers.get(b"authorization"))
         except IssuerUnavailable:
             return await self._reject(send, 503, "issuer_unavailable", _UNAVAILABLE)
         except Unauthenticated as error:
@@ -64,18 +65,18 @@ class Gate:
         except StoreUnavailable:
             return await respond(send, 503, _UNAVAILABLE)
         scope[PRINCIPAL] = principal
-        scope["user"] = _as_sdk_user(principal, _only(headers, b"authorization") or "")
+        scope["user"] = _as_sdk_user(principal, headers.get(b"authorization") or "")
         if self.resource is not None and principal.auth == "oidc":
             send = _stepping_up(scope, send, self.resource)
         if scope["method"] != "POST":
             return await self.app(scope, receive, send)
-        return await self._post(scope, receive, send, principal)
-
-    async def _post(self, scope: Scope, receive: Receive, send: Send, principal: Principal) -> None:
-        if _only(scope["headers"], b"content-encoding") not in ("", "identity"):
+        if headers.get(b"content-encoding", "") not in ("", "identity"):
             return await self._reject(
                 send, 415, "content_encoding", b'{"error":"send the body unencoded"}', who=principal
             )
+        return await self._post(scope, receive, send, principal)
+
+    async def _post(self, scope: Scope, receive: Receive, send: Send, principal: Principal) -> None:
         try:
             async with asyncio.timeout(BODY_SECONDS):
                 body = await _read_body(receive)
@@ -91,8 +92,8 @@ class Gate:
             return await self._reject(send, status, message.code, message.as_bytes(), who=principal)
         return await self.app(scope, _replay(body, receive), send)
 
-    async def _principal(self, headers: list[tuple[bytes, bytes]]) -> Principal:
-        scheme, _, credential = (_only(headers, b"authorization") or "").partition(" ")
+    async def _principal(self, authorization: str | None) -> Principal:
+        scheme, _, credential = (authorization or "").partition(" ")
         if scheme.lower() != "bearer":
             raise Unauthenticated()
         return await self.authenticate(credential.strip(" "))
@@ -120,12 +121,13 @@ class Gate:
         await self.on_fault(code, who)
 
 
-def _only(headers: list[tuple[bytes, bytes]], name: bytes) -> str | None:
-    """The value of a header: empty where absent, `None` where it stands more than once, which nobody may interpret."""
-    values = [value for key, value in headers if key == name]
-    if len(values) > 1:
-        return None
-    return values[0].decode("latin-1") if values else ""
+def _judged(headers: list[tuple[bytes, bytes]]) -> dict[bytes, str | None]:
+    """The headers the gate judges by; `None` for one that stands more than once, which nobody may interpret."""
+    found: dict[bytes, str | None] = {}
+    for name, value in headers:
+        if name in _JUDGED:
+            found[name] = None if name in found else value.decode("latin-1")
+    return found
 
 
 def _fault(error: Unauthenticated) -> str:

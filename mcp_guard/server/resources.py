@@ -56,11 +56,16 @@ class Resources:
     async def read(self, principal: Principal, uri: str) -> str:
         """The JSON text of a resource.
 
-        Raises `UnknownResource`, `UsageError` for a filter of a reader who may read, and store failures as they are.
+        Raises `UnknownResource`, `UsageError` for a filter of a reader who may read, `Refused` for one who is frozen,
+        and store failures as they are.
         """
         try:
             return dumps(await self._value(principal, uri)).decode()
-        except (Refused, ValueError):
+        except Refused as refusal:
+            if refusal.code == "frozen":  # it was theirs to read, so it is theirs to know
+                raise
+            raise UnknownResource from None
+        except ValueError:
             raise UnknownResource from None
 
     async def _value(self, principal: Principal, uri: str) -> Mapping[str, object]:

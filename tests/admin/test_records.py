@@ -9,6 +9,7 @@ from mcp_guard.admin.records import DEFAULT_LIMIT, RecordReader, parse_filters
 from mcp_guard.audit.facts import CallFacts, Ending
 from mcp_guard.audit.journal import Journal
 from mcp_guard.audit.query import Query
+from mcp_guard.limits.freeze import NO_TOOL, Freezes
 from mcp_guard.model.decision import Act, Decision, Effect, Obligations, Rows
 from mcp_guard.model.errors import Refused, UsageError
 from mcp_guard.model.principal import Principal
@@ -34,7 +35,7 @@ def reader(store: Store, journal: Journal, answers: Answers) -> RecordReader:
     def decide(_: Principal, act: Act, name: str) -> Decision:
         return answers.get((act, name), DENY)
 
-    return RecordReader(decide, Query(store), journal)
+    return RecordReader(decide, lambda who: Freezes(store).decision(who, NO_TOOL, "p"), Query(store), journal)
 
 
 def audits(decision: Decision) -> Answers:

@@ -22,7 +22,10 @@ tools:
     description: Push an order.
     inputSchema: {{type: object, properties: {{}}}}
     http:
-      {{method: POST, url: "{url}", headers: {{Authorization: "Bearer {reference}"}}, egress: {{networks: [127.0.0.0/8]}}}}
+      method: POST
+      url: "{url}"
+      headers: {{Authorization: "Bearer {reference}"}}
+      egress: {{networks: [127.0.0.0/8]}}
 """
 
 

@@ -1,0 +1,1 @@
+"""What stops a call that policy would let through: today, an operator's freeze."""
