@@ -1,8 +1,9 @@
 """The composition root: from a home to a wired guard. Nothing else constructs adapters."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from mcp_guard.identity.directory import Directory
 from mcp_guard.kit.clock import SystemClock
 from mcp_guard.manifest.catalog import Catalog
 from mcp_guard.model.call import Answer, ToolCall
-from mcp_guard.model.errors import Invalid, Unauthenticated
+from mcp_guard.model.errors import Invalid, StoreUnavailable, Unauthenticated
 from mcp_guard.model.principal import Principal
 from mcp_guard.model.problem import Problem
 from mcp_guard.model.tool import Tool
@@ -22,6 +23,7 @@ from mcp_guard.policy.snapshot import Snapshot
 if TYPE_CHECKING:
     from mcp_guard.admin.checkup import Subject
     from mcp_guard.admin.freeze import FreezeAdmin
+    from mcp_guard.admin.permissions import Permissions
     from mcp_guard.admin.records import RecordReader
     from mcp_guard.admin.tokens import TokenAdmin
     from mcp_guard.admin.what_if import WhatIf
@@ -35,11 +37,16 @@ if TYPE_CHECKING:
     from mcp_guard.limits.freeze import Freezes
     from mcp_guard.pipeline import Pipeline
     from mcp_guard.policy.cases import CaseResult
+    from mcp_guard.policy.diff import Diff
     from mcp_guard.secrets.redact import Redactor
     from mcp_guard.store.store import Store
 
-DRAIN_SECONDS = 10.0
-"""How long a closing guard waits for calls in flight before it cancels them."""
+DRAIN_SECONDS = 8.0
+"""How long a closing guard waits for calls in flight before it cancels them: less than the transports wait."""
+
+
+RECOVERY_SECONDS = 30.0
+"""How often a serving guard looks for intents of processes that are gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +190,31 @@ class Identity:
     documents: Mapping[str, bytes] = field(default_factory=dict)
 
 
+def diff_policies(definition: Definition, old: Path, new: Path) -> "Diff":
+    """What changes between two rules files under this home's tools, asked its policy tests first."""
+    from mcp_guard.admin.what_if import principal_of
+    from mcp_guard.kit import yaml
+    from mcp_guard.policy.case_file import read_cases
+    from mcp_guard.policy.cases import question
+    from mcp_guard.policy.diff import diff
+    from mcp_guard.policy.load import load
+
+    home = definition.home
+    model, _ = _policy_files(home)
+    tags, shown = _tags(definition.catalog), _shown(home)
+
+    def who(subject: str, client: str, tenant: str) -> Principal:
+        return principal_of(definition.directory, subject, client, tenant)
+
+    cases = [case for path in _policy_tests(home) for case in read_cases(yaml.load(path, shown(path)))]
+    questions = [question(case, who, definition.environment) for case in cases]
+    return diff(load(model, old, tags, shown_as=shown), load(model, new, tags, shown_as=shown), questions)
+
+
+def _policy_tests(home: Home) -> list[Path]:
+    return sorted({path for pattern in home.settings.policy.tests for path in home.directory.glob(pattern)})
+
+
 @dataclass(frozen=True, slots=True)
 class Guard:
     """A wired guard, as the transports and the command line see it."""
@@ -191,6 +223,7 @@ class Guard:
     pipeline: "Pipeline"
     journal: "Journal"
     records: "RecordReader"
+    permissions: "Permissions"
     authenticator: "Authenticator"
     identity: Identity
 
@@ -205,10 +238,6 @@ class Guard:
 
     def visible_tools(self, principal: Principal) -> Sequence[Tool]:
         return self.pipeline.visible_tools(principal)
-
-    def input_schema(self, tool: str) -> Mapping[str, object] | None:
-        entry = self.definition.catalog.get(tool)
-        return None if entry is None else entry.tool.input_schema
 
     async def call(self, principal: Principal, call: ToolCall) -> Answer:
         return await self.pipeline.call(principal, call)
@@ -240,6 +269,9 @@ class Guard:
             raise Unauthenticated(hint="pass --as user:NAME")
         return self.authenticator.declared(chosen, client or local.client, local.tenant)
 
+    async def drain(self) -> None:
+        await self.pipeline.drain(DRAIN_SECONDS)
+
     def is_healthy(self) -> bool:
         return self.journal.health.ok
 
@@ -260,11 +292,17 @@ class Guard:
         roles = self.definition.policy.rules.roles.closure(principal.subject, principal.tenant, principal.roles)
         return await self.records.whoami(principal, tuple(sorted(roles - {principal.subject})))
 
+    async def read_permissions(self, principal: Principal) -> Mapping[str, object]:
+        return await self.permissions.read(principal)
+
     def may_read_audit(self, principal: Principal) -> bool:
         return self.records.may_read(principal)
 
     def may_see_self(self, principal: Principal) -> bool:
         return self.records.may_see_self(principal)
+
+    def may_see_permissions(self, principal: Principal) -> bool:
+        return self.permissions.may_see(principal)
 
 
 @asynccontextmanager
@@ -288,10 +326,23 @@ async def open_guard(home: Home, *, serving: bool, verbosity: int = 0) -> AsyncI
         if serving:
             recovered = await journal.recover()
             await journal.boot(_boot_state(definition, recovered))
-        yield guard
+        recovering = asyncio.create_task(_recover_for_ever(journal)) if serving else None
+        try:
+            yield guard
+        finally:
+            if recovering is not None:
+                recovering.cancel()
         await pipeline.drain(DRAIN_SECONDS)
         if serving:
             await journal.shutdown({"what": "stopped"})
+
+
+async def _recover_for_ever(journal: "Journal") -> None:
+    """Close what other processes leave open when they die, while this one lives."""
+    while True:
+        await asyncio.sleep(RECOVERY_SECONDS)
+        with suppress(StoreUnavailable):
+            await journal.recover()
 
 
 def _boot_state(definition: Definition, recovered: int) -> Mapping[str, object]:
@@ -307,6 +358,7 @@ def _boot_state(definition: Definition, recovered: int) -> Mapping[str, object]:
 def _wire(
     definition: Definition, store: "Store", journal: "Journal", pipeline: "Pipeline", identity: Identity
 ) -> Guard:
+    from mcp_guard.admin.permissions import Permissions
     from mcp_guard.admin.records import RecordReader
     from mcp_guard.audit.query import Query
     from mcp_guard.identity.authenticate import Authenticator
@@ -317,7 +369,16 @@ def _wire(
     records = RecordReader(pipeline.decide, lambda who: freezes.decision(who, NO_TOOL, version), Query(store), journal)
     tokens = TokenStore(store)
     authenticator = Authenticator(definition.directory, tokens.find, SystemClock(), identity.access_tokens)
-    return Guard(definition, pipeline, journal, records, authenticator, identity)
+    permissions = Permissions(
+        decide=pipeline.decide,
+        visible_tools=pipeline.visible_tools,
+        policy=definition.policy,
+        freezes=freezes,
+        journal=journal,
+        environment=definition.environment,
+        clock=SystemClock(),
+    )
+    return Guard(definition, pipeline, journal, records, permissions, authenticator, identity)
 
 
 @asynccontextmanager

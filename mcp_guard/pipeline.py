@@ -8,7 +8,7 @@
     invoke        the connector, with timeout, retries and one idempotency key
     shape         redaction, hidden characters, size, output schema
     audit outcome durable before the answer
-    answer        the result or a refusal, with a receipt
+    answer        the result or a refusal, with a receipt; a dry run ends after policy with the decision itself
 
 Whichever stage ends a call, exactly one outcome is recorded, and it says as much as was true by then.
 """
@@ -29,9 +29,18 @@ from mcp_guard.kit.clock import Clock, as_datetime
 from mcp_guard.kit.failpoint import failpoint
 from mcp_guard.limits.freeze import Freezes
 from mcp_guard.manifest.catalog import Catalog, Entry
-from mcp_guard.model.call import FAILURES, Answer, Invocation, Receipt, RefusalView, ToolCall
+from mcp_guard.model.call import FAILURES, Answer, DryRunView, Invocation, Receipt, RefusalView, ToolCall
 from mcp_guard.model.codes import Code, Executed
-from mcp_guard.model.decision import RULE_DEFAULT, RULE_FROZEN, AccessRequest, Act, Decision, Effect, scope_decision
+from mcp_guard.model.decision import (
+    NO_SUCH_TOOL,
+    RULE_DEFAULT,
+    RULE_FROZEN,
+    AccessRequest,
+    Act,
+    Decision,
+    Effect,
+    scope_decision,
+)
 from mcp_guard.model.errors import Refused, StoreUnavailable, UnknownTool
 from mcp_guard.model.principal import Principal
 from mcp_guard.model.tool import Tool
@@ -39,6 +48,8 @@ from mcp_guard.policy.snapshot import Snapshot
 from mcp_guard.store.values import Stored
 
 _log = logging.getLogger("mcp_guard.pipeline")
+
+DRY_RUN_FORM = "_meta mcp-guard/dry_run is true or absent; nothing else says what is wanted"
 
 
 def new_call_id() -> str:
@@ -72,7 +83,12 @@ class _Trail:
             justification=self.justification,
             decision=self.decision,
             trace=self.call.trace,
+            dry_run=self.call.dry_run == "yes",
         )
+
+    @property
+    def acts_once(self) -> bool:
+        return self.entry is not None and self.entry.tool.effects == "once"
 
     @property
     def executed(self) -> Executed:
@@ -104,6 +120,7 @@ class Pipeline:
         self._environment = environment
         self._clock = clock
         self._running: set[asyncio.Task[Answer]] = set()
+        self._stopping = False
 
     def visible_tools(self, principal: Principal) -> Sequence[Tool]:
         """The tools policy lets `principal` see, by name: exactly those that `call` does not answer as unknown."""
@@ -125,6 +142,7 @@ class Pipeline:
 
     async def drain(self, seconds: float) -> None:
         """Let calls in flight finish; what is left after `seconds` is cancelled and recorded as such."""
+        self._stopping = True
         if self._running:
             _, late = await asyncio.wait(self._running, timeout=seconds)
             for task in late:
@@ -133,13 +151,16 @@ class Pipeline:
 
     async def _govern(self, principal: Principal, call: ToolCall) -> Answer:
         trail = _Trail(principal, call, self._clock.monotonic())
+        shaped: Shaped | None = None
         try:
             entry = self._find(trail)
             arguments = self._validate(trail, entry)
-            self._authorize(trail, entry.tool, arguments)
-            await self._record_intent(trail, entry.tool)
-            value = await self._invoke(trail, entry.tool, arguments)
-            shaped = self._shape(trail, entry, value)
+            decision = self._decide_call(trail, entry.tool, arguments)
+            if call.dry_run == "no":
+                self._authorize(decision)
+                await self._record_intent(trail, entry.tool)
+                value = await self._invoke(trail, entry.tool, arguments)
+                shaped = self._shape(trail, entry, value)
         except UnknownTool:
             return await self._hide(trail)
         except Refused as refusal:
@@ -147,18 +168,19 @@ class Pipeline:
         except StoreUnavailable as error:
             return await self._refuse(trail, Refused("audit_unavailable", error.message))
         except asyncio.CancelledError:
-            return await self._refuse(trail, Refused("cancelled", "the server is stopping", executed=trail.executed))
-        except Exception:  # noqa: BLE001 - whatever a stage forgot, the call still ends in one outcome
+            why = "the server is stopping" if self._stopping else "the call was cancelled"
+            return await self._refuse(trail, Refused("cancelled", why, executed=trail.executed))
+        except (Exception, KeyboardInterrupt, SystemExit):  # noqa: BLE001 - whatever a stage forgot, the call still ends in one outcome
             _log.exception("call failed", extra={"call": call.id})
             return await self._refuse(trail, Refused("internal", "an internal error", executed=trail.executed))
-        return await self._answer(trail, shaped)
+        return await (self._tell(trail, decision) if shaped is None else self._answer(trail, shaped))
 
     # --- the stages, in order ---------------------------------------------------------------------------------------
 
     def _find(self, trail: _Trail) -> Entry:
         entry = self._catalog.get(trail.call.tool)
         if entry is None:
-            trail.decision = Decision(Effect.DENY, RULE_DEFAULT, "there is no such tool", self._policy.version)
+            trail.decision = Decision(Effect.DENY, RULE_DEFAULT, NO_SUCH_TOOL, self._policy.version)
             raise UnknownTool()
         listing = self.decide(trail.principal, "list", entry.tool.name)
         if not listing.allowed:
@@ -169,6 +191,8 @@ class Pipeline:
 
     def _validate(self, trail: _Trail, entry: Entry) -> Mapping[str, object]:
         trail.arguments = trail.call.arguments
+        if trail.call.dry_run == "malformed":
+            raise Refused("args_invalid", DRY_RUN_FORM)
         violations = entry.check_arguments(trail.call.arguments)
         if violations:
             raise Refused("args_invalid", "; ".join(str(violation) for violation in violations))
@@ -176,8 +200,16 @@ class Pipeline:
         trail.arguments = arguments | bound(entry.tool.bind, trail.principal)
         return trail.arguments
 
-    def _authorize(self, trail: _Trail, tool: Tool, arguments: Mapping[str, object]) -> None:
-        trail.decision = decision = self._decide_call(trail.principal, tool, arguments)
+    def _decide_call(self, trail: _Trail, tool: Tool, arguments: Mapping[str, object]) -> Decision:
+        principal, version = trail.principal, self._policy.version
+        trail.decision = (
+            self._freezes.decision(principal, tool.name, version)
+            or scope_decision(tool.scopes, principal, version)
+            or self.decide(principal, "call", tool.name, arguments)
+        )
+        return trail.decision
+
+    def _authorize(self, decision: Decision) -> None:
         if decision.effect is Effect.DENY:
             code: Code = "frozen" if decision.rule == RULE_FROZEN else "policy_denied"
             raise Refused(code, decision.reason, rule=decision.rule, effect="deny")
@@ -207,7 +239,7 @@ class Pipeline:
             raise Refused("output_invalid", "the tool's answer does not match its output schema", executed="yes")
         return shaped
 
-    # --- the three ends ---------------------------------------------------------------------------------------------
+    # --- the four ends ----------------------------------------------------------------------------------------------
 
     async def _answer(self, trail: _Trail, shaped: Shaped) -> Answer:
         ending = Ending("ok", "yes", self._elapsed_us(trail), result=shaped.structured, has_result=True)
@@ -217,7 +249,18 @@ class Pipeline:
             return self._refusal(trail, _unrecorded("yes"), None)
         return Answer(trail.call.id, shaped.structured, shaped.encoded.decode(), False, self._receipt(trail, stored))
 
+    async def _tell(self, trail: _Trail, decision: Decision) -> Answer:
+        """The end of a dry run: what would be decided now, and nothing done."""
+        try:
+            stored = await self._journal.outcome(trail.facts(), Ending("ok", "no", self._elapsed_us(trail)))
+        except StoreUnavailable as error:
+            return self._refusal(trail, Refused("audit_unavailable", error.message), None)
+        view = DryRunView(trail.call.id, decision)
+        return Answer(trail.call.id, {"guard": view.as_dict()}, view.as_text(), False, self._receipt(trail, stored))
+
     async def _refuse(self, trail: _Trail, refusal: Refused) -> Answer:
+        if refusal.executed == "unknown" and trail.acts_once:
+            refusal.retry = "never"  # repeating could do it twice
         status = FAILURES.get(refusal.code, "refused")
         ending = Ending(status, refusal.executed, self._elapsed_us(trail), code=refusal.code)
         try:
@@ -244,14 +287,6 @@ class Pipeline:
         """Ask the policy in force about one act, now."""
         now = as_datetime(self._clock.now_us())
         return self._policy.decide(AccessRequest(principal, act, name, now, arguments, self._environment))
-
-    def _decide_call(self, principal: Principal, tool: Tool, arguments: Mapping[str, object]) -> Decision:
-        version = self._policy.version
-        return (
-            self._freezes.decision(principal, tool.name, version)
-            or scope_decision(tool.scopes, principal, version)
-            or self.decide(principal, "call", tool.name, arguments)
-        )
 
     def _refusal(self, trail: _Trail, refusal: Refused, receipt: Receipt | None) -> Answer:
         view = RefusalView(

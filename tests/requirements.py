@@ -485,6 +485,18 @@ REQUIREMENTS: dict[str, Requirement] = {
         "I11",
         "While the store is locked, read-only, gone or replaced nothing is executed; it goes on without a restart.",
     ),
+    "pipeline:always-an-outcome": Requirement(
+        "I5", "Whatever a tool raises, its call ends in one outcome and the server goes on."
+    ),
+    "secrets:hidden-characters": Requirement(
+        "I8", "A secret split by hidden characters is redacted once they are stripped."
+    ),
+    "wire:malformed-calls-recorded": Requirement(
+        "bar: hostile input", "A tools/call the SDK refuses by its form leaves a record and says what was expected."
+    ),
+    "surface:stopping-answers": Requirement(
+        "design 1", "A stopping server answers the calls in flight before it leaves."
+    ),
     "docs:readme-runs": Requirement("models: 8", "Every command the README gives works as it stands."),
     # --- identity: OAuth, delegation, outward credentials -----------------------------------------------------------
     "identity:oidc": Requirement(
@@ -556,7 +568,8 @@ REQUIREMENTS: dict[str, Requirement] = {
     ),
     # --- freeze, dry run, permissions, visibility ------------------------------------------------------------------
     "freeze:stops": Requirement(
-        "contract 3, 5", "A call that involves a frozen subject, client, hop, tool or tenant is refused; nothing is hidden."
+        "contract 3, 5",
+        "A call that involves a frozen subject, client, hop, tool or tenant is refused; nothing is hidden.",
     ),
     "freeze:every-process": Requirement("contract 5", "A freeze counts for the next decision of every process."),
     "freeze:reads": Requirement(
@@ -564,5 +577,18 @@ REQUIREMENTS: dict[str, Requirement] = {
     ),
     "freeze:fails-closed": Requirement("I11", "While it cannot be told what is frozen, nothing is executed."),
     "freeze:recorded": Requirement("design 4", "A freeze and its lifting commit together with their record."),
+    "dry-run:decides-only": Requirement(
+        "contract 4", "A dry run goes as far as the decision, tells it, is one record and executes nothing."
+    ),
+    "dry-run:never-an-act": Requirement(
+        "contract 4", "A malformed wish for a dry run is refused and not carried out, on every way into a call."
+    ),
+    "permissions:true": Requirement(
+        "contract 4",
+        "What permissions call sure holds for all arguments; otherwise every rule that could decide is named.",
+    ),
+    "permissions:hidden-stays-hidden": Requirement(
+        "I6", "Permissions tell nothing about tools the caller cannot list."
+    ),
     "freeze:always": Requirement("contract 5", "A home whose tools, policy and principals are broken can be frozen."),
 }

@@ -326,3 +326,102 @@ async def test_while_nobody_can_say_what_is_frozen_nothing_is_executed(home: Pat
         assert not (await _call(guard, alice, "orders_get", order_id="ORD-1001")).is_error
     assert (_refusal(refused)["code"], _refusal(refused)["executed"]) == ("audit_unavailable", "no")
     assert len(payments.ledger.entries()) == before
+
+
+async def _rehearse(guard: Guard, principal: Principal, tool: str, **arguments: object) -> Answer:
+    return await guard.call(principal, ToolCall(guard.new_call_id(), tool, arguments, dry_run="yes"))
+
+
+@pytest.mark.holds("dry-run:decides-only")
+@pytest.mark.parametrize(
+    ("amount", "effect", "rule"),
+    [(3, "allow", "refund-small"), (800, "require_approval", "refund-large"), (9000, "deny", "refund-limit")],
+)
+async def test_a_dry_run_says_what_would_be_decided_and_does_nothing(
+    amount: int, effect: str, rule: str, home: Path, payments: Sandbox
+) -> None:
+    before = len(payments.ledger.entries())
+    async with _guard(home) as (guard, alice):
+        told = await _rehearse(guard, alice, "payments_refund", order_id="ORD-1002", amount=amount, reason="canary")
+        assert len(payments.ledger.entries()) == before
+        real = await _call(guard, alice, "payments_refund", order_id="ORD-1002", amount=amount)
+    assert (told.is_error, told.exit_code) == (False, 0)
+    view: Any = told.structured["guard"]
+    assert (view["code"], view["effect"], view["rule"], view["executed"]) == ("dry_run", effect, rule, "no")
+    assert told.text.startswith(f"NOT EXECUTED: a dry run; {effect}: ")
+    assert ("then" in view) is (effect == "require_approval")
+    [record] = _records(home, told.call)
+    assert (record["kind"], record["status"], record["executed"], record["dry_run"]) == ("outcome", "ok", "no", 1)
+    assert "code" not in record
+    assert told.receipt is not None
+    assert told.receipt.n == record["_n"]
+    first, *rest = _records(home, real.call)
+    assert first["decision"] == record["decision"], "the real call is decided alike"
+    assert all("dry_run" not in found for found in (first, *rest))
+
+
+@pytest.mark.holds("dry-run:decides-only")
+async def test_a_dry_run_of_a_look_up_looks_nothing_up(home: Path) -> None:
+    async with _guard(home) as (guard, alice):
+        told = await _rehearse(guard, alice, "orders_get", order_id="ORD-1001")
+        failing = await _rehearse(guard, alice, "crash")
+    assert "rows" not in told.structured
+    assert not failing.is_error, "what crashes was not run"
+
+
+@pytest.mark.holds("dry-run:decides-only", "freeze:stops")
+async def test_a_dry_run_knows_of_scopes_and_freezes(home: Path) -> None:
+    async with _guard(home) as (guard, alice):
+        narrow = replace(alice, scopes=frozenset())
+        lacking = await _rehearse(guard, narrow, "payments_refund", order_id="ORD-1002", amount=3)
+        await _freeze(guard, "user:alice")
+        frozen = await _rehearse(guard, alice, "payments_refund", order_id="ORD-1002", amount=3)
+    views: list[Any] = [answer.structured["guard"] for answer in (lacking, frozen)]
+    assert [(view["effect"], view["rule"]) for view in views] == [("deny", "guard:scope"), ("deny", "guard:frozen")]
+
+
+@pytest.mark.holds("dry-run:decides-only")
+@pytest.mark.parametrize("arguments", [{"amount": "3"}, {"amount": 3, "requested_by": "user:bob"}, {}])
+async def test_a_dry_run_of_bad_arguments_is_refused_like_the_call(arguments: dict[str, object], home: Path) -> None:
+    async with _guard(home) as (guard, alice):
+        told = await _rehearse(guard, alice, "payments_refund", order_id="ORD-1002", **arguments)
+        real = await _call(guard, alice, "payments_refund", order_id="ORD-1002", **arguments)
+    call, same = _refusal(told).pop("call"), _refusal(real)
+    assert {**_refusal(told), "call": ""} == {**same, "call": ""}
+    [record] = _records(home, call)
+    assert (record["status"], record["code"], record["dry_run"]) == ("refused", "args_invalid", 1)
+
+
+@pytest.mark.holds("dry-run:decides-only", "policy:hidden-is-unknown")
+async def test_a_dry_run_tells_nothing_about_what_is_hidden(home: Path) -> None:
+    async with _guard(home) as (guard, alice):
+        for dry_run in ("yes", "malformed"):
+            for name in ("customers_delete", "no_such_tool"):
+                call = ToolCall(guard.new_call_id(), name, {"customer_id": "CUS-1001"}, dry_run=dry_run)
+                with pytest.raises(UnknownTool):
+                    await guard.call(alice, call)
+                [record] = _records(home, call.id)
+                assert (record["status"], record["executed"]) == ("refused", "no")
+
+
+@pytest.mark.holds("dry-run:never-an-act")
+async def test_a_malformed_wish_for_a_dry_run_is_not_carried_out(home: Path, payments: Sandbox) -> None:
+    before = len(payments.ledger.entries())
+    async with _guard(home) as (guard, alice):
+        wanted = {"order_id": "ORD-1002", "amount": 3}
+        answer = await guard.call(alice, ToolCall(guard.new_call_id(), "payments_refund", wanted, dry_run="malformed"))
+    assert (_refusal(answer)["code"], _refusal(answer)["executed"]) == ("args_invalid", "no")
+    assert "mcp-guard/dry_run" in _refusal(answer)["reason"]
+    assert len(payments.ledger.entries()) == before
+
+
+@pytest.mark.holds("dry-run:decides-only")
+async def test_a_dry_run_that_cannot_be_recorded_tells_nothing(home: Path) -> None:
+    async with _guard(home) as (guard, alice):
+        lock = sqlite3.connect(home / "var" / "guard.db", isolation_level=None)
+        with closing(lock):
+            lock.execute("BEGIN IMMEDIATE")
+            answer = await _rehearse(guard, alice, "payments_refund", order_id="ORD-1002", amount=3)
+            lock.execute("ROLLBACK")
+    assert _refusal(answer)["code"] == "audit_unavailable"
+    assert "refund-small" not in answer.text

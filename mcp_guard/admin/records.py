@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from mcp_guard.audit.journal import Journal
 from mcp_guard.audit.query import Filters, Query
 from mcp_guard.model.codes import Code
-from mcp_guard.model.decision import Act, Decision, Rows
+from mcp_guard.model.decision import NO_SUCH_TOOL, RULE_DEFAULT, Act, Decision, Rows
 from mcp_guard.model.errors import Refused, UsageError
 from mcp_guard.model.principal import Principal
 
@@ -38,21 +38,21 @@ class RecordReader:
 
     def may_see_self(self, principal: Principal) -> bool:
         """Whether the principal may read who they are, for listing."""
-        return self._strictest(principal, "list", "call").allowed
+        return admission(self.decide, principal, WHOAMI).allowed
 
     async def page(self, principal: Principal, filters: Mapping[str, str]) -> Mapping[str, object]:
         """`{"records": […], "next"?}`, newest first. Raises `Refused`, `UsageError` for a filter that is not one."""
         rows = await self._admit(principal, "records")
         page = await self.query.page(parse_filters(filters), rows=rows, principal=principal)
         await self.journal.read(principal, {"what": "records", "rows": rows, "count": len(page.records)})
-        return page.as_dict()
+        return page.as_dict() if rows == "all" else page.as_dict() | {"records": list(map(_as_told, page.records))}
 
     async def call(self, principal: Principal, call: str) -> Mapping[str, object]:
         """`{"call", "records": […]}`, oldest first, with the values that may be shown. Raises `Refused`."""
         rows = await self._admit(principal, "call")
         records = await self.query.call(call, rows=rows, principal=principal)
         await self.journal.read(principal, {"what": "call", "rows": rows, "call": call, "count": len(records)})
-        return {"call": call, "records": records}
+        return {"call": call, "records": records if rows == "all" else list(map(_as_told, records))}
 
     async def status(self, principal: Principal) -> Mapping[str, object]:
         """The state of the log. Raises `Refused`."""
@@ -62,15 +62,11 @@ class RecordReader:
 
     async def whoami(self, principal: Principal, roles: tuple[str, ...]) -> Mapping[str, object]:
         """The caller as the guard sees them. Raises `Refused`."""
-        decision = self._strictest(principal, "list", "call")
+        decision = admission(self.decide, principal, WHOAMI)
         await self.journal.read(principal, {"what": "whoami", "effect": decision.effect.value, "rule": decision.rule})
         if not decision.allowed:
             raise Refused("policy_denied", decision.reason, rule=decision.rule, effect="deny")
         return {**principal.as_actor(), "roles": list(roles), "scopes": sorted(principal.scopes)}
-
-    def _strictest(self, principal: Principal, *acts: Act) -> Decision:
-        decisions = [self.decide(principal, act, WHOAMI) for act in acts]
-        return next((decision for decision in decisions if not decision.allowed), decisions[-1])
 
     async def _admit(self, principal: Principal, what: str) -> Rows:
         decision = self.decide(principal, "audit", RECORDS)
@@ -82,6 +78,24 @@ class RecordReader:
             code: Code = "policy_denied" if stopped is None else "frozen"
             raise Refused(code, decision.reason, rule=decision.rule, effect="deny")
         return decision.then.rows or "own"
+
+
+def _as_told(record: Mapping[str, object]) -> Mapping[str, object]:
+    """A record as its own caller may see it: a call that found no tool does not say whether there is one (I6).
+
+    Only such a call has neither a fingerprint nor an intent; the stored line keeps the decision for those who read all.
+    """
+    if record.get("kind") != "outcome" or "fp" in record or "of" in record:
+        return record
+    decision = record.get("decision")
+    policy = decision.get("policy") if isinstance(decision, dict) else None
+    return {**record, "decision": {"effect": "deny", "rule": RULE_DEFAULT, "reason": NO_SUCH_TOOL, "policy": policy}}
+
+
+def admission(decide: Decide, principal: Principal, resource: str) -> Decision:
+    """Whether a resource of the guard may be read: it has to be listed for the principal, and then called."""
+    listing = decide(principal, "list", resource)
+    return decide(principal, "call", resource) if listing.allowed else listing
 
 
 def parse_filters(filters: Mapping[str, str]) -> Filters:

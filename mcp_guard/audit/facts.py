@@ -15,7 +15,8 @@ class CallFacts:
 
     `fingerprint` is missing for an unknown tool; `arguments` where they were never read as JSON; `decision` where the
     call ended before policy was asked. `sensitive` are JSON pointers into arguments or result that are never kept in
-    clear. `justification` is the agent's stated purpose.
+    clear. `justification` is the agent's stated purpose. A `dry_run` was decided
+    and never meant to be carried out.
     """
 
     call: str
@@ -30,6 +31,7 @@ class CallFacts:
     task: str | None = None
     step: str | None = None
     attempt: int | None = None
+    dry_run: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ while the process lives every intent ends in one outcome. What dies with the pro
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 
 import orjson
@@ -71,6 +72,7 @@ class Journal:
 
     async def intent(self, facts: CallFacts) -> Stored:
         """Record what is about to be done. The caller owes the log an `outcome` for it."""
+        facts = self._clean(facts)
         commitments, sides = self._call_sides(facts)
         body = record.intent(self._boot, facts, commitments)
         late = _from_thread(asyncio.get_running_loop(), partial(self._close_unacted, facts, "audit_unavailable"))
@@ -97,6 +99,7 @@ class Journal:
         """Record how a call ended, with or without an intent before it."""
         failpoint("audit.before-outcome")
         of = None if intent is None else intent.n
+        facts = self._clean(facts)
         commitments, sides = self._call_sides(facts) if intent is None else ({}, [])
         if ending.has_result:
             commitments["result"], kept = self._commit("result", ending.result, facts.sensitive)
@@ -110,7 +113,7 @@ class Journal:
 
     async def read(self, principal: Principal, state: Mapping[str, object]) -> Stored:
         """Record that somebody read the log."""
-        return await self._write(record.state(self._boot, "read", state, principal))
+        return await self._write(record.state(self._boot, "read", state, self._known(principal)))
 
     async def config(self, state: Mapping[str, object], principal: Principal | None = None) -> Stored:
         """Record that configuration, policy or manifests took effect or were refused."""
@@ -200,6 +203,22 @@ class Journal:
         except StoreUnavailable as error:
             self._health.failed(error)
             raise
+
+    def _clean(self, facts: CallFacts) -> CallFacts:
+        """Redact what strangers may write secrets into: the name of a tool that is not there, the client's own name."""
+        if self._redact is None:
+            return facts
+        tool = facts.tool if facts.fingerprint else str(self._redact(facts.tool))
+        principal = self._known(facts.principal)
+        if tool == facts.tool and principal is facts.principal:
+            return facts
+        return replace(facts, tool=tool, principal=principal)
+
+    def _known(self, principal: Principal) -> Principal:
+        if self._redact is None or not principal.software:
+            return principal
+        software = str(self._redact(principal.software))
+        return principal if software == principal.software else principal.using(software)
 
     def _call_sides(self, facts: CallFacts) -> tuple[dict[str, Commitment], list[Side]]:
         """Commitments to what a call was asked with, and what stands beside the record."""

@@ -92,6 +92,8 @@ def _ids(facts: CallFacts) -> Fields:
     for name, value in (("task", facts.task), ("step", facts.step), ("attempt", facts.attempt), ("trace", facts.trace)):
         if value is not None:
             found[name] = value
+    if facts.dry_run:
+        found["dry_run"] = 1
     return found
 
 

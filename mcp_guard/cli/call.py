@@ -45,6 +45,7 @@ class _Who:
 @click.option("--as", "subject", type=SUBJECT, help="Who acts (where local identity is allowed).")
 @click.option("--client", type=CLIENT, help="The agent acting for them.")
 @click.option("--token", help="A bearer token (else MCP_GUARD_TOKEN).")
+@click.option("--dry-run", is_flag=True, help="Say what would be decided; nothing is executed, and that is recorded.")
 @pass_output
 @click.pass_context
 def call(
@@ -57,25 +58,28 @@ def call(
     subject: str | None,
     client: str | None,
     token: str | None,
+    dry_run: bool,
 ) -> None:
     """Carry out one governed call of TOOL and print its result.
 
     In k=v a value is JSON where it reads as JSON, else text: amount=40 is a number, order_id=ORD-1001 a text.
     With --json the result is that of MCP's tools/call: content, structuredContent, isError, _meta.
+    A dry run whose arguments are acceptable ends with 0, whatever the decision.
     """
     import asyncio
 
     arguments = _arguments(pairs, document)
-    answer = asyncio.run(_call(output, tool, arguments, _Who(subject, client, token)))
+    answer = asyncio.run(_call(output, tool, arguments, _Who(subject, client, token), dry_run=dry_run))
     output.data(_on_the_wire(answer), (answer.text,))
     ctx.exit(answer.exit_code)
 
 
-async def _call(output: Output, tool: str, arguments: dict[str, object], who: _Who) -> Answer:
+async def _call(output: Output, tool: str, arguments: dict[str, object], who: _Who, *, dry_run: bool) -> Answer:
     from mcp_guard.build import open_guard
 
     async with open_guard(output.load_home(), serving=False, verbosity=output.verbosity) as guard:
-        return await guard.call(await who.principal(guard), ToolCall(guard.new_call_id(), tool, arguments))
+        wanted = ToolCall(guard.new_call_id(), tool, arguments, dry_run="yes" if dry_run else "no")
+        return await guard.call(await who.principal(guard), wanted)
 
 
 def _arguments(pairs: Sequence[str], document: str | None) -> dict[str, object]:

@@ -36,12 +36,21 @@ def explain(output: Output, code: str | None) -> None:
 
 
 def known_codes() -> dict[str, CodeEntry]:
-    """The codes of refused calls, and those a command can fail with before there is a call."""
+    """The codes of refused calls, that of a dry run, and those a command can fail with before there is a call."""
     return dict(_known())
 
 
 def _known() -> Iterator[tuple[str, CodeEntry]]:
     yield from CODES.items()
+    yield (
+        "dry_run",
+        CodeEntry(
+            0,
+            "same",
+            "The call was decided and, as its caller wished, not executed.",
+            "leave the dry run out to carry it out",
+        ),
+    )
     yield "usage", _of(UsageError, "`mcp-guard COMMAND --help` shows what a command takes")
     yield "invalid", _of(Invalid, "every problem is named with file, line, column and a hint")
     for error in (Unauthenticated, UnknownTool, LogBroken):

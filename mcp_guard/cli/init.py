@@ -55,6 +55,7 @@ _RULES = """\
 p, hello-list, user:me, *, home, list, toolset:hello, True, allow, -, my own tools
 p, hello-call, user:me, *, home, call, hello_greet, True, allow, -, greeting harms nobody
 p, whoami, *, *, *, *, guard:whoami, True, allow, -, everybody may see who they are
+p, permissions, *, *, *, *, guard:permissions, True, allow, -, everybody may see what they may do
 p, own-records, user:me, *, home, audit, audit:records, True, allow, rows=own, everybody reads their own records
 """
 

@@ -9,6 +9,7 @@ import click
 from mcp_guard.cli.arguments import from_document
 from mcp_guard.cli.options import CLIENT, SUBJECT, TENANT
 from mcp_guard.cli.output import Output, pass_output
+from mcp_guard.cli.policy_questions import diff, what_can, who_can
 
 if TYPE_CHECKING:
     from mcp_guard.admin.what_if import Verdict
@@ -17,7 +18,11 @@ if TYPE_CHECKING:
 
 @click.group()
 def policy() -> None:
-    """Check, lint and test the policy."""
+    """Check, lint, test and question the policy."""
+
+
+for question in (who_can, what_can, diff):
+    policy.add_command(question)
 
 
 @policy.command()

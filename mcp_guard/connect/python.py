@@ -130,7 +130,9 @@ async def _carried(function: Function, arguments: Mapping[str, object]) -> Outco
         if task.cancelling():
             raise
         return Outcome(error=error)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - the caller tells them apart
+    except GeneratorExit:
+        raise
+    except BaseException as error:  # noqa: BLE001 - a tool's KeyboardInterrupt is its failure too, not the server's end
         return Outcome(error=error)
 
 

@@ -25,7 +25,8 @@ def shape(value: object, redact: Callable[[object], object]) -> Shaped:
     Hidden characters are taken out because text a person cannot see is text a person cannot have agreed to.
     """
     wrapped: object = value if isinstance(value, dict) else {"result": value}
-    structured = _strip(redact(wrapped))
+    # Redacted twice: a hidden character inside a secret keeps it from being recognised until it is stripped.
+    structured = redact(_strip(redact(wrapped)))
     assert isinstance(structured, dict)
     encoded = dumps(structured)
     if len(encoded) > MAX_RESULT_BYTES:
@@ -37,7 +38,19 @@ def _strip(value: object) -> object:
     if isinstance(value, str):
         return value if value.isascii() else strip_hidden(value)[0]
     if isinstance(value, dict):
-        return {_strip(key): _strip(item) for key, item in value.items()}
+        return _strip_object(value)
     if isinstance(value, list):
         return [_strip(item) for item in value]
     return value
+
+
+def _strip_object(value: dict[str, object]) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for key, item in value.items():
+        name = clean = key if key.isascii() else strip_hidden(key)[0]
+        count = 1
+        while name in found or (name != key and name in value):  # two members must not become one
+            count += 1
+            name = f"{clean} {count}"
+        found[name] = _strip(item)
+    return found

@@ -61,7 +61,11 @@ def _check_node(root: Schema, schema: Schema, report: Report, depth: int) -> Non
         report.error("schema", f"the schema is nested deeper than {MAX_DEPTH}", "move parts into $defs")
         return
     for keyword in schema:
-        if keyword not in KEYWORDS and not keyword.startswith("x-"):
+        if keyword == "x-mcp-header":  # would be checked before it is known who asks
+            report.at(keyword).error(
+                "unsupported", "header parameters are not supported by this version", "leave it out"
+            )
+        elif keyword not in KEYWORDS and not keyword.startswith("x-"):
             hint = _LEGACY.get(keyword) or suggest.hint(keyword, KEYWORDS)
             report.at(keyword).error("schema_keyword", "this keyword would check nothing", hint)
     if "$ref" in schema:

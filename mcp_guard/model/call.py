@@ -6,8 +6,10 @@ from types import MappingProxyType
 from typing import Literal
 
 from mcp_guard.model.codes import Code, Executed, Retry
+from mcp_guard.model.decision import Decision
 from mcp_guard.model.principal import Principal
 
+DryRun = Literal["no", "yes", "malformed"]
 Status = Literal["ok", "refused", "error", "timeout", "cancelled", "unknown"]
 
 FAILURES: Mapping[Code, Status] = {
@@ -29,12 +31,16 @@ _EMPTY: Mapping[str, object] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """What a client asked for, before anything is believed. `arguments` came through the strict JSON reader."""
+    """What a client asked for, before anything is believed. `arguments` came through the strict JSON reader.
+
+    A `dry_run` is decided and not carried out; a malformed wish for one is refused, never taken for a wish to act.
+    """
 
     id: str
     tool: str
     arguments: Mapping[str, object] = field(default_factory=lambda: _EMPTY)
     trace: str | None = None
+    dry_run: DryRun = "no"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +109,31 @@ class Answer:
     is_error: bool
     receipt: Receipt | None
     exit_code: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DryRunView:
+    """The wire form of what a dry run found out (`structuredContent.guard`)."""
+
+    call: str
+    decision: Decision
+
+    def as_dict(self) -> dict[str, object]:
+        view: dict[str, object] = {
+            "code": "dry_run",
+            "effect": self.decision.effect.value,
+            "rule": self.decision.rule,
+            "reason": self.decision.reason,
+            "call": self.call,
+            "executed": "no",
+        }
+        if then := self.decision.then.as_dict():
+            view["then"] = then
+        return view
+
+    def as_text(self) -> str:
+        decision = self.decision
+        return f"NOT EXECUTED: a dry run; {decision.effect.value}: {decision.reason} (rule {decision.rule})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ Rows = Literal["own", "tenant", "all"]
 
 RULE_DEFAULT = "guard:default"
 RULE_SCOPE = "guard:scope"
+NO_SUCH_TOOL = "there is no such tool"
 RULE_FROZEN = "guard:frozen"
 
 _EMPTY: Mapping[str, object] = MappingProxyType({})

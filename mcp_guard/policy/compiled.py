@@ -20,6 +20,7 @@ from mcp_guard.model.principal import Principal
 from mcp_guard.policy import names, verdict
 from mcp_guard.policy.index import Index, Steps
 from mcp_guard.policy.plan import Plan, Step
+from mcp_guard.policy.rows import Row
 from mcp_guard.policy.snapshot import Rules
 
 MAX_WORDS = 4_000_000
@@ -111,6 +112,16 @@ class Compiled:
             plan.fixed or plan.decide(AccessRequest(principal, act, tool, now, None, environment), place.roles)
             for plan, tool in zip(plans, tools, strict=True)
         ]
+
+    def fitting(self, principal: Principal, act: Act, tool: str) -> list[Sequence[Row]]:
+        """The rows whose columns fit, for the subject and every hop; empty where one of them is nobody."""
+        found: list[Sequence[Row]] = []
+        for name, claimed in ((principal.subject, principal.roles), *((hop, _UNCLAIMED) for hop in principal.chain)):
+            place = self._place(name, principal, claimed, act)
+            if place is None:
+                return []
+            found.append(self._plan(place.standing, tool).rows)
+        return found
 
     def _over_delegation(self, request: AccessRequest, roles: frozenset[str], first: Decision) -> Decision:
         """The strictest of the subject's decision and that of every hop, each with its own standing roles."""

@@ -5,7 +5,7 @@ Slow and obvious on purpose. It says what is right; anything faster is held agai
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from mcp_guard.model.decision import AccessRequest, Act, Decision
 from mcp_guard.model.principal import Principal
@@ -13,6 +13,8 @@ from mcp_guard.policy import names, verdict
 from mcp_guard.policy.rows import Row
 from mcp_guard.policy.snapshot import Rules
 from mcp_guard.policy.verdict import Matched
+
+_ANY_TIME = datetime(1970, 1, 1, tzinfo=UTC)  # columns know no time
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,15 @@ class Interpreter:
         self, principal: Principal, act: Act, tools: Sequence[str], now: datetime, environment: Mapping[str, object]
     ) -> list[Decision]:
         return [self.decide(AccessRequest(principal, act, tool, now, None, environment)) for tool in tools]
+
+    def fitting(self, principal: Principal, act: Act, tool: str) -> list[Sequence[Row]]:
+        request = AccessRequest(principal, act, tool, _ANY_TIME)
+        if not is_answerable(request):
+            return []
+        return [
+            [row for row in self.rules.rows if not any(missed(self.rules, row, actor, request))]
+            for actor in actors(self.rules, request)
+        ]
 
     def matching(self, actor: Actor, request: AccessRequest) -> list[Matched]:
         """The rows whose columns all fit, in order, with what became of their conditions."""

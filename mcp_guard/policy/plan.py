@@ -66,6 +66,11 @@ class Plan:
             return first.alone if first.denies and first.when is None else None
         return self._allowing[0].alone if self._allowing[0].when is None and not self._merges else None
 
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """The rows of the steps, in the order of the file."""
+        return tuple([step.row for step in sorted([*self._protecting, *self._allowing], key=_ORDER)])
+
     def decide(self, request: AccessRequest, roles: Collection[str]) -> Decision:
         """The decision for one actor; `roles` are those of the request's subject."""
         if self.fixed is not None:

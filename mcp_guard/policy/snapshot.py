@@ -44,6 +44,13 @@ class Snapshot(Protocol):
         """`decide` without arguments for every one of `tools`, in their order: what a list is made of."""
         ...
 
+    def fitting(self, principal: Principal, act: Act, tool: str) -> list[Sequence[Row]]:
+        """For the subject and then every hop: the rows whose columns fit, in the order of the file, conditions unasked.
+
+        Empty where one of them is nobody, and so denied.
+        """
+        ...
+
 
 def version(model: str, rules: str, tools: Mapping[str, Sequence[str]]) -> str:
     """The version of a snapshot: the same files and tags have the same version everywhere."""

@@ -8,20 +8,22 @@ from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.lowlevel.server import Server
 from mcp.shared.exceptions import MCPError
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+from pydantic import ValidationError
 
 from mcp_guard import __version__
-from mcp_guard.model.call import Answer, ToolCall
+from mcp_guard.model.call import Answer, DryRun, ToolCall
 from mcp_guard.model.decision import RULE_SCOPE
 from mcp_guard.model.errors import GuardError, Refused, UnknownTool, UsageError
 from mcp_guard.model.principal import Principal
 from mcp_guard.model.tool import Tool
-from mcp_guard.server.gate import NEEDED_SCOPES, PRINCIPAL
+from mcp_guard.server.gate import DISPATCHED, NEEDED_SCOPES, PRINCIPAL
 from mcp_guard.server.resources import Resources, UnknownResource
 from mcp_guard.server.results import advertised_output_schema
 from mcp_guard.server.software import claimed
 from mcp_guard.server.surface import Surface
 
 RECEIPT_KEY: Final = "mcp-guard/receipt"
+DRY_RUN_KEY: Final = "mcp-guard/dry_run"
 
 _PLAIN_CALL: Final = frozenset({"name", "arguments", "_meta"})
 
@@ -40,7 +42,7 @@ def build_server(surface: Surface, local: Principal | None) -> Server[Any]:
         surface.name,
         version=__version__,
         instructions=_INSTRUCTIONS,
-        get_tool_input_schema=surface.input_schema,
+        get_tool_input_schema=_no_header_parameters,
         on_list_tools=handlers.list_tools,
         on_list_resources=handlers.list_resources,
         on_list_resource_templates=handlers.list_templates,
@@ -50,6 +52,13 @@ def build_server(surface: Surface, local: Principal | None) -> Server[Any]:
     # Without an exporter the preinstalled tracing costs a tenth of a call and says nothing.
     server.middleware[:] = [_Shortcut(handlers, server.server_info_stamp)]
     return server
+
+
+def _no_header_parameters(_: str) -> None:
+    """The SDK would check `Mcp-Param-*` headers before it is known who asks, and so tell hidden from unknown tools.
+
+    Manifests cannot declare such parameters (`x-mcp-header` is refused at load), so there is nothing to check.
+    """
 
 
 class _Handlers:
@@ -69,7 +78,8 @@ class _Handlers:
 
     async def answer(self, ctx: Context, name: str, arguments: Mapping[str, object]) -> dict[str, Any]:
         """One governed call as its wire result."""
-        call, who = ToolCall(self._surface.new_call_id(), name, arguments), self._who(ctx)
+        call = ToolCall(self._surface.new_call_id(), name, arguments, dry_run=_dry_run(ctx.params))
+        who = self._who(ctx)
         try:
             answer = await self._surface.call(who, call)
         except UnknownTool:
@@ -77,6 +87,16 @@ class _Handlers:
         if answer.is_error and ctx.request is not None and _lacks_scopes(answer):
             ctx.request.scope[NEEDED_SCOPES] = self._surface.obtainable_scopes(who, name)
         return _result(answer)
+
+    async def recording(self, ctx: Context, call_next: CallNext) -> HandlerResult:
+        """Go the SDK's way; a `tools/call` whose parameters it refuses is on record too, and says what was expected."""
+        try:
+            return await call_next(ctx)
+        except ValidationError:
+            if ctx.method != "tools/call":
+                raise
+            await self._surface.note_fault("params", "mcp", self._who(ctx))
+            raise MCPError(types.INVALID_PARAMS, _CALL_FORM) from None
 
     async def list_resources(
         self, ctx: Context, params: types.PaginatedRequestParams | None
@@ -119,6 +139,9 @@ class _Handlers:
         return principal
 
 
+_CALL_FORM: Final = "Invalid params: name is a string, arguments an object"
+
+
 class _Shortcut:
     """Takes a plain modern `tools/call` past the SDK's models: strict reading and the pipeline check more than they do.
 
@@ -133,11 +156,21 @@ class _Shortcut:
         params = ctx.params or {}
         name, arguments = params.get("name"), params.get("arguments", {})
         plain = ctx.method == "tools/call" and ctx.protocol_version in MODERN_PROTOCOL_VERSIONS
+        if ctx.request is not None:
+            ctx.request.scope[DISPATCHED] = True
         if not plain or not isinstance(name, str) or not isinstance(arguments, dict) or params.keys() - _PLAIN_CALL:
-            return await call_next(ctx)
+            return await self._handlers.recording(ctx, call_next)
         result = await self._handlers.answer(ctx, name, arguments)
         result.setdefault("_meta", {})[types.SERVER_INFO_META_KEY] = self._server_info
         return result
+
+
+def _dry_run(params: Mapping[str, Any] | None) -> DryRun:
+    """Read from the message itself: what a model would coerce or drop must not become an act."""
+    meta = (params or {}).get("_meta")
+    if not isinstance(meta, Mapping) or DRY_RUN_KEY not in meta:
+        return "no"
+    return "yes" if meta[DRY_RUN_KEY] is True else "malformed"
 
 
 def _lacks_scopes(answer: Answer) -> bool:

@@ -21,6 +21,9 @@ from mcp_guard.server.wire import MAX_MESSAGE_BYTES, TOO_LARGE, WireFault, read_
 PRINCIPAL: Final = "mcp_guard.principal"
 """Where the authenticated principal stands in the ASGI scope."""
 
+DISPATCHED: Final = "mcp_guard.dispatched"
+"""Set in the ASGI scope once a message reached a handler, whose refusals are recorded where they are made."""
+
 NEEDED_SCOPES: Final = "mcp_guard.needed_scopes"
 """Where a handler puts the scopes a refused call needs, if the client can get them by asking its issuer."""
 
@@ -69,7 +72,7 @@ class Gate:
         if self.resource is not None and principal.auth == "oidc":
             send = _stepping_up(scope, send, self.resource)
         if scope["method"] != "POST":
-            return await self.app(scope, receive, send)
+            return await self._pass(scope, receive, send, principal)
         if headers.get(b"content-encoding", "") not in ("", "identity"):
             return await self._reject(
                 send, 415, "content_encoding", b'{"error":"send the body unencoded"}', who=principal
@@ -90,7 +93,21 @@ class Gate:
         if isinstance(message, WireFault):
             status = 413 if message is TOO_LARGE else 400
             return await self._reject(send, status, message.code, message.as_bytes(), who=principal)
-        return await self.app(scope, _replay(body, receive), send)
+        return await self._pass(scope, _replay(body, receive), send, principal)
+
+    async def _pass(self, scope: Scope, receive: Receive, send: Send, principal: Principal) -> None:
+        """On to the SDK; what it refuses by headers or session alone is on record too."""
+        status = 0
+
+        async def watched(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        await self.app(scope, receive, watched)
+        if status >= 400 and DISPATCHED not in scope:
+            await self.on_fault(f"http_{status}", principal)
 
     async def _principal(self, authorization: str | None) -> Principal:
         scheme, _, credential = (authorization or "").partition(" ")

@@ -77,9 +77,18 @@ def build_app(
 
 
 async def serve(
-    app: App, host: str, port: int, *, on_listening: Callable[[str, int], None], stop: asyncio.Event
+    app: App,
+    host: str,
+    port: int,
+    *,
+    on_listening: Callable[[str, int], None],
+    stop: asyncio.Event,
+    drain: Callable[[], Awaitable[None]],
 ) -> None:
-    """Serve until `stop` is set; requests in flight get `GRACE_SECONDS`. `port` 0 takes a free one."""
+    """Serve until `stop` is set, then let `drain` end what is in flight; after `GRACE_SECONDS` connections are closed.
+
+    `port` 0 takes a free one.
+    """
     for name in ("mcp", "uvicorn"):
         logging.getLogger(name).setLevel(logging.ERROR)  # what they log names clients and paths; ours is in the audit
     config = uvicorn.Config(
@@ -100,6 +109,7 @@ async def serve(
     async def watch() -> None:
         await stop.wait()
         server.should_exit = True
+        await drain()
 
     watching = asyncio.create_task(watch())
     try:

@@ -39,6 +39,14 @@ class Resources:
             found.append(
                 _resource("guard://whoami", "Who am I", "Your identity, roles and scopes as the guard sees them.")
             )
+        if self._surface.may_see_permissions(principal):
+            found.append(
+                _resource(
+                    "guard://permissions",
+                    "Permissions",
+                    "What you may do with each tool you can list, and what that depends on. Scopes you lack are named.",
+                )
+            )
         return found
 
     def templates(self, principal: Principal) -> list[types.ResourceTemplate]:
@@ -83,6 +91,8 @@ class Resources:
                 return await self._surface.read_status(principal)
             case ("guard", "whoami", "" | "/") if not parts.query:
                 return await self._surface.whoami(principal)
+            case ("guard", "permissions", "" | "/") if not parts.query:
+                return await self._surface.read_permissions(principal)
         raise UnknownResource
 
 

@@ -10,9 +10,12 @@ from mcp_guard.identity.protected_resource import ProtectedResource
 from mcp_guard.model.principal import Principal
 from mcp_guard.server import http
 from mcp_guard.server.adapter import build_server
-from mcp_guard.server.stdio import stdio_transport
+from mcp_guard.server.stdio import Streams, stdio_transport
 from mcp_guard.server.surface import Surface
 from mcp_guard.server.wire import WireFault
+
+LAST_ANSWERS_SECONDS = 2.0
+"""How long the answers of ended calls may take to reach a stdio client."""
 
 
 class Servable(Surface, Protocol):
@@ -32,12 +35,12 @@ class Servable(Surface, Protocol):
         """The principal of a bearer token. Raises `Unauthenticated`."""
         ...
 
-    def is_healthy(self) -> bool:
-        """Whether the last write to the store worked."""
+    async def drain(self) -> None:
+        """Let calls in flight end, or end them, within a bound shorter than the transports' own."""
         ...
 
-    async def note_fault(self, code: str, where: str, principal: Principal | None = None) -> None:
-        """Record that something was refused before it became a call."""
+    def is_healthy(self) -> bool:
+        """Whether the last write to the store worked."""
         ...
 
 
@@ -63,8 +66,11 @@ async def serve_stdio(guard: Servable, local: Principal, stop: asyncio.Event) ->
     async def on_fault(fault: WireFault) -> None:
         await guard.note_fault(fault.code, "stdio", local)
 
+    connection: list[Streams] = []
+
     async def talk() -> None:
         async with stdio_transport(on_fault) as streams:
+            connection.append(streams)
             await server.run(streams.read, streams.write, server.create_initialization_options())
 
     talking, stopping = asyncio.create_task(talk()), asyncio.create_task(stop.wait())
@@ -72,6 +78,9 @@ async def serve_stdio(guard: Servable, local: Principal, stop: asyncio.Event) ->
         await asyncio.wait({talking, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if talking.done():
             talking.result()
+        elif connection:  # calls in flight end, and their answers get out, before the client is left alone
+            await guard.drain()
+            await connection[0].answered_all(LAST_ANSWERS_SECONDS)
     finally:
         for task in (talking, stopping):
             task.cancel()
@@ -101,4 +110,4 @@ async def serve_http(
         resource=guard.protected_resource,
         documents=guard.documents,
     )
-    await http.serve(app, host, port, on_listening=on_listening, stop=stop)
+    await http.serve(app, host, port, on_listening=on_listening, stop=stop, drain=guard.drain)

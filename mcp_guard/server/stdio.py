@@ -36,6 +36,7 @@ class Streams:
 
     read: MemoryObjectReceiveStream[SessionMessage | Exception]
     write: MemoryObjectSendStream[SessionMessage]
+    answered_all: Callable[[float], Awaitable[None]]
 
 
 @asynccontextmanager
@@ -82,21 +83,21 @@ async def _transport(source: BinaryIO, sink: BinaryIO, on_fault: OnFault) -> Asy
                     await send(message.as_bytes())
                     await on_fault(message)
                 else:
-                    open_requests.asked(message.message)
+                    open_requests.heard(message.message)
                     await to_server.send(message)
-            await open_requests.answered_all()
+            await open_requests.answered_all(LINGER_SECONDS)
 
     async def answer() -> None:
         async with from_server:
             async for outgoing in from_server:
-                open_requests.answered(outgoing.message)
                 await send(outgoing.message.model_dump_json(by_alias=True, exclude_unset=True).encode())
+                open_requests.answered(outgoing.message)
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(receive)
         tasks.start_soon(answer)
         try:
-            yield Streams(read, write)
+            yield Streams(read, write, open_requests.answered_all)
         finally:
             tasks.cancel_scope.cancel()
 
@@ -109,21 +110,26 @@ class _OpenRequests:
         self._none = asyncio.Event()
         self._none.set()
 
-    def asked(self, message: types.JSONRPCMessage) -> None:
+    def heard(self, message: types.JSONRPCMessage) -> None:
         if isinstance(message, types.JSONRPCRequest):
             self._ids.add(message.id)
             self._none.clear()
+        elif isinstance(message, types.JSONRPCNotification) and message.method == "notifications/cancelled":
+            self._forget((message.params or {}).get("requestId"))  # a cancelled request is never answered
 
     def answered(self, message: types.JSONRPCMessage) -> None:
-        if isinstance(message, types.JSONRPCResponse | types.JSONRPCError) and message.id is not None:
-            self._ids.discard(message.id)
+        if isinstance(message, types.JSONRPCResponse | types.JSONRPCError):
+            self._forget(message.id)
+
+    def _forget(self, identifier: object) -> None:
+        self._ids = {known for known in self._ids if known != identifier}
         if not self._ids:
             self._none.set()
 
-    async def answered_all(self) -> None:
-        """Wait for the last answer, within `LINGER_SECONDS`."""
+    async def answered_all(self, seconds: float) -> None:
+        """Wait for the last answer, within a bound."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LINGER_SECONDS):
+            async with asyncio.timeout(seconds):
                 await self._none.wait()
 
 

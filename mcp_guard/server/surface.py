@@ -24,8 +24,8 @@ class Surface(Protocol):
         """The tools policy lets this principal see, in a fixed order."""
         ...
 
-    def input_schema(self, tool: str) -> Mapping[str, object] | None:
-        """The advertised input schema of a tool, whoever asks; never shown, only used to check headers."""
+    async def note_fault(self, code: str, where: str, principal: Principal | None = None) -> None:
+        """Record that something was refused before it became a call."""
         ...
 
     async def call(self, principal: Principal, call: ToolCall) -> Answer:
@@ -52,10 +52,18 @@ class Surface(Protocol):
         """The principal as the guard sees it. Raises `Refused`."""
         ...
 
+    async def read_permissions(self, principal: Principal) -> Mapping[str, object]:
+        """What the principal may do with every tool they can list. Raises `Refused`."""
+        ...
+
     def may_read_audit(self, principal: Principal) -> bool:
         """Whether policy lets the principal read the audit log at all, for listing."""
         ...
 
     def may_see_self(self, principal: Principal) -> bool:
         """Whether policy lets the principal read `guard://whoami`, for listing."""
+        ...
+
+    def may_see_permissions(self, principal: Principal) -> bool:
+        """Whether policy lets the principal read `guard://permissions`, for listing."""
         ...

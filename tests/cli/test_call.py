@@ -71,6 +71,20 @@ def test_the_status_says_how_it_ended(arguments: tuple[str, ...], status: int, c
         assert _refusal(ran.json)["code"] == code
 
 
+@pytest.mark.holds("dry-run:decides-only")
+@pytest.mark.parametrize(("amount", "effect"), [(5, "allow"), (800, "require_approval"), (9000, "deny")])
+def test_a_dry_run_decides_and_does_nothing(amount: int, effect: str, guard: Guard, payments: sandbox.Sandbox) -> None:
+    before = len(payments.ledger.entries())
+    ran = guard("--json", "call", "payments_refund", "order_id=ORD-1002", f"amount={amount}", "--dry-run")
+    view = ran.json["structuredContent"]["guard"]
+    assert (ran.status, ran.json["isError"], view["code"], view["effect"]) == (0, False, "dry_run", effect)
+    assert len(payments.ledger.entries()) == before
+    assert guard("call", "payments_refund", "order_id=ORD-1002", "amount=x", "--dry-run").status == 3
+    assert guard("call", "customers_delete", "--dry-run").status == 5
+    assert guard("call", "payments_refund", "order_id=1002", "--dry-run").out.startswith("denied: ")
+    assert guard("audit", "verify", "--deep").status == 0
+
+
 def test_an_upstream_that_fails(guard: Guard, desk: Program, payments: sandbox.Sandbox) -> None:
     """The payments service is not where the manifest says."""
     manifest = desk.home / "tool_manifests" / "payments.yaml"

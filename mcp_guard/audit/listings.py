@@ -1,0 +1,136 @@
+"""What lists of tools showed and withheld, on record: durable before the list is answered, without filling the disk.
+
+Clients poll. The first list of a principal is recorded; the same list within a minute is counted and recorded once, when
+the minute is over. A list that differs is another one.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from hashlib import sha256
+
+from mcp_guard.kit.clock import Clock
+from mcp_guard.model.errors import StoreUnavailable
+from mcp_guard.model.principal import Principal
+from mcp_guard.store.values import Stored
+
+WINDOW_SECONDS = 60.0
+MAX_WINDOWS = 1024
+"""Lists counted at once; beyond it every list is recorded, as each belongs to somebody with an identity of their own."""
+MAX_RULES = 32
+"""Rules told apart in one record; what the others withheld is counted together."""
+OTHERS = "others"
+
+State = Mapping[str, object]
+Write = Callable[[Principal, State], Awaitable[Stored]]
+_Key = tuple[object, ...]
+
+
+def state(shown: list[str], withheld: Mapping[str, int]) -> State:
+    """What is recorded of one list: the names shown, as a digest, and how many tools which rule withheld.
+
+    `shown` is sha256 (hex) of the names in ascending order, each followed by a line feed.
+    """
+    digest = sha256("".join(f"{name}\n" for name in sorted(shown)).encode()).hexdigest()
+    ranked = sorted(withheld.items(), key=lambda item: (-item[1], item[0]))
+    by = dict(ranked[:MAX_RULES])
+    if rest := sum(count for _, count in ranked[MAX_RULES:]):
+        by[OTHERS] = rest
+    return {"what": "tools", "shown": digest, "count": len(shown), "withheld": sum(withheld.values()), "by": by}
+
+
+@dataclass(slots=True)
+class _Window:
+    principal: Principal
+    state: State
+    since: float
+    first: asyncio.Task[Stored]
+    repeats: int = 0
+
+
+class Listings:
+    """Records lists, or counts them. `write` is durable when it returns and raises `StoreUnavailable`."""
+
+    def __init__(self, clock: Clock, write: Write) -> None:
+        self._clock = clock
+        self._write = write
+        self._windows: dict[_Key, _Window] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def note(self, principal: Principal, listed: State) -> None:
+        """Return once a record says what this list showed. Raises `StoreUnavailable` where none does."""
+        key = _key(principal, listed)
+        window = self._windows.get(key)
+        if window is not None and self._clock.monotonic() - window.since >= WINDOW_SECONDS:
+            await self._close(key)
+            window = None
+        if window is not None:
+            window.repeats += 1
+            await asyncio.shield(window.first)
+        elif len(self._windows) >= MAX_WINDOWS:
+            await self._write(principal, listed)
+        else:
+            await self._first(key, principal, listed)
+
+    async def flush(self) -> None:
+        """Record the repeats of every window that is over."""
+        now = self._clock.monotonic()
+        for key in [key for key, window in self._windows.items() if now - window.since >= WINDOW_SECONDS]:
+            await self._close(key)
+
+    async def aclose(self) -> None:
+        """Record all repeats now."""
+        if self._timer is not None:
+            self._timer.cancel()
+        for key in list(self._windows):
+            await self._close(key)
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def _first(self, key: _Key, principal: Principal, listed: State) -> None:
+        self._arm()
+        first = asyncio.ensure_future(self._write(principal, listed))
+        assert isinstance(first, asyncio.Task)
+        window = self._windows[key] = _Window(principal, listed, self._clock.monotonic(), first)
+        try:
+            await asyncio.shield(first)
+        except StoreUnavailable:
+            if self._windows.get(key) is window:
+                del self._windows[key]
+            raise
+
+    async def _close(self, key: _Key) -> None:
+        """End a window. Repeats that cannot be recorded are kept for the next attempt."""
+        window = self._windows.pop(key, None)
+        if window is None:
+            return
+        with suppress(StoreUnavailable):
+            await window.first
+            if window.repeats:
+                await self._write(window.principal, {**window.state, "repeats": window.repeats})
+            return
+        if window.first.exception() is None:
+            window.since = self._clock.monotonic()
+            self._windows.setdefault(key, window)
+
+    def _arm(self) -> None:
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(WINDOW_SECONDS, self._due)
+
+    def _due(self) -> None:
+        self._timer = None
+        task = asyncio.get_running_loop().create_task(self.flush())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        if self._windows:
+            self._arm()
+
+
+def _key(principal: Principal, listed: State) -> _Key:
+    """Who lists, as authenticated: what a client calls itself makes no difference. And what the list was."""
+    who = (principal.subject, principal.client, principal.tenant, principal.auth, principal.assurance, principal.chain)
+    by = listed["by"]
+    assert isinstance(by, Mapping)
+    return (*who, listed["shown"], tuple(by.items()))
