@@ -239,6 +239,9 @@ class Guard:
     def visible_tools(self, principal: Principal) -> Sequence[Tool]:
         return self.pipeline.visible_tools(principal)
 
+    async def list_tools(self, principal: Principal) -> Sequence[Tool]:
+        return await self.pipeline.list_tools(principal)
+
     async def call(self, principal: Principal, call: ToolCall) -> Answer:
         return await self.pipeline.call(principal, call)
 

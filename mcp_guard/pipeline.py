@@ -16,9 +16,11 @@ Whichever stage ends a call, exactly one outcome is recorded, and it says as muc
 import asyncio
 import logging
 import os
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from mcp_guard.audit import listings
 from mcp_guard.audit.facts import CallFacts, Ending
 from mcp_guard.audit.journal import Journal
 from mcp_guard.connect.attempts import attempt
@@ -70,6 +72,7 @@ class _Trail:
     decision: Decision | None = None
     intent: Stored | None = None
     acted: bool = False
+    ended_by_journal: bool = False
 
     def facts(self) -> CallFacts:
         tool = self.entry.tool if self.entry else None
@@ -124,10 +127,21 @@ class Pipeline:
 
     def visible_tools(self, principal: Principal) -> Sequence[Tool]:
         """The tools policy lets `principal` see, by name: exactly those that `call` does not answer as unknown."""
+        return [tool for tool, decision in self._listing(principal) if decision.allowed]
+
+    async def list_tools(self, principal: Principal) -> Sequence[Tool]:
+        """`visible_tools`, on record with what was withheld. Raises `StoreUnavailable` where it cannot be recorded."""
+        listing = self._listing(principal)
+        shown = [tool for tool, decision in listing if decision.allowed]
+        withheld = Counter(decision.rule for _, decision in listing if not decision.allowed)
+        await self._journal.listed(principal, listings.state([tool.name for tool in shown], withheld))
+        return shown
+
+    def _listing(self, principal: Principal) -> list[tuple[Tool, Decision]]:
         now = as_datetime(self._clock.now_us())
         decisions = self._policy.decide_all(principal, "list", list(self._catalog), now, self._environment)
-        entries = zip(self._catalog.values(), decisions, strict=True)
-        return [entry.tool for entry, decision in entries if decision.allowed]
+        tools = (entry.tool for entry in self._catalog.values())
+        return list(zip(tools, decisions, strict=True))
 
     async def call(self, principal: Principal, call: ToolCall) -> Answer:
         """Carry out one call and return its answer, refusals included.
@@ -143,8 +157,10 @@ class Pipeline:
     async def drain(self, seconds: float) -> None:
         """Let calls in flight finish; what is left after `seconds` is cancelled and recorded as such."""
         self._stopping = True
-        if self._running:
-            _, late = await asyncio.wait(self._running, timeout=seconds)
+        end = self._clock.monotonic() + seconds
+        while self._running and (left := end - self._clock.monotonic()) > 0:
+            await asyncio.wait(self._running, timeout=left)
+        while late := tuple(self._running):
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
@@ -220,7 +236,13 @@ class Pipeline:
         if tool.effects == "none":
             self._journal.require_writable()
         else:
-            trail.intent = await self._journal.intent(trail.facts())
+            try:
+                trail.intent = await self._journal.intent(trail.facts())
+            except asyncio.CancelledError:
+                trail.ended_by_journal = (
+                    True  # whether the intent lands is not known yet; if it does, the journal ends it
+                )
+                raise
 
     async def _invoke(self, trail: _Trail, tool: Tool, arguments: Mapping[str, object]) -> object:
         failpoint("pipeline.before-act")
@@ -261,6 +283,8 @@ class Pipeline:
     async def _refuse(self, trail: _Trail, refusal: Refused) -> Answer:
         if refusal.executed == "unknown" and trail.acts_once:
             refusal.retry = "never"  # repeating could do it twice
+        if trail.ended_by_journal:
+            return self._refusal(trail, refusal, None)
         status = FAILURES.get(refusal.code, "refused")
         ending = Ending(status, refusal.executed, self._elapsed_us(trail), code=refusal.code)
         try:

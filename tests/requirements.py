@@ -590,5 +590,12 @@ REQUIREMENTS: dict[str, Requirement] = {
     "permissions:hidden-stays-hidden": Requirement(
         "I6", "Permissions tell nothing about tools the caller cannot list."
     ),
+    "audit:lists-recorded": Requirement(
+        "I1; I6",
+        "What every list of tools showed and withheld is durable before the answer, and not told to its reader.",
+    ),
+    "audit:lists-bounded": Requirement(
+        "bar: hostile input", "Polling the same list is counted: one record, and one more when its minute is over."
+    ),
     "freeze:always": Requirement("contract 5", "A home whose tools, policy and principals are broken can be frozen."),
 }

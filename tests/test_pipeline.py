@@ -1,6 +1,7 @@
 """One governed call, stage by stage, on a real store and a real payments service."""
 
 import asyncio
+import hashlib
 import json
 import sqlite3
 from collections.abc import AsyncIterator
@@ -425,3 +426,20 @@ async def test_a_dry_run_that_cannot_be_recorded_tells_nothing(home: Path) -> No
             lock.execute("ROLLBACK")
     assert _refusal(answer)["code"] == "audit_unavailable"
     assert "refund-small" not in answer.text
+
+
+@pytest.mark.holds("audit:lists-recorded")
+async def test_what_a_list_showed_and_withheld_is_on_record(home: Path) -> None:
+    async with _guard(home) as (guard, alice):
+        shown = await guard.list_tools(alice)
+        catalog = guard.definition.catalog
+    assert [tool.name for tool in shown] == [tool.name for tool in guard.visible_tools(alice)]
+    [listed] = [record["state"] for record in _records(home) if record["kind"] == "read"]
+    names = "".join(f"{tool.name}\n" for tool in shown)
+    assert listed == {
+        "what": "tools",
+        "shown": hashlib.sha256(names.encode()).hexdigest(),
+        "count": len(shown),
+        "withheld": len(catalog) - len(shown),
+        "by": {"guard:default": len(catalog) - len(shown)},
+    }

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from mcp_guard.audit.journal import Journal
+from mcp_guard.audit.listings import WITHHOLDING
 from mcp_guard.audit.query import Filters, Query
 from mcp_guard.model.codes import Code
 from mcp_guard.model.decision import NO_SUCH_TOOL, RULE_DEFAULT, Act, Decision, Rows
@@ -81,10 +82,14 @@ class RecordReader:
 
 
 def _as_told(record: Mapping[str, object]) -> Mapping[str, object]:
-    """A record as its own caller may see it: a call that found no tool does not say whether there is one (I6).
+    """A record as its own caller may see it: nothing tells whether there are tools that are hidden from them (I6).
 
-    Only such a call has neither a fingerprint nor an intent; the stored line keeps the decision for those who read all.
+    Only a call that found no tool has neither a fingerprint nor an intent. The stored line keeps everything for those
+    who read all.
     """
+    state = record.get("state")
+    if record.get("kind") == "read" and isinstance(state, dict):
+        return {**record, "state": {name: value for name, value in state.items() if name not in WITHHOLDING}}
     if record.get("kind") != "outcome" or "fp" in record or "of" in record:
         return record
     decision = record.get("decision")

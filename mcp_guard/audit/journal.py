@@ -18,6 +18,7 @@ from mcp_guard.audit.commitment import Commitment, commit_value
 from mcp_guard.audit.facts import CallFacts, Ending
 from mcp_guard.audit.faults import Faults
 from mcp_guard.audit.health import Health
+from mcp_guard.audit.listings import Listings
 from mcp_guard.kit.failpoint import failpoint
 from mcp_guard.model.codes import Code
 from mcp_guard.model.errors import StoreUnavailable
@@ -48,6 +49,7 @@ class Journal:
         self._backlog = Backlog(store.writer, self._health)
         self._loose: set[Storing] = set()
         self._faults = Faults(store.clock, self._write_fault)
+        self._listings = Listings(store.clock, self.read)
 
     @property
     def origin(self) -> str:
@@ -115,6 +117,16 @@ class Journal:
         """Record that somebody read the log."""
         return await self._write(record.state(self._boot, "read", state, self._known(principal)))
 
+    async def listed(self, principal: Principal, state: Mapping[str, object]) -> None:
+        """Record what a list showed (`listings.state`). The same list of a principal within 60 s is counted.
+
+        While writing fails nothing is counted: then a list that cannot be recorded cannot be answered either.
+        """
+        if self._health.ok:
+            await self._listings.note(principal, state)
+        else:
+            await self.read(principal, state)
+
     async def config(self, state: Mapping[str, object], principal: Principal | None = None) -> Stored:
         """Record that configuration, policy or manifests took effect or were refused."""
         return await self._write(record.state(self._boot, "config", state, principal))
@@ -151,6 +163,7 @@ class Journal:
     async def aclose(self) -> None:
         """Write what was counted or kept back. The store stays open."""
         await self._faults.aclose()
+        await self._listings.aclose()
         if self._loose:
             await asyncio.wait(set(self._loose))
         await self._backlog.aclose()

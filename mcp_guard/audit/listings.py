@@ -1,14 +1,16 @@
 """What lists of tools showed and withheld, on record: durable before the list is answered, without filling the disk.
 
-Clients poll. The first list of a principal is recorded; the same list within a minute is counted and recorded once, when
+Clients poll. The first list of a principal is recorded; the same one within a minute is counted, which is recorded when
 the minute is over. A list that differs is another one.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
+from typing import Any
 
 from mcp_guard.kit.clock import Clock
 from mcp_guard.model.errors import StoreUnavailable
@@ -17,13 +19,15 @@ from mcp_guard.store.values import Stored
 
 WINDOW_SECONDS = 60.0
 MAX_WINDOWS = 1024
-"""Lists counted at once; beyond it every list is recorded, as each belongs to somebody with an identity of their own."""
+"""Lists counted at once; beyond it every list is recorded: each belongs to somebody with an identity."""
 MAX_RULES = 32
 """Rules told apart in one record; what the others withheld is counted together."""
 OTHERS = "others"
+WITHHOLDING = ("withheld", "by")
+"""The fields that tell of hidden tools, and so are not for whoever they are hidden from."""
 
 State = Mapping[str, object]
-Write = Callable[[Principal, State], Awaitable[Stored]]
+Write = Callable[[Principal, State], Coroutine[Any, Any, Stored]]
 _Key = tuple[object, ...]
 
 
@@ -65,7 +69,7 @@ class Listings:
         window = self._windows.get(key)
         if window is not None and self._clock.monotonic() - window.since >= WINDOW_SECONDS:
             await self._close(key)
-            window = None
+            window = self._windows.get(key)
         if window is not None:
             window.repeats += 1
             await asyncio.shield(window.first)
@@ -91,15 +95,15 @@ class Listings:
 
     async def _first(self, key: _Key, principal: Principal, listed: State) -> None:
         self._arm()
-        first = asyncio.ensure_future(self._write(principal, listed))
-        assert isinstance(first, asyncio.Task)
+        first = asyncio.get_running_loop().create_task(self._write(principal, listed))
         window = self._windows[key] = _Window(principal, listed, self._clock.monotonic(), first)
-        try:
-            await asyncio.shield(first)
-        except StoreUnavailable:
-            if self._windows.get(key) is window:
-                del self._windows[key]
-            raise
+        first.add_done_callback(partial(self._settle, key, window))
+        await asyncio.shield(first)
+
+    def _settle(self, key: _Key, window: _Window, first: asyncio.Task[Stored]) -> None:
+        """Forget a window whose record was not written, whether or not somebody still waits for it."""
+        if (first.cancelled() or first.exception() is not None) and self._windows.get(key) is window:
+            del self._windows[key]
 
     async def _close(self, key: _Key) -> None:
         """End a window. Repeats that cannot be recorded are kept for the next attempt."""
@@ -111,7 +115,7 @@ class Listings:
             if window.repeats:
                 await self._write(window.principal, {**window.state, "repeats": window.repeats})
             return
-        if window.first.exception() is None:
+        if not window.first.exception():
             window.since = self._clock.monotonic()
             self._windows.setdefault(key, window)
 

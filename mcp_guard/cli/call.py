@@ -9,7 +9,7 @@ import click
 
 from mcp_guard.cli.arguments import from_document, from_pairs
 from mcp_guard.cli.options import CLIENT, SUBJECT
-from mcp_guard.cli.output import Output, pass_output
+from mcp_guard.cli.output import Output, pass_output, print_error
 from mcp_guard.model.call import Answer, ToolCall
 from mcp_guard.model.errors import UsageError
 
@@ -70,16 +70,41 @@ def call(
 
     arguments = _arguments(pairs, document)
     answer = asyncio.run(_call(output, tool, arguments, _Who(subject, client, token), dry_run=dry_run))
-    output.data(_on_the_wire(answer), (answer.text,))
+    output.data(_on_the_wire(answer), () if answer.is_error else (answer.text,))
+    if answer.is_error and not output.as_json:
+        _complain(answer)
     ctx.exit(answer.exit_code)
 
 
-async def _call(output: Output, tool: str, arguments: dict[str, object], who: _Who, *, dry_run: bool) -> Answer:
-    from mcp_guard.build import open_guard
+def _complain(answer: Answer) -> None:
+    """A refusal for a person: its code, what is wrong, what to do."""
+    from mcp_guard.model.codes import CODES
 
-    async with open_guard(output.load_home(), serving=False, verbosity=output.verbosity) as guard:
+    guard = answer.structured["guard"]
+    assert isinstance(guard, dict)
+    rule = f" (rule {guard['rule']})" if "rule" in guard else ""
+    print_error(f"error[{guard['code']}]: {guard['reason']}{rule}\n  hint: {CODES[guard['code']].advice}")
+
+
+async def _call(output: Output, tool: str, arguments: dict[str, object], who: _Who, *, dry_run: bool) -> Answer:
+    import asyncio
+
+    from mcp_guard.build import open_guard
+    from mcp_guard.kit.signals import stop_on_signals
+
+    home = output.load_home()
+    async with stop_on_signals() as stop, open_guard(home, serving=False, verbosity=output.verbosity) as guard:
         wanted = ToolCall(guard.new_call_id(), tool, arguments, dry_run="yes" if dry_run else "no")
-        return await guard.call(await who.principal(guard), wanted)
+        calling = asyncio.ensure_future(guard.call(await who.principal(guard), wanted))
+        stopping = asyncio.ensure_future(stop.wait())
+        await asyncio.wait({calling, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not calling.done():
+            output.note(
+                "interrupted: the call is being ended; a second interrupt leaves it to the next server to close"
+            )
+            await guard.drain()
+        stopping.cancel()
+        return await calling
 
 
 def _arguments(pairs: Sequence[str], document: str | None) -> dict[str, object]:

@@ -63,6 +63,11 @@ class Output:
             print(printable(text), file=sys.stderr)
 
 
+def print_error(text: str) -> None:
+    """Say on stderr what went wrong, also with `-q`."""
+    print(printable(text), file=sys.stderr)
+
+
 def printable(text: str) -> str:
     """`text` with its line breaks and tabs, and everything that could command a terminal written as escapes."""
     return "".join(part if part in ("\n", "\t") else visible(part) for part in _BREAKS.split(text))

@@ -6,7 +6,7 @@ import click
 
 from mcp_guard.cli.options import CLIENT, SUBJECT
 from mcp_guard.cli.output import Output, pass_output
-from mcp_guard.model.errors import UsageError
+from mcp_guard.model.errors import Unauthenticated, UsageError
 
 if TYPE_CHECKING:
     from mcp_guard.build import Guard
@@ -40,9 +40,13 @@ def serve(output: Output, stdio: bool, address: str | None, subject: str | None,
 
 async def _serve_stdio(output: Output, subject: str | None, client: str | None) -> None:
     from mcp_guard.build import open_guard
-    from mcp_guard.server.run import serve_stdio, stop_on_signals
+    from mcp_guard.kit.signals import stop_on_signals
+    from mcp_guard.server.run import serve_stdio
 
     home = output.load_home()
+    if not home.settings.identity.local.allow:
+        hint = "set identity.local.allow and subject in mcp-guard.yaml, or serve --http with tokens"
+        raise Unauthenticated("Nobody may act here without a token.", hint=hint)
     async with stop_on_signals() as stop, open_guard(home, serving=True, verbosity=output.verbosity) as guard:
         local = guard.declare(subject, client)
         _announce_visible(output, guard, local)
@@ -51,7 +55,8 @@ async def _serve_stdio(output: Output, subject: str | None, client: str | None) 
 
 async def _serve_http(output: Output, listen: tuple[str, int] | None) -> None:
     from mcp_guard.build import open_guard
-    from mcp_guard.server.run import serve_http, stop_on_signals
+    from mcp_guard.kit.signals import stop_on_signals
+    from mcp_guard.server.run import serve_http
 
     home = output.load_home()
     http = home.settings.server.http

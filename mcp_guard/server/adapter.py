@@ -70,7 +70,11 @@ class _Handlers:
         self._resources = Resources(surface)
 
     async def list_tools(self, ctx: Context, params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
-        tools = [_describe(tool) for tool in self._surface.visible_tools(self._who(ctx))]
+        try:
+            visible = await self._surface.list_tools(self._who(ctx))
+        except GuardError as error:
+            raise MCPError(types.INTERNAL_ERROR, "The tools cannot be listed now", {"code": error.code}) from None
+        tools = [_describe(tool) for tool in visible]
         return types.ListToolsResult(tools=tools, cache_scope="private", ttl_ms=0)
 
     async def call_tool(self, ctx: Context, params: types.CallToolRequestParams) -> dict[str, Any]:

@@ -24,6 +24,9 @@ HEALTH_PATH = "/healthz"
 GRACE_SECONDS = 10
 """How long a stopping server waits for calls in flight."""
 
+LAST_ANSWERS_SECONDS = 1.0
+"""How long the answers of ended calls may take to get out."""
+
 _MAX_CONNECTIONS = 1024
 
 
@@ -91,6 +94,7 @@ async def serve(
     """
     for name in ("mcp", "uvicorn"):
         logging.getLogger(name).setLevel(logging.ERROR)  # what they log names clients and paths; ours is in the audit
+    logging.getLogger("uvicorn.error").addFilter(_is_news)
     config = uvicorn.Config(
         app,
         host=host,
@@ -110,12 +114,19 @@ async def serve(
         await stop.wait()
         server.should_exit = True
         await drain()
+        await asyncio.sleep(LAST_ANSWERS_SECONDS)
+        server.force_exit = True  # what is still open is a stream nobody will write to any more
 
     watching = asyncio.create_task(watch())
     try:
         await server.serve()
     finally:
         watching.cancel()
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Streams cut off while stopping are not an error of the application."""
+    return record.exc_info is None or not isinstance(record.exc_info[1], asyncio.CancelledError)
 
 
 class _Announcing(uvicorn.Server):

@@ -1,9 +1,7 @@
 """Serving a guard until a signal says stop: over stdio or over HTTP."""
 
 import asyncio
-import contextlib
-import signal
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from mcp_guard.identity.protected_resource import ProtectedResource
@@ -42,21 +40,6 @@ class Servable(Surface, Protocol):
     def is_healthy(self) -> bool:
         """Whether the last write to the store worked."""
         ...
-
-
-@contextlib.asynccontextmanager
-async def stop_on_signals() -> AsyncIterator[asyncio.Event]:
-    """An event that SIGTERM and SIGINT set, so that the log is closed properly before the process ends."""
-    stop, loop = asyncio.Event(), asyncio.get_running_loop()
-    caught = (signal.SIGTERM, signal.SIGINT)
-    previous = {}
-    for number in caught:
-        previous[number] = signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
-    try:
-        yield stop
-    finally:
-        for number in caught:
-            signal.signal(number, previous[number])
 
 
 async def serve_stdio(guard: Servable, local: Principal, stop: asyncio.Event) -> None:

@@ -12,6 +12,7 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from queue import SimpleQueue
 from typing import BinaryIO
 
 import anyio
@@ -68,12 +69,14 @@ def _claimed_descriptors() -> Iterator[tuple[BinaryIO, BinaryIO]]:
 async def _transport(source: BinaryIO, sink: BinaryIO, on_fault: OnFault) -> AsyncIterator[Streams]:
     to_server, read = anyio.create_memory_object_stream[SessionMessage | Exception](0)
     write, from_server = anyio.create_memory_object_stream[SessionMessage](0)
-    lock = asyncio.Lock()
     open_requests = _OpenRequests()
+    pen = _Pen(sink)
 
     async def send(data: bytes) -> None:
-        async with lock:
-            await asyncio.to_thread(_write_all, sink, data + b"\n")
+        try:
+            await pen.write(data)
+        except OSError:
+            tasks.cancel_scope.cancel()  # the client has closed its end; nobody reads on
 
     async def receive() -> None:
         async with to_server:
@@ -100,6 +103,42 @@ async def _transport(source: BinaryIO, sink: BinaryIO, on_fault: OnFault) -> Asy
             yield Streams(read, write, open_requests.answered_all)
         finally:
             tasks.cancel_scope.cancel()
+
+
+class _Pen:
+    """Writes lines in a thread of its own, a daemon: a client that does not read must not hold up the end."""
+
+    def __init__(self, sink: BinaryIO) -> None:
+        self._sink = sink
+        self._loop = asyncio.get_running_loop()
+        self._lines: SimpleQueue[tuple[bytes, asyncio.Future[None]]] = SimpleQueue()
+        threading.Thread(target=self._run, name="stdout", daemon=True).start()
+
+    async def write(self, data: bytes) -> None:
+        """Write one line. Raises `OSError` where the other end is closed."""
+        written: asyncio.Future[None] = self._loop.create_future()
+        self._lines.put((data + b"\n", written))
+        await written
+
+    def _run(self) -> None:
+        while True:
+            data, written = self._lines.get()
+            error: OSError | None = None
+            try:
+                _write_all(self._sink, data)
+            except OSError as found:
+                error = found
+            with contextlib.suppress(RuntimeError):  # the loop is gone, and whoever waited with it
+                self._loop.call_soon_threadsafe(_settle, written, error)
+
+
+def _settle(written: "asyncio.Future[None]", error: OSError | None) -> None:
+    if written.done():
+        return
+    if error is None:
+        written.set_result(None)
+    else:
+        written.set_exception(error)
 
 
 class _OpenRequests:

@@ -20,8 +20,11 @@ class Surface(Protocol):
         """A fresh, unguessable call id."""
         ...
 
-    def visible_tools(self, principal: Principal) -> Sequence[Tool]:
-        """The tools policy lets this principal see, in a fixed order."""
+    async def list_tools(self, principal: Principal) -> Sequence[Tool]:
+        """The tools policy lets this principal see, in a fixed order, once that is on record.
+
+        Raises `StoreUnavailable` where it cannot be.
+        """
         ...
 
     async def note_fault(self, code: str, where: str, principal: Principal | None = None) -> None:

@@ -8,6 +8,7 @@ import pytest
 from mcp_guard.admin.records import DEFAULT_LIMIT, RecordReader, parse_filters
 from mcp_guard.audit.facts import CallFacts, Ending
 from mcp_guard.audit.journal import Journal
+from mcp_guard.audit.listings import state
 from mcp_guard.audit.query import Query
 from mcp_guard.limits.freeze import NO_TOOL, Freezes
 from mcp_guard.model.decision import Act, Decision, Effect, Obligations, Rows
@@ -134,3 +135,17 @@ def test_filters_that_are_no_numbers(name: str, value: str) -> None:
 def test_a_page_has_a_size() -> None:
     with pytest.raises(UsageError, match="larger than 500"):
         parse_filters({"limit": "501"})
+
+
+@pytest.mark.holds("audit:lists-recorded", "policy:hidden-is-unknown")
+@pytest.mark.parametrize(("rows", "told"), [("own", False), ("tenant", False), ("all", True)])
+async def test_who_does_not_read_everything_reads_of_no_hidden_tools(
+    rows: Rows, told: bool, store: Store, journal: Journal
+) -> None:
+    await journal.listed(ALICE, state(["orders_get"], {"secret-rule": 7}))
+    page = await reader(store, journal, audits(allow(rows))).page(ALICE, {"kind": "read"})
+    found = page["records"]
+    assert isinstance(found, list)
+    assert found[0]["state"]["count"] == 1
+    assert ("withheld" in found[0]["state"], "secret-rule" in str(found)) == (told, told)
+    assert (await records(store))[0]["state"]["by"] == {"secret-rule": 7}, "what is stored stays whole"

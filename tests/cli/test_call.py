@@ -81,7 +81,7 @@ def test_a_dry_run_decides_and_does_nothing(amount: int, effect: str, guard: Gua
     assert len(payments.ledger.entries()) == before
     assert guard("call", "payments_refund", "order_id=ORD-1002", "amount=x", "--dry-run").status == 3
     assert guard("call", "customers_delete", "--dry-run").status == 5
-    assert guard("call", "payments_refund", "order_id=1002", "--dry-run").out.startswith("denied: ")
+    assert guard("call", "payments_refund", "order_id=1002", "--dry-run").err.startswith("error[args_invalid]: ")
     assert guard("audit", "verify", "--deep").status == 0
 
 

@@ -18,6 +18,7 @@ UNUSED = {
     "explain internal": HEAVY | {"casbin", "pydantic", "ruamel", "jsonschema_rs", "orjson", "sqlite3"},
     "--help": HEAVY | {"casbin", "pydantic", "ruamel", "jsonschema_rs", "orjson", "sqlite3"},
     "audit tail": {"httpx", "cryptography", "structlog", "casbin", "jsonschema_rs"},
+    "--json freeze --list": {"httpx", "cryptography", "structlog", "casbin", "jsonschema_rs"},
     "call hello_greet name=World": {"httpx", "cryptography", "structlog", "rich"},
     "doctor": {"httpx", "cryptography", "structlog", "rich"},
 }

@@ -108,3 +108,26 @@ async def test_permissions_are_a_resource(transport: str, era: str, connect: Con
         for uri in ("guard://permissions?tool=customers_delete", "guard://permissions/customers_delete"):
             with pytest.raises(MCPError, match="Unknown resource"):
                 await client.read_resource(uri)
+
+
+def _lists(desk: Desk, subject: str) -> list[Any]:
+    page = desk.program.run("--json", "audit", "query", "--kind", "read", "--actor", subject, "--limit", "500").json
+    return [record["state"] for record in page["records"] if record["state"]["what"] == "tools"]
+
+
+@pytest.mark.holds("audit:lists-recorded", "audit:lists-bounded")
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_list_is_on_record_and_says_nothing_to_whom_it_withholds(
+    era: str, connect: Connect, served: Desk
+) -> None:
+    async with connect("http", era, "alice via untrusted") as client:
+        listed = [[tool.name for tool in (await client.list_tools()).tools] for _ in range(20)]
+        own = _document(await client.read_resource("audit://records?kind=read&limit=500"))["records"]
+    shown = [record["state"] for record in own if record["state"]["what"] == "tools"]
+    assert shown
+    assert not any({"withheld", "by"} & set(state) for state in shown), "their own records tell of no hidden tools"
+    states = [state for state in _lists(served, "user:alice") if "untrusted-agents" in state["by"]]
+    assert states
+    assert len(states) < 20
+    assert states[0]["count"] == len(listed[0])
+    assert states[0]["withheld"] > 0
