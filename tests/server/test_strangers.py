@@ -113,14 +113,14 @@ async def test_ones_own_records_do_not_tell_hidden_from_unknown(served: Desk) ->
     port, token = served.serving.port, served.tokens["alice via untrusted"]
     for tool in ("payments_refund", "customers_delete", "nope_nope"):
         await _call(port, token, tool)
-    body = {
+    body: dict[str, Any] = {
         "jsonrpc": "2.0",
         "id": 1,
         "method": "resources/read",
         "params": {**json.loads(call_body("x", {}))["params"], "uri": "audit://records?kind=outcome&limit=3"},
     }
-    del body["params"]["name"], body["params"]["arguments"]  # type: ignore[attr-defined]
-    uri = body["params"]["uri"]  # type: ignore[index]
+    del body["params"]["name"], body["params"]["arguments"]
+    uri = body["params"]["uri"]
     data = request(port, json.dumps(body).encode(), token=token, tool=uri).replace(b"tools/call", b"resources/read", 1)
     answer = await exchange(port, data)
     contents: Any = answer.json["result"]["contents"]  # type: ignore[index]
