@@ -1,0 +1,23 @@
+"""The composition root: from a home to a wired guard."""
+
+from mcp_guard.build.definition import Definition, define, load_directory
+from mcp_guard.build.guard import Guard
+from mcp_guard.build.questions import diff_policies, lint_policy, run_policy_cases, subject_of_checkup
+from mcp_guard.build.wiring import open_freezes, open_freezing, open_guard, open_query, open_token_store, open_tokens
+
+__all__ = [
+    "Definition",
+    "Guard",
+    "define",
+    "diff_policies",
+    "lint_policy",
+    "load_directory",
+    "open_freezes",
+    "open_freezing",
+    "open_guard",
+    "open_query",
+    "open_token_store",
+    "open_tokens",
+    "run_policy_cases",
+    "subject_of_checkup",
+]

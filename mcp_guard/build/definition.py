@@ -1,0 +1,102 @@
+"""What a home declares, read and checked as a whole."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mcp_guard.config.home import Home
+from mcp_guard.identity.directory import Directory
+from mcp_guard.kit.clock import SystemClock
+from mcp_guard.manifest.catalog import Catalog
+from mcp_guard.model.errors import Invalid
+from mcp_guard.model.problem import Problem
+from mcp_guard.policy.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from mcp_guard.admin.what_if import WhatIf
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """What a home says, read and checked as a whole. Nothing is opened or written to get one."""
+
+    home: Home
+    catalog: Catalog
+    policy: Snapshot
+    directory: Directory
+
+    @property
+    def environment(self) -> Mapping[str, object]:
+        """`r.ctx.env` of every decision."""
+        return {"name": self.home.settings.environment}
+
+    def what_if(self) -> "WhatIf":
+        """Questions to this definition's policy."""
+        from mcp_guard.admin.what_if import WhatIf
+
+        return WhatIf(self.catalog, self.policy, self.environment, SystemClock())
+
+
+def define(home: Home) -> Definition:
+    """Load and check everything a home declares.
+
+    Raises `Invalid` naming every problem of tools and principals, and then every one of the policy: what its rules are
+    about is known only once the tools are.
+    """
+    from mcp_guard.manifest.load import lint as lint_tools
+    from mcp_guard.policy.load import load as load_policy
+
+    catalog, found = lint_tools(home.directory, home.settings.tools, reserved=home.reserved)
+    problems = [problem for problem in found if problem.severity == "error"]
+    known = None
+    try:
+        known = load_directory(home)
+    except Invalid as error:
+        problems += error.problems
+    problems += _unmet_exchanges(home, catalog)
+    if catalog is None or known is None or problems:
+        raise Invalid(problems)
+    policy = load_policy(*policy_files(home), tags(catalog), shown_as=shown(home))
+    return Definition(home, catalog, policy, known)
+
+
+def _unmet_exchanges(home: Home, catalog: Catalog | None) -> list[Problem]:
+    """Tools that ask for an exchanged token where there is nobody to exchange it."""
+    from mcp_guard.manifest.tokens import tools_asking
+
+    if catalog is None or home.settings.identity.oidc.exchange.token_endpoint is not None:
+        return []
+    hint = "configure identity.oidc.exchange, or use ${token:call}"
+    what = "asks for ${token:exchange}, and no exchange is configured"
+    return [Problem("token", what, f"tool {name}", hint=hint) for name in tools_asking(catalog, "exchange")]
+
+
+def load_directory(home: Home) -> Directory:
+    """The principals a home knows. Raises `Invalid`."""
+    from mcp_guard.identity import directory
+
+    principals = home.path(home.settings.policy.principals)
+    return directory.load(principals if principals.exists() else None, shown(home)(principals))
+
+
+def policy_files(home: Home) -> tuple[Path, Path]:
+    policy = home.settings.policy
+    return home.path(policy.model), home.path(policy.rules)
+
+
+def test_files(home: Home) -> list[Path]:
+    return sorted({path for pattern in home.settings.policy.tests for path in home.directory.glob(pattern)})
+
+
+def tags(catalog: Catalog) -> dict[str, tuple[str, ...]]:
+    return {name: entry.tool.tags for name, entry in catalog.items()}
+
+
+def shown(home: Home) -> Callable[[Path], str]:
+    """Files in problems as a person in the home would type them."""
+
+    def shown(path: Path) -> str:
+        return path.relative_to(home.directory).as_posix() if path.is_relative_to(home.directory) else str(path)
+
+    return shown

@@ -1,0 +1,127 @@
+"""A wired guard: what the transports and the command line talk to."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from mcp_guard.build.definition import Definition
+from mcp_guard.model.call import Answer, ToolCall
+from mcp_guard.model.errors import Unauthenticated
+from mcp_guard.model.principal import Principal
+from mcp_guard.model.tool import Tool
+
+if TYPE_CHECKING:
+    from mcp_guard.admin.permissions import Permissions
+    from mcp_guard.admin.records import RecordReader
+    from mcp_guard.audit.journal import Journal
+    from mcp_guard.identity.access_token import AccessTokens
+    from mcp_guard.identity.authenticate import Authenticator
+    from mcp_guard.identity.outward import OutwardCredentials
+    from mcp_guard.identity.protected_resource import ProtectedResource
+    from mcp_guard.pipeline import Pipeline
+
+DRAIN_SECONDS = 8.0
+"""How long a closing guard waits for calls in flight before it cancels them: less than the transports wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Whose access tokens are believed, and what is made out to upstreams; all absent where the home wants neither."""
+
+    resource: "ProtectedResource | None" = None
+    access_tokens: "AccessTokens | None" = None
+    credentials: "OutwardCredentials | None" = None
+    documents: Mapping[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """A wired guard, as the transports and the command line see it."""
+
+    definition: Definition
+    pipeline: "Pipeline"
+    journal: "Journal"
+    records: "RecordReader"
+    permissions: "Permissions"
+    authenticator: "Authenticator"
+    identity: Identity
+
+    @property
+    def name(self) -> str:
+        return self.definition.home.settings.name
+
+    def new_call_id(self) -> str:
+        from mcp_guard.pipeline import new_call_id
+
+        return new_call_id()
+
+    def visible_tools(self, principal: Principal) -> Sequence[Tool]:
+        return self.pipeline.visible_tools(principal)
+
+    async def list_tools(self, principal: Principal) -> Sequence[Tool]:
+        return await self.pipeline.list_tools(principal)
+
+    async def call(self, principal: Principal, call: ToolCall) -> Answer:
+        return await self.pipeline.call(principal, call)
+
+    @property
+    def protected_resource(self) -> "ProtectedResource | None":
+        return self.identity.resource
+
+    @property
+    def documents(self) -> Mapping[str, bytes]:
+        return self.identity.documents
+
+    async def authenticate(self, token: str) -> Principal:
+        return await self.authenticator.authenticate(token)
+
+    def obtainable_scopes(self, principal: Principal, tool: str) -> Sequence[str]:
+        entry, profile = self.definition.catalog.get(tool), self.definition.directory.profiles.get(principal.subject)
+        needed = entry.tool.scopes if entry is not None else frozenset()
+        # What the home itself withholds no issuer can give; asking for it would only send people round in circles.
+        return sorted(needed) if profile is None or needed <= profile.scopes else ()
+
+    def declare(self, subject: str | None, client: str | None) -> Principal:
+        """A locally declared principal. Raises `Unauthenticated` where the home does not allow one."""
+        local = self.definition.home.settings.identity.local
+        if not local.allow:
+            raise Unauthenticated(hint="identity.local.allow is false here; pass --token")
+        chosen = subject or local.subject
+        if chosen is None:
+            raise Unauthenticated(hint="pass --as user:NAME")
+        return self.authenticator.declared(chosen, client or local.client, local.tenant)
+
+    async def drain(self) -> None:
+        await self.pipeline.drain(DRAIN_SECONDS)
+
+    def is_healthy(self) -> bool:
+        return self.journal.health.ok
+
+    async def note_fault(self, code: str, where: str, principal: Principal | None = None) -> None:
+        who = {"sub": principal.subject, "via": principal.client} if principal else {}
+        await self.journal.fault(code, where, **who)
+
+    async def read_records(self, principal: Principal, filters: Mapping[str, str]) -> Mapping[str, object]:
+        return await self.records.page(principal, filters)
+
+    async def read_call(self, principal: Principal, call: str) -> Mapping[str, object]:
+        return await self.records.call(principal, call)
+
+    async def read_status(self, principal: Principal) -> Mapping[str, object]:
+        return await self.records.status(principal)
+
+    async def whoami(self, principal: Principal) -> Mapping[str, object]:
+        roles = self.definition.policy.rules.roles.closure(principal.subject, principal.tenant, principal.roles)
+        return await self.records.whoami(principal, tuple(sorted(roles - {principal.subject})))
+
+    async def read_permissions(self, principal: Principal) -> Mapping[str, object]:
+        return await self.permissions.read(principal)
+
+    def may_read_audit(self, principal: Principal) -> bool:
+        return self.records.may_read(principal)
+
+    def may_see_self(self, principal: Principal) -> bool:
+        return self.records.may_see_self(principal)
+
+    def may_see_permissions(self, principal: Principal) -> bool:
+        return self.permissions.may_see(principal)

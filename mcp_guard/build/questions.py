@@ -1,0 +1,108 @@
+"""Questions an operator asks of a home without opening its store."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mcp_guard.build.definition import Definition, load_directory, policy_files, shown, tags, test_files
+from mcp_guard.config.home import SECRETS, Home
+from mcp_guard.identity.directory import Directory
+from mcp_guard.kit.clock import SystemClock
+from mcp_guard.model.principal import Principal
+from mcp_guard.model.problem import Problem
+from mcp_guard.model.tool import Tool
+
+if TYPE_CHECKING:
+    from mcp_guard.admin.checkup import Subject
+    from mcp_guard.policy.cases import CaseResult
+    from mcp_guard.policy.diff import Diff
+
+
+def lint_policy(home: Home) -> list[Problem]:
+    """Every problem of the policy files, warnings included, held against the tools' arguments and the known people."""
+    from mcp_guard.manifest.load import load as load_tools
+    from mcp_guard.policy.load import lint
+
+    catalog = load_tools(home.directory, home.settings.tools, reserved=home.reserved)
+    return lint(
+        *policy_files(home),
+        tags(catalog),
+        shown_as=shown(home),
+        schemas={name: _decided_schema(entry.tool) for name, entry in catalog.items()},
+        principals=load_directory(home).profiles,
+    )
+
+
+def _decided_schema(tool: Tool) -> Mapping[str, object]:
+    """The schema of what a condition sees: the client's arguments and those the guard binds."""
+    schema = tool.arguments_schema
+    properties = schema.get("properties", {})
+    assert isinstance(properties, Mapping)
+    return {**schema, "properties": {**properties, **{name: {"type": "string"} for name in tool.bind}}}
+
+
+def run_policy_cases(definition: Definition, files: Sequence[Path]) -> "list[CaseResult]":
+    """Run policy tests: those of `files`, or all of the home's. Raises `Invalid` where a file is not one."""
+    from mcp_guard.admin.what_if import principal_of
+    from mcp_guard.policy.cases import run_cases
+
+    home = definition.home
+    found = list(files) or test_files(home)
+
+    def who(subject: str, client: str, tenant: str) -> Principal:
+        return principal_of(definition.directory, subject, client, tenant)
+
+    return run_cases(found, definition.policy, who, environment=definition.environment, shown_as=shown(home))
+
+
+def subject_of_checkup(home: Home) -> "Subject":
+    """What `mcp-guard doctor` examines of a home; nothing is read yet."""
+    from mcp_guard.admin.checkup import Subject
+    from mcp_guard.admin.what_if import principal_of
+
+    local = home.settings.identity.local
+
+    def declared(known: Directory) -> Principal | None:
+        if not local.allow or local.subject is None:
+            return None
+        return principal_of(known, local.subject, local.client, known.profile(local.subject).tenant or local.tenant)
+
+    model, rules = policy_files(home)
+    return Subject(
+        directory=home.directory,
+        tools=home.settings.tools,
+        reserved=home.reserved,
+        model=model,
+        rules=rules,
+        principals=home.path(home.settings.policy.principals),
+        tests=test_files(home),
+        store=home.store,
+        private=(home.keys, home.path(SECRETS)),
+        environment={"name": home.settings.environment},
+        variables=os.environ,
+        local=declared,
+        shown_as=shown(home),
+        clock=SystemClock(),
+    )
+
+
+def diff_policies(definition: Definition, old: Path, new: Path) -> "Diff":
+    """What changes between two rules files under this home's tools, asked its policy tests first."""
+    from mcp_guard.admin.what_if import principal_of
+    from mcp_guard.kit import yaml
+    from mcp_guard.policy.case_file import read_cases
+    from mcp_guard.policy.cases import question
+    from mcp_guard.policy.diff import diff
+    from mcp_guard.policy.load import load
+
+    home = definition.home
+    model, _ = policy_files(home)
+    tagged, named = tags(definition.catalog), shown(home)
+
+    def who(subject: str, client: str, tenant: str) -> Principal:
+        return principal_of(definition.directory, subject, client, tenant)
+
+    cases = [case for path in test_files(home) for case in read_cases(yaml.load(path, named(path)))]
+    questions = [question(case, who, definition.environment) for case in cases]
+    return diff(load(model, old, tagged, shown_as=named), load(model, new, tagged, shown_as=named), questions)

@@ -1,0 +1,244 @@
+"""From a checked definition to what runs: the store, the pipeline, identity and the guard, opened and closed as one."""
+
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import TYPE_CHECKING
+
+from mcp_guard import __version__
+from mcp_guard.build.definition import Definition, define
+from mcp_guard.build.guard import DRAIN_SECONDS, Guard, Identity
+from mcp_guard.config.home import Home
+from mcp_guard.identity.directory import Directory
+from mcp_guard.kit.clock import SystemClock
+from mcp_guard.model.errors import StoreUnavailable
+
+if TYPE_CHECKING:
+    from mcp_guard.admin.freeze import FreezeAdmin
+    from mcp_guard.admin.tokens import TokenAdmin
+    from mcp_guard.audit.journal import Journal
+    from mcp_guard.audit.query import Query
+    from mcp_guard.identity.store import TokenStore
+    from mcp_guard.limits.freeze import Freezes
+    from mcp_guard.pipeline import Pipeline
+    from mcp_guard.secrets.redact import Redactor
+    from mcp_guard.store.store import Store
+
+RECOVERY_SECONDS = 30.0
+"""How often a serving guard looks for intents of processes that are gone."""
+
+
+@asynccontextmanager
+async def open_guard(home: Home, *, serving: bool, verbosity: int = 0) -> AsyncIterator[Guard]:
+    """A guard on an open store, drained and closed with the block. A serving one also closes what dead ones left open.
+
+    Raises `Invalid` for a broken home, `StoreUnavailable` for a store that cannot be written; nothing is served then.
+    """
+    import asyncio
+
+    from mcp_guard.secrets.redact import Redactor
+    from mcp_guard.telemetry.log import configure
+
+    definition = define(home)
+    redactor = Redactor()
+    configure(verbose=verbosity, as_json=False, redact=redactor.text)
+    async with (
+        _open_journal(home, redactor) as (store, journal),
+        _open_identity(definition, redactor) as identity,
+        _open_pipeline(definition, store, journal, redactor, identity) as pipeline,
+    ):
+        guard = _wire(definition, store, journal, pipeline, identity)
+        if serving:
+            recovered = await journal.recover()
+            await journal.boot(_boot_state(definition, recovered))
+        recovering = asyncio.create_task(_recover_for_ever(journal)) if serving else None
+        try:
+            yield guard
+        finally:
+            if recovering is not None:
+                recovering.cancel()
+        await pipeline.drain(DRAIN_SECONDS)
+        if serving:
+            await journal.shutdown({"what": "stopped"})
+
+
+async def _recover_for_ever(journal: "Journal") -> None:
+    """Close what other processes leave open when they die, while this one lives."""
+    import asyncio
+
+    while True:
+        await asyncio.sleep(RECOVERY_SECONDS)
+        with suppress(StoreUnavailable):
+            await journal.recover()
+
+
+def _boot_state(definition: Definition, recovered: int) -> Mapping[str, object]:
+    return {
+        "what": "started",
+        "version": __version__,
+        "policy": definition.policy.version,
+        "tools": len(definition.catalog),
+        "recovered": recovered,
+    }
+
+
+def _wire(
+    definition: Definition, store: "Store", journal: "Journal", pipeline: "Pipeline", identity: Identity
+) -> Guard:
+    from mcp_guard.admin.permissions import Permissions
+    from mcp_guard.admin.records import RecordReader
+    from mcp_guard.audit.query import Query
+    from mcp_guard.identity.authenticate import Authenticator
+    from mcp_guard.identity.store import TokenStore
+    from mcp_guard.limits.freeze import NO_TOOL, Freezes
+
+    freezes, version = Freezes(store), definition.policy.version
+    records = RecordReader(pipeline.decide, lambda who: freezes.decision(who, NO_TOOL, version), Query(store), journal)
+    tokens = TokenStore(store)
+    authenticator = Authenticator(definition.directory, tokens.find, SystemClock(), identity.access_tokens)
+    permissions = Permissions(
+        decide=pipeline.decide,
+        visible_tools=pipeline.visible_tools,
+        policy=definition.policy,
+        freezes=freezes,
+        journal=journal,
+        environment=definition.environment,
+        clock=SystemClock(),
+    )
+    return Guard(definition, pipeline, journal, records, permissions, authenticator, identity)
+
+
+@asynccontextmanager
+async def _open_identity(definition: Definition, redactor: "Redactor") -> AsyncIterator[Identity]:
+    """Nothing is fetched before the first access token, nothing made unless a tool asks for it."""
+    from mcp_guard.manifest.tokens import tools_asking
+
+    settings = definition.home.settings
+    wants_credentials = bool(tools_asking(definition.catalog))
+    if settings.identity.oidc.issuer is None and not wants_credentials:
+        yield Identity()
+        return
+    from mcp_guard.config.oidc import access_tokens_of, credentials_of, resource_of
+    from mcp_guard.connect.documents import Documents
+    from mcp_guard.connect.egress import Egress
+    from mcp_guard.identity.protected_resource import KEYS_PATH
+    from mcp_guard.secrets.references import Resolver
+
+    egress, resource, clock = Egress(), resource_of(settings), SystemClock()
+    outside = Documents(egress, settings.identity.oidc.networks)
+    resolve = Resolver(definition.home.directory, os.environ, redactor).resolve
+    access_tokens = access_tokens_of(settings, definition.directory, outside.get, clock)
+    credentials = credentials_of(definition.home, resolve, outside.post_form, clock) if wants_credentials else None
+    documents = dict(resource.documents()) if resource else {}
+    if credentials is not None:
+        documents[KEYS_PATH] = credentials.tokens.key.key_set()
+    try:
+        yield Identity(resource, access_tokens, credentials, documents)
+    finally:
+        if access_tokens is not None:
+            await access_tokens.keys.aclose()
+        await egress.aclose()
+
+
+@asynccontextmanager
+async def _open_journal(home: Home, redactor: "Redactor") -> "AsyncIterator[tuple[Store, Journal]]":
+    from mcp_guard.audit.journal import Journal
+    from mcp_guard.store.store import Store
+
+    store = Store.open(home.store, home.settings.name, clock=SystemClock())
+    try:
+        journal = Journal(store, redact=redactor.value)
+        try:
+            yield store, journal
+        finally:
+            await journal.aclose()
+    finally:
+        await store.aclose()
+
+
+@asynccontextmanager
+async def _open_pipeline(
+    definition: Definition, store: "Store", journal: "Journal", redactor: "Redactor", identity: Identity
+) -> "AsyncIterator[Pipeline]":
+    from mcp_guard.connect.factory import Means, connect
+    from mcp_guard.limits.freeze import Freezes
+    from mcp_guard.pipeline import Pipeline
+
+    async with AsyncExitStack() as stack:
+        issue = identity.credentials.issue if identity.credentials else None
+        means = await stack.enter_async_context(Means.open(definition.home.directory, redactor, issue=issue))
+        connectors = {}
+        for name, entry in definition.catalog.items():
+            connectors[name] = connector = connect(entry.tool, means)
+            stack.push_async_callback(connector.aclose)
+        yield Pipeline(
+            catalog=definition.catalog,
+            policy=definition.policy,
+            freezes=Freezes(store),
+            journal=journal,
+            connectors=connectors,
+            redact=redactor.value,
+            environment=definition.environment,
+            clock=SystemClock(),
+        )
+
+
+@asynccontextmanager
+async def open_tokens(home: Home, directory: Directory) -> "AsyncIterator[TokenAdmin]":
+    """Token use-cases on this home's store. A home whose tools or policy are broken can still revoke."""
+    from mcp_guard.admin.tokens import TokenAdmin
+    from mcp_guard.identity.store import TokenStore
+    from mcp_guard.secrets.redact import Redactor
+
+    async with _open_journal(home, Redactor()) as (store, journal):
+        yield TokenAdmin(TokenStore(store), directory, journal, SystemClock())
+
+
+@asynccontextmanager
+async def open_token_store(home: Home) -> "AsyncIterator[TokenStore]":
+    """The tokens of this home's store, for looking; nothing is made or written."""
+    from mcp_guard.identity.store import TokenStore
+    from mcp_guard.store.store import Store
+
+    store = Store.open_readonly(home.store)
+    try:
+        yield TokenStore(store)
+    finally:
+        await store.aclose()
+
+
+@asynccontextmanager
+async def open_freezing(home: Home) -> "AsyncIterator[FreezeAdmin]":
+    """Freeze use-cases on this home's store. A home whose tools or policy are broken can still be stopped."""
+    from mcp_guard.admin.freeze import FreezeAdmin
+    from mcp_guard.limits.freeze import Freezes
+    from mcp_guard.secrets.redact import Redactor
+
+    async with _open_journal(home, Redactor()) as (store, journal):
+        yield FreezeAdmin(Freezes(store), journal, SystemClock())
+
+
+@asynccontextmanager
+async def open_freezes(home: Home) -> "AsyncIterator[Freezes]":
+    """What is frozen on this home's store, for looking; nothing is made or written."""
+    from mcp_guard.limits.freeze import Freezes
+    from mcp_guard.store.store import Store
+
+    store = Store.open_readonly(home.store)
+    try:
+        yield Freezes(store)
+    finally:
+        await store.aclose()
+
+
+@asynccontextmanager
+async def open_query(home: Home) -> "AsyncIterator[Query]":
+    """Questions to this home's log; nothing is made or written."""
+    from mcp_guard.audit.query import Query
+    from mcp_guard.store.store import Store
+
+    store = Store.open_readonly(home.store)
+    try:
+        yield Query(store)
+    finally:
+        await store.aclose()
