@@ -57,7 +57,7 @@ async def open_guard(home: Home, *, serving: bool, verbosity: int = 0) -> AsyncI
         finally:
             if recovering is not None:
                 recovering.cancel()
-        await pipeline.drain(DRAIN_SECONDS)
+            await pipeline.drain(DRAIN_SECONDS)
         if serving:
             await journal.shutdown({"what": "stopped"})
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mcp_guard.model.principal import Principal
 
 RECEIPT = "mcp-guard/receipt"
+INTERRUPTED = 130
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +70,11 @@ def call(
     import asyncio
 
     arguments = _arguments(pairs, document)
-    answer = asyncio.run(_call(output, tool, arguments, _Who(subject, client, token), dry_run=dry_run))
+    answer, interrupted = asyncio.run(_call(output, tool, arguments, _Who(subject, client, token), dry_run=dry_run))
     output.data(_on_the_wire(answer), () if answer.is_error else (answer.text,))
     if answer.is_error and not output.as_json:
         _complain(answer)
-    ctx.exit(answer.exit_code)
+    ctx.exit(INTERRUPTED if interrupted else answer.exit_code)
 
 
 def _complain(answer: Answer) -> None:
@@ -86,7 +87,9 @@ def _complain(answer: Answer) -> None:
     print_error(f"error[{guard['code']}]: {guard['reason']}{rule}\n  hint: {CODES[guard['code']].advice}")
 
 
-async def _call(output: Output, tool: str, arguments: dict[str, object], who: _Who, *, dry_run: bool) -> Answer:
+async def _call(
+    output: Output, tool: str, arguments: dict[str, object], who: _Who, *, dry_run: bool
+) -> tuple[Answer, bool]:
     import asyncio
 
     from mcp_guard.build import open_guard
@@ -104,7 +107,7 @@ async def _call(output: Output, tool: str, arguments: dict[str, object], who: _W
             )
             await guard.drain()
         stopping.cancel()
-        return await calling
+        return await calling, stop.is_set()
 
 
 def _arguments(pairs: Sequence[str], document: str | None) -> dict[str, object]:
