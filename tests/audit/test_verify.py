@@ -106,7 +106,7 @@ ATTACKS: dict[str, tuple[Callable[[Lines], Lines], int]] = {
     "delete one": (lambda log: [*log[:5], *log[6:]], 5),
     "delete many": (lambda log: [*log[:5], *log[9:]], 5),
     "insert one": (lambda log: [*log[:5], edited(log[5], tool="extra"), *log[5:]], 6),
-    "insert at the front": (lambda log: [log[0].replace(b"1", b"2"), *log], 0),
+    "insert at the front": (lambda log: [edited(log[0], _p="f" * 64), *log], 0),
     "duplicate one": (lambda log: [*log[:6], log[5], *log[6:]], 6),
     "append a copy": (lambda log: [*log, log[-1]], 12),
     "append a forgery": (lambda log: [*log, edited(log[-1], _n=12)], 11),
