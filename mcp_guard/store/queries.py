@@ -34,11 +34,11 @@ def named(text: str) -> Iterator[tuple[str, str]]:
 def migrations() -> tuple[tuple[int, str], ...]:
     """The numbered migrations, in order; number n brings a file from schema version n-1 to n."""
     found = []
-    for path in sorted((_FOLDER / "migrations").glob("*.sql")):
+    for number, path in enumerate(sorted((_FOLDER / "migrations").glob("*.sql")), 1):
         match = _MIGRATION.fullmatch(path.name)
-        if match is None:
-            raise ValueError(f"a migration is called 0001_words.sql, not {path.name}")
-        found.append((int(match.group(1)), path.read_text(encoding="utf-8")))
+        if match is None or int(match.group(1)) != number:
+            raise ValueError(f"migrations are called 0001_words.sql and counted without gaps; {path.name} is not")
+        found.append((number, path.read_text(encoding="utf-8")))
     return tuple(found)
 
 
