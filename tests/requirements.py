@@ -305,6 +305,10 @@ REQUIREMENTS: dict[str, Requirement] = {
         "I3; I5; contract 6",
         "The deep check names malformed records, outcomes of no open intent, and values that are not the committed ones.",
     ),
+    "audit:ed25519": Requirement(
+        "RFC 8032 5.1.7",
+        "The stand-alone verifier's Ed25519 gives the verdicts of the RFC's vectors and of `cryptography`, and takes no key of small order and no second encoding.",
+    ),
     "audit:query-complete": Requirement(
         "contract 4", "Every filter and page finds exactly what a plain search of every line would, indexed or not."
     ),
