@@ -19,26 +19,25 @@ import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from mcp_guard.audit import listings
 from mcp_guard.audit.facts import CallFacts, Ending
 from mcp_guard.audit.journal import Journal
 from mcp_guard.connect.attempts import attempt
-from mcp_guard.connect.connector import Connector
 from mcp_guard.connect.shape import Shaped, shape
+from mcp_guard.generation import Generation, InForce
 from mcp_guard.identity.binding import bound
 from mcp_guard.kit.clock import Clock, as_datetime
 from mcp_guard.kit.failpoint import failpoint
 from mcp_guard.limits.freeze import Freezes
-from mcp_guard.manifest.catalog import Catalog, Entry
+from mcp_guard.manifest.catalog import Entry
 from mcp_guard.model.call import FAILURES, Answer, DryRunView, Invocation, Receipt, RefusalView, ToolCall
 from mcp_guard.model.codes import Code, Executed
 from mcp_guard.model.decision import (
     NO_SUCH_TOOL,
     RULE_DEFAULT,
     RULE_FROZEN,
-    AccessRequest,
-    Act,
     Decision,
     Effect,
     scope_decision,
@@ -46,7 +45,6 @@ from mcp_guard.model.decision import (
 from mcp_guard.model.errors import Refused, StoreUnavailable, UnknownTool
 from mcp_guard.model.principal import Principal
 from mcp_guard.model.tool import Tool
-from mcp_guard.policy.snapshot import Snapshot
 from mcp_guard.store.values import Stored
 
 _log = logging.getLogger("mcp_guard.pipeline")
@@ -61,8 +59,9 @@ def new_call_id() -> str:
 
 @dataclass(slots=True)
 class _Trail:
-    """What is known of one call so far."""
+    """What is known of one call so far. It is governed by the generation it began `under`, whatever comes in force."""
 
+    under: Generation
     principal: Principal
     call: ToolCall
     started: float
@@ -105,43 +104,31 @@ class Pipeline:
     def __init__(
         self,
         *,
-        catalog: Catalog,
-        policy: Snapshot,
+        in_force: InForce,
         freezes: Freezes,
         journal: Journal,
-        connectors: Mapping[str, Connector],
         redact: Callable[[object], object],
-        environment: Mapping[str, object],
         clock: Clock,
     ) -> None:
-        self._catalog = catalog
-        self._policy = policy
+        self._in_force = in_force
         self._freezes = freezes
         self._journal = journal
-        self._connectors = connectors
         self._redact = redact
-        self._environment = environment
         self._clock = clock
         self._running: set[asyncio.Task[Answer]] = set()
         self._stopping = False
 
     def visible_tools(self, principal: Principal) -> Sequence[Tool]:
         """The tools policy lets `principal` see, by name: exactly those that `call` does not answer as unknown."""
-        return [tool for tool, decision in self._listing(principal) if decision.allowed]
+        return self._in_force.current.visible(principal, self._now())
 
     async def list_tools(self, principal: Principal) -> Sequence[Tool]:
         """`visible_tools`, on record with what was withheld. Raises `StoreUnavailable` where it cannot be recorded."""
-        listing = self._listing(principal)
+        listing = self._in_force.current.listing(principal, self._now())
         shown = [tool for tool, decision in listing if decision.allowed]
         withheld = Counter(decision.rule for _, decision in listing if not decision.allowed)
         await self._journal.listed(principal, listings.state([tool.name for tool in shown], withheld))
         return shown
-
-    def _listing(self, principal: Principal) -> list[tuple[Tool, Decision]]:
-        now = as_datetime(self._clock.now_us())
-        decisions = self._policy.decide_all(principal, "list", list(self._catalog), now, self._environment)
-        tools = (entry.tool for entry in self._catalog.values())
-        return list(zip(tools, decisions, strict=True))
 
     async def call(self, principal: Principal, call: ToolCall) -> Answer:
         """Carry out one call and return its answer, refusals included.
@@ -153,6 +140,11 @@ class Pipeline:
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         return await asyncio.shield(task)
+
+    async def settled(self) -> None:
+        """Return once every call that is running now has ended."""
+        if running := tuple(self._running):
+            await asyncio.wait(running)
 
     async def drain(self, seconds: float) -> None:
         """Let calls in flight finish; what is left after `seconds` is cancelled and recorded as such."""
@@ -166,7 +158,7 @@ class Pipeline:
             await asyncio.gather(*late, return_exceptions=True)
 
     async def _govern(self, principal: Principal, call: ToolCall) -> Answer:
-        trail = _Trail(principal, call, self._clock.monotonic())
+        trail = _Trail(self._in_force.current, principal, call, self._clock.monotonic())
         shaped: Shaped | None = None
         try:
             entry = self._find(trail)
@@ -194,11 +186,12 @@ class Pipeline:
     # --- the stages, in order ---------------------------------------------------------------------------------------
 
     def _find(self, trail: _Trail) -> Entry:
-        entry = self._catalog.get(trail.call.tool)
+        under = trail.under
+        entry = under.catalog.get(trail.call.tool)
         if entry is None:
-            trail.decision = Decision(Effect.DENY, RULE_DEFAULT, NO_SUCH_TOOL, self._policy.version)
+            trail.decision = Decision(Effect.DENY, RULE_DEFAULT, NO_SUCH_TOOL, under.policy.version)
             raise UnknownTool()
-        listing = self.decide(trail.principal, "list", entry.tool.name)
+        listing = under.decide(trail.principal, "list", entry.tool.name, self._now())
         if not listing.allowed:
             trail.decision = listing
             raise UnknownTool()
@@ -217,11 +210,12 @@ class Pipeline:
         return trail.arguments
 
     def _decide_call(self, trail: _Trail, tool: Tool, arguments: Mapping[str, object]) -> Decision:
-        principal, version = trail.principal, self._policy.version
+        under, principal = trail.under, trail.principal
+        version = under.policy.version
         trail.decision = (
             self._freezes.decision(principal, tool.name, version)
             or scope_decision(tool.scopes, principal, version)
-            or self.decide(principal, "call", tool.name, arguments)
+            or under.decide(principal, "call", tool.name, self._now(), arguments)
         )
         return trail.decision
 
@@ -250,7 +244,7 @@ class Pipeline:
         invocation = Invocation(
             trail.call.id, arguments, tool.timeout, idempotency_key=trail.call.id, principal=trail.principal
         )
-        reply, _ = await attempt(tool, self._connectors[tool.name], invocation)
+        reply, _ = await attempt(tool, trail.under.connectors[tool.name], invocation)
         failpoint("pipeline.after-act")
         return reply.value
 
@@ -305,12 +299,8 @@ class Pipeline:
 
     # --- small parts ------------------------------------------------------------------------------------------------
 
-    def decide(
-        self, principal: Principal, act: Act, name: str, arguments: Mapping[str, object] | None = None
-    ) -> Decision:
-        """Ask the policy in force about one act, now."""
-        now = as_datetime(self._clock.now_us())
-        return self._policy.decide(AccessRequest(principal, act, name, now, arguments, self._environment))
+    def _now(self) -> datetime:
+        return as_datetime(self._clock.now_us())
 
     def _refusal(self, trail: _Trail, refusal: Refused, receipt: Receipt | None) -> Answer:
         view = RefusalView(

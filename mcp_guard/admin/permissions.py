@@ -3,11 +3,13 @@
 It tells nothing about tools the caller cannot list, and nothing a call or a dry run would not tell.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
-from mcp_guard.admin.records import Decide, admission
+from mcp_guard.admin.records import admission
 from mcp_guard.audit.journal import Journal
+from mcp_guard.generation import Generation, InForce
 from mcp_guard.identity.binding import bound
 from mcp_guard.kit.clock import Clock, as_datetime
 from mcp_guard.limits.freeze import Freezes, targets
@@ -16,7 +18,6 @@ from mcp_guard.model.errors import Refused
 from mcp_guard.model.principal import Principal
 from mcp_guard.model.tool import Tool
 from mcp_guard.policy.outlook import Outlook, outlooks
-from mcp_guard.policy.snapshot import Snapshot
 
 PERMISSIONS = "guard:permissions"
 DEPENDS = "depends on arguments"
@@ -26,48 +27,54 @@ DEPENDS = "depends on arguments"
 class Permissions:
     """Every reading is one decision and one `read` record, durable before the answer."""
 
-    decide: Decide
-    visible_tools: Callable[[Principal], Sequence[Tool]]
-    policy: Snapshot
+    in_force: InForce
     freezes: Freezes
     journal: Journal
-    environment: Mapping[str, object]
     clock: Clock
 
     def may_see(self, principal: Principal) -> bool:
         """Whether the principal may read them, for listing."""
-        return admission(self.decide, principal, PERMISSIONS).allowed
+        return self._admission(self.in_force.current, principal).allowed
 
     async def read(self, principal: Principal) -> Mapping[str, object]:
         """`{"policy", "tools": […]}`. Raises `Refused`, and `StoreUnavailable` where it cannot be recorded."""
-        admitted = admission(self.decide, principal, PERMISSIONS)
-        rows = await self._rows(principal) if admitted.allowed else []
+        under = self.in_force.current
+        admitted = self._admission(under, principal)
+        rows = await self._rows(under, principal) if admitted.allowed else []
         effect = {"effect": admitted.effect.value, "rule": admitted.rule}
         await self.journal.read(principal, {"what": "permissions", **effect, "count": len(rows)})
         if not admitted.allowed:
             raise Refused("policy_denied", admitted.reason, rule=admitted.rule, effect="deny")
-        return {"policy": self.policy.version, "tools": rows}
+        return {"policy": under.policy.version, "tools": rows}
 
-    async def _rows(self, principal: Principal) -> list[dict[str, object]]:
-        tools = self.visible_tools(principal)
-        frozen = {freeze.target: freeze.decision(self.policy.version) for freeze in await self.freezes.all()}
-        now = as_datetime(self.clock.now_us())
+    def _admission(self, under: Generation, principal: Principal) -> Decision:
+        now = self._now()
+        return admission(lambda who, act, name: under.decide(who, act, name, now), principal, PERMISSIONS)
+
+    async def _rows(self, under: Generation, principal: Principal) -> list[dict[str, object]]:
+        version = under.policy.version
+        frozen = {freeze.target: freeze.decision(version) for freeze in await self.freezes.all()}
+        now = self._now()
+        tools = under.visible(principal, now)
         names = [tool.name for tool in tools]
-        found = outlooks(self.policy, principal, "call", names, now=now, environment=self.environment)
+        found = outlooks(under.policy, principal, "call", names, now=now, environment=under.environment)
         return [
-            _row(tool, principal, self._before_policy(tool, principal, frozen), outlook)
+            _row(tool, principal, _before_policy(tool, principal, frozen, version), outlook)
             for tool, outlook in zip(tools, found, strict=True)
         ]
 
-    def _before_policy(self, tool: Tool, principal: Principal, frozen: Mapping[str, Decision]) -> Decision | None:
-        """What ends a call before its rules are asked, in the pipeline's order."""
-        version = self.policy.version
-        try:
-            bound(tool.bind, principal)
-        except Refused as refusal:
-            return Decision(Effect.DENY, RULE_DEFAULT, refusal.reason, version)
-        stopping = sorted(target for target in targets(principal, tool.name) if target in frozen)
-        return frozen[stopping[0]] if stopping else scope_decision(tool.scopes, principal, version)
+    def _now(self) -> datetime:
+        return as_datetime(self.clock.now_us())
+
+
+def _before_policy(tool: Tool, principal: Principal, frozen: Mapping[str, Decision], version: str) -> Decision | None:
+    """What ends a call before its rules are asked, in the pipeline's order."""
+    try:
+        bound(tool.bind, principal)
+    except Refused as refusal:
+        return Decision(Effect.DENY, RULE_DEFAULT, refusal.reason, version)
+    stopping = sorted(target for target in targets(principal, tool.name) if target in frozen)
+    return frozen[stopping[0]] if stopping else scope_decision(tool.scopes, principal, version)
 
 
 def _row(tool: Tool, principal: Principal, ended: Decision | None, outlook: Outlook) -> dict[str, object]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mcp_guard.build.definition import Definition
+from mcp_guard.build.live import Live
 from mcp_guard.model.call import Answer, ToolCall
 from mcp_guard.model.errors import Unauthenticated
 from mcp_guard.model.principal import Principal
@@ -38,13 +39,18 @@ class Identity:
 class Guard:
     """A wired guard, as the transports and the command line see it."""
 
-    definition: Definition
+    live: Live
     pipeline: "Pipeline"
     journal: "Journal"
     records: "RecordReader"
     permissions: "Permissions"
     authenticator: "Authenticator"
     identity: Identity
+
+    @property
+    def definition(self) -> Definition:
+        """What the home declares, as it is in force now."""
+        return self.live.definition
 
     @property
     def name(self) -> str:

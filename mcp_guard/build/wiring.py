@@ -2,16 +2,19 @@
 
 import os
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 from mcp_guard import __version__
 from mcp_guard.build.definition import Definition, define
 from mcp_guard.build.guard import DRAIN_SECONDS, Guard, Identity
+from mcp_guard.build.live import Live
 from mcp_guard.config.home import Home
 from mcp_guard.identity.directory import Directory
-from mcp_guard.kit.clock import SystemClock
+from mcp_guard.kit.clock import SystemClock, as_datetime
+from mcp_guard.model.decision import Act, Decision
 from mcp_guard.model.errors import StoreUnavailable
+from mcp_guard.model.principal import Principal
 
 if TYPE_CHECKING:
     from mcp_guard.admin.freeze import FreezeAdmin
@@ -39,18 +42,18 @@ async def open_guard(home: Home, *, serving: bool, verbosity: int = 0) -> AsyncI
     from mcp_guard.secrets.redact import Redactor
     from mcp_guard.telemetry.log import configure
 
-    definition = define(home)
+    live = Live(define(home))
     redactor = Redactor()
     configure(verbose=verbosity, as_json=False, redact=redactor.text)
     async with (
         _open_journal(home, redactor) as (store, journal),
-        _open_identity(definition, redactor) as identity,
-        _open_pipeline(definition, store, journal, redactor, identity) as pipeline,
+        _open_identity(live, redactor) as identity,
+        _open_pipeline(live, store, journal, redactor, identity) as pipeline,
     ):
-        guard = _wire(definition, store, journal, pipeline, identity)
+        guard = _wire(live, store, journal, pipeline, identity)
         if serving:
             recovered = await journal.recover()
-            await journal.boot(_boot_state(definition, recovered))
+            await journal.boot(_boot_state(live.definition, recovered))
         recovering = asyncio.create_task(_recover_for_ever(journal)) if serving else None
         try:
             yield guard
@@ -82,9 +85,7 @@ def _boot_state(definition: Definition, recovered: int) -> Mapping[str, object]:
     }
 
 
-def _wire(
-    definition: Definition, store: "Store", journal: "Journal", pipeline: "Pipeline", identity: Identity
-) -> Guard:
+def _wire(live: Live, store: "Store", journal: "Journal", pipeline: "Pipeline", identity: Identity) -> Guard:
     from mcp_guard.admin.permissions import Permissions
     from mcp_guard.admin.records import RecordReader
     from mcp_guard.audit.query import Query
@@ -92,27 +93,26 @@ def _wire(
     from mcp_guard.identity.store import TokenStore
     from mcp_guard.limits.freeze import NO_TOOL, Freezes
 
-    freezes, version = Freezes(store), definition.policy.version
-    records = RecordReader(pipeline.decide, lambda who: freezes.decision(who, NO_TOOL, version), Query(store), journal)
-    tokens = TokenStore(store)
-    authenticator = Authenticator(definition.directory, tokens.find, SystemClock(), identity.access_tokens)
-    permissions = Permissions(
-        decide=pipeline.decide,
-        visible_tools=pipeline.visible_tools,
-        policy=definition.policy,
-        freezes=freezes,
-        journal=journal,
-        environment=definition.environment,
-        clock=SystemClock(),
-    )
-    return Guard(definition, pipeline, journal, records, permissions, authenticator, identity)
+    freezes, in_force, clock = Freezes(store), live.in_force, SystemClock()
+
+    def decide(principal: Principal, act: Act, name: str) -> Decision:
+        return in_force.current.decide(principal, act, name, as_datetime(clock.now_us()))
+
+    def frozen(principal: Principal) -> Decision | None:
+        return freezes.decision(principal, NO_TOOL, in_force.current.policy.version)
+
+    records = RecordReader(decide, frozen, Query(store), journal)
+    authenticator = Authenticator(live.directory, TokenStore(store).find, clock, identity.access_tokens)
+    permissions = Permissions(in_force, freezes, journal, clock)
+    return Guard(live, pipeline, journal, records, permissions, authenticator, identity)
 
 
 @asynccontextmanager
-async def _open_identity(definition: Definition, redactor: "Redactor") -> AsyncIterator[Identity]:
+async def _open_identity(live: Live, redactor: "Redactor") -> AsyncIterator[Identity]:
     """Nothing is fetched before the first access token, nothing made unless a tool asks for it."""
     from mcp_guard.manifest.tokens import tools_asking
 
+    definition = live.definition
     settings = definition.home.settings
     wants_credentials = bool(tools_asking(definition.catalog))
     if settings.identity.oidc.issuer is None and not wants_credentials:
@@ -127,7 +127,7 @@ async def _open_identity(definition: Definition, redactor: "Redactor") -> AsyncI
     egress, resource, clock = Egress(), resource_of(settings), SystemClock()
     outside = Documents(egress, settings.identity.oidc.networks)
     resolve = Resolver(definition.home.directory, os.environ, redactor).resolve
-    access_tokens = access_tokens_of(settings, definition.directory, outside.get, clock)
+    access_tokens = access_tokens_of(settings, live.directory, outside.get, clock)
     credentials = credentials_of(definition.home, resolve, outside.post_form, clock) if wants_credentials else None
     documents = dict(resource.documents()) if resource else {}
     if credentials is not None:
@@ -158,29 +158,25 @@ async def _open_journal(home: Home, redactor: "Redactor") -> "AsyncIterator[tupl
 
 @asynccontextmanager
 async def _open_pipeline(
-    definition: Definition, store: "Store", journal: "Journal", redactor: "Redactor", identity: Identity
+    live: Live, store: "Store", journal: "Journal", redactor: "Redactor", identity: Identity
 ) -> "AsyncIterator[Pipeline]":
-    from mcp_guard.connect.factory import Means, connect
+    from mcp_guard.connect.factory import Means
     from mcp_guard.limits.freeze import Freezes
     from mcp_guard.pipeline import Pipeline
 
-    async with AsyncExitStack() as stack:
-        issue = identity.credentials.issue if identity.credentials else None
-        means = await stack.enter_async_context(Means.open(definition.home.directory, redactor, issue=issue))
-        connectors = {}
-        for name, entry in definition.catalog.items():
-            connectors[name] = connector = connect(entry.tool, means)
-            stack.push_async_callback(connector.aclose)
-        yield Pipeline(
-            catalog=definition.catalog,
-            policy=definition.policy,
-            freezes=Freezes(store),
-            journal=journal,
-            connectors=connectors,
-            redact=redactor.value,
-            environment=definition.environment,
-            clock=SystemClock(),
-        )
+    issue = identity.credentials.issue if identity.credentials else None
+    async with Means.open(live.definition.home.directory, redactor, issue=issue) as means:
+        live.connect(means)
+        try:
+            yield Pipeline(
+                in_force=live.in_force,
+                freezes=Freezes(store),
+                journal=journal,
+                redact=redactor.value,
+                clock=SystemClock(),
+            )
+        finally:
+            await live.aclose()
 
 
 @asynccontextmanager

@@ -31,7 +31,9 @@ def resource_of(settings: Settings) -> ProtectedResource | None:
     return ProtectedResource(settings.name, oidc.audience, oidc.issuer, oidc.scopes)
 
 
-def access_tokens_of(settings: Settings, directory: Directory, fetch: Fetch, clock: Clock) -> AccessTokens | None:
+def access_tokens_of(
+    settings: Settings, directory: Callable[[], Directory], fetch: Fetch, clock: Clock
+) -> AccessTokens | None:
     """What judges access tokens, where there is an issuer. Nothing is fetched before the first one."""
     oidc, resource = settings.identity.oidc, resource_of(settings)
     if resource is None:

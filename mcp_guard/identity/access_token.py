@@ -1,6 +1,7 @@
 """Access tokens of the configured issuer, from the text a client presents to the principal it stands for."""
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Final, NamedTuple
@@ -21,16 +22,19 @@ class _Verified(NamedTuple):
     principal: Principal
     until_s: float
     generation: int
+    directory: Directory
 
 
 @dataclass(frozen=True, slots=True)
 class AccessTokens:
-    """Verifies tokens. A token that was verified is not verified again until it expires or the keys were read anew."""
+    """Verifies tokens. One that was verified is not verified again until it expires, or the keys or the directory of
+    principals were read anew.
+    """
 
     expected: Expected
     keys: KeyCache
     names: ClaimMap
-    directory: Directory
+    directory: Callable[[], Directory]
     clock: Clock
     _verified: OrderedDict[bytes, _Verified] = field(default_factory=OrderedDict, init=False)
 
@@ -46,12 +50,14 @@ class AccessTokens:
         if key is None:
             raise TokenRefused("key")
         claims = token.claims(key, self.expected, now_s)
-        principal = principal_of(claims, self.names, self.directory)
-        self._remember(digest, _Verified(principal, jwt.expiry(claims), self.keys.generation))
+        directory = self.directory()
+        principal = principal_of(claims, self.names, directory)
+        self._remember(digest, _Verified(principal, jwt.expiry(claims), self.keys.generation, directory))
         return principal
 
     def _still_holds(self, known: _Verified, now_s: int) -> bool:
-        return now_s < known.until_s and known.generation == self.keys.generation and self.keys.is_fresh()
+        unchanged = known.generation == self.keys.generation and known.directory is self.directory()
+        return now_s < known.until_s and unchanged and self.keys.is_fresh()
 
     def _remember(self, digest: bytes, verified: _Verified) -> None:
         self._verified[digest] = verified

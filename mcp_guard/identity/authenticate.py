@@ -14,12 +14,13 @@ from mcp_guard.model.principal import Principal
 
 @dataclass(frozen=True, slots=True)
 class Authenticator:
-    """`find` looks a stored token up by its id, at every use: a revoked token is refused on the next call.
+    """`find` looks a stored token up by its id, at every use: a revoked token is refused on the next call. `directory`
+    is asked as often: what it gives is what is in force.
 
     `access_tokens` judges JWTs where the home has an issuer; without one they are as good as no token.
     """
 
-    directory: Directory
+    directory: Callable[[], Directory]
     find: Callable[[str], TokenRecord | None]
     clock: Clock
     access_tokens: AccessTokens | None = None
@@ -36,7 +37,7 @@ class Authenticator:
         record = self.find(presented.id) if presented else None
         if presented is None or record is None or not record.is_valid(presented, self.clock.now_us()):
             raise Unauthenticated()
-        profile = self.directory.profile(record.subject)
+        profile = self.directory().profile(record.subject)
         scopes = profile.scopes if record.scopes is None else profile.scopes & record.scopes
         return Principal(
             subject=record.subject,
@@ -50,7 +51,7 @@ class Authenticator:
 
     def declared(self, subject: str, client: str, tenant: str) -> Principal:
         """A principal taken at its word by whoever started the process; assurance `declared`."""
-        profile = self.directory.profile(subject)
+        profile = self.directory().profile(subject)
         return Principal(
             subject=subject,
             client=client,

@@ -31,7 +31,7 @@ def admin(store: Store, journal: Journal, clock: FakeClock) -> TokenAdmin:
 
 @pytest.fixture
 def authenticator(store: Store, clock: FakeClock) -> Authenticator:
-    return Authenticator(PEOPLE, TokenStore(store).find, clock)
+    return Authenticator(lambda: PEOPLE, TokenStore(store).find, clock)
 
 
 @pytest.mark.holds("identity:token")

@@ -53,7 +53,8 @@ async def accept(issuer: IssuerSimulator, outside: Documents, clock: FakeClock) 
     ) -> AccessTokens:
         expected = Expected(issuer.name, AUDIENCE, DEFAULT_ALGORITHMS, frozenset(types))
         keys = KeyCache(Issuer(issuer.name, jwks, outside.get).key_set, clock)
-        tokens = AccessTokens(expected, keys, names or ClaimMap(), directory or Directory({}), clock)
+        known = directory or Directory({})
+        tokens = AccessTokens(expected, keys, names or ClaimMap(), lambda: known, clock)
         opened.append(tokens)
         return tokens
 

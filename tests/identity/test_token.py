@@ -31,7 +31,8 @@ def _record(text: str, clock: FakeClock, **changes: object) -> TokenRecord:
 def _authenticator(clock: FakeClock, *records: TokenRecord) -> Authenticator:
     by_id = {record.id: record for record in records}
     alice = Profile("acme", frozenset({"orders:read", "mail:send"}), {"department": "support"})
-    return Authenticator(Directory({"user:alice": alice}), by_id.get, clock)
+    known = Directory({"user:alice": alice})
+    return Authenticator(lambda: known, by_id.get, clock)
 
 
 def test_a_generated_token_reads_back_and_no_two_are_alike() -> None:

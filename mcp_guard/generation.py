@@ -1,0 +1,58 @@
+"""What calls are governed by at one moment: tools, policy, people and connectors, read and checked as a whole.
+
+A reload makes another generation and puts it in force by one assignment. A call keeps the generation it began with, so
+nothing is ever decided half by the old and half by the new.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from mcp_guard.connect.connector import Connector
+from mcp_guard.identity.directory import Directory
+from mcp_guard.manifest.catalog import Catalog
+from mcp_guard.model.decision import AccessRequest, Act, Decision
+from mcp_guard.model.principal import Principal
+from mcp_guard.model.tool import Tool
+from mcp_guard.policy.snapshot import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """Immutable. `environment` is `r.ctx.env`; `connectors` holds one for every tool of the catalog."""
+
+    catalog: Catalog
+    policy: Snapshot
+    directory: Directory
+    environment: Mapping[str, object]
+    connectors: Mapping[str, Connector]
+
+    def decide(
+        self,
+        principal: Principal,
+        act: Act,
+        name: str,
+        now: datetime,
+        arguments: Mapping[str, object] | None = None,
+    ) -> Decision:
+        """What the policy of this generation says of one act."""
+        return self.policy.decide(AccessRequest(principal, act, name, now, arguments, self.environment))
+
+    def listing(self, principal: Principal, now: datetime) -> list[tuple[Tool, Decision]]:
+        """Every tool by name, each with the decision whether `principal` may see it."""
+        decisions = self.policy.decide_all(principal, "list", list(self.catalog), now, self.environment)
+        tools = (entry.tool for entry in self.catalog.values())
+        return list(zip(tools, decisions, strict=True))
+
+    def visible(self, principal: Principal, now: datetime) -> Sequence[Tool]:
+        """The tools policy lets `principal` see, by name: exactly those a call does not answer as unknown."""
+        return [tool for tool, decision in self.listing(principal, now) if decision.allowed]
+
+
+class InForce:
+    """Holds the generation in force. Replaced on the event loop's thread only, where every call takes it up."""
+
+    __slots__ = ("current",)
+
+    def __init__(self, generation: Generation) -> None:
+        self.current = generation
