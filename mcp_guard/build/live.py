@@ -1,6 +1,5 @@
 """The definition in force with the connectors of its tools, replaced while calls run."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,8 @@ from mcp_guard.model.errors import Invalid
 from mcp_guard.model.problem import Problem
 
 if TYPE_CHECKING:
+    import asyncio
+
     from mcp_guard.connect.connector import Connector
     from mcp_guard.connect.factory import Means
 
@@ -57,6 +58,8 @@ class Live:
     def replace(self, definition: Definition, generation: Generation, settled: Callable[[], Awaitable[None]]) -> None:
         """Put a prepared generation in force; connectors nobody needs any more close after `settled`: when the calls
         that are running now have ended."""
+        import asyncio
+
         kept = set(map(id, generation.connectors.values()))
         dropped = [found for found in self.in_force.current.connectors.values() if id(found) not in kept]
         self.definition, self.in_force.current = definition, generation
@@ -67,6 +70,8 @@ class Live:
 
     async def aclose(self) -> None:
         """Close every connector; no call follows."""
+        import asyncio
+
         if self._retiring:
             await asyncio.wait(set(self._retiring))
         await _close(self.in_force.current.connectors.values())
