@@ -594,6 +594,20 @@ REQUIREMENTS: dict[str, Requirement] = {
     "permissions:hidden-stays-hidden": Requirement(
         "I6", "Permissions tell nothing about tools the caller cannot list."
     ),
+    "audit:merkle-tree": Requirement(
+        "RFC 9162 2.1.1; design 5",
+        "The root of a log is the specified one, however it grew, and a frontier survives storing.",
+    ),
+    "audit:merkle-proofs": Requirement(
+        "RFC 9162 2.1.3, 2.1.4", "Every leaf and every beginning of a log can be proven, and nothing else verifies."
+    ),
+    "audit:signed-note": Requirement(
+        "c2sp.org/signed-note, tlog-checkpoint, tlog-cosignature",
+        "Notes, keys and checkpoints are read strictly, written canonically, and never accepted forged.",
+    ),
+    "audit:tlog-proof": Requirement(
+        "c2sp.org/tlog-proof", "A proof in one file is the published format, read strictly."
+    ),
     "audit:lists-recorded": Requirement(
         "I1; I6",
         "What every list of tools showed and withheld is durable before the answer, and not told to its reader.",
