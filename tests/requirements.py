@@ -605,6 +605,9 @@ REQUIREMENTS: dict[str, Requirement] = {
         "c2sp.org/signed-note, tlog-checkpoint, tlog-cosignature",
         "Notes, keys and checkpoints are read strictly, written canonically, and never accepted forged.",
     ),
+    "audit:go-accepts": Requirement(
+        "bar: proof", "Notes, roots and proofs are byte for byte Go's; what Go's note and tlog refuse is refused."
+    ),
     "audit:tlog-proof": Requirement(
         "c2sp.org/tlog-proof", "A proof in one file is the published format, read strictly."
     ),
