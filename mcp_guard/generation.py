@@ -36,7 +36,18 @@ class Generation:
         arguments: Mapping[str, object] | None = None,
     ) -> Decision:
         """What the policy of this generation says of one act."""
-        return self.policy.decide(AccessRequest(principal, act, name, now, arguments, self.environment))
+        return self.policy.decide(self.question(principal, act, name, now, arguments))
+
+    def question(
+        self,
+        principal: Principal,
+        act: Act,
+        name: str,
+        now: datetime,
+        arguments: Mapping[str, object] | None = None,
+    ) -> AccessRequest:
+        """One act as policy is asked about it."""
+        return AccessRequest(principal, act, name, now, arguments, self.environment)
 
     def listing(self, principal: Principal, now: datetime) -> list[tuple[Tool, Decision]]:
         """Every tool by name, each with the decision whether `principal` may see it."""

@@ -27,7 +27,7 @@ from mcp_guard.audit.journal import Journal
 from mcp_guard.connect.attempts import attempt
 from mcp_guard.connect.shape import Shaped, shape
 from mcp_guard.generation import Generation, InForce
-from mcp_guard.identity.binding import bound
+from mcp_guard.identity.binding import bound, sensitive_attributes
 from mcp_guard.kit.clock import Clock, as_datetime
 from mcp_guard.kit.failpoint import failpoint
 from mcp_guard.limits.freeze import Freezes
@@ -38,6 +38,7 @@ from mcp_guard.model.decision import (
     NO_SUCH_TOOL,
     RULE_DEFAULT,
     RULE_FROZEN,
+    AccessRequest,
     Decision,
     Effect,
     scope_decision,
@@ -68,6 +69,7 @@ class _Trail:
     entry: Entry | None = None
     arguments: Mapping[str, object] | None = None
     justification: str | None = None
+    asked: AccessRequest | None = None
     decision: Decision | None = None
     intent: Stored | None = None
     acted: bool = False
@@ -84,6 +86,8 @@ class _Trail:
             sensitive=tool.sensitive if tool else (),
             justification=self.justification,
             decision=self.decision,
+            asked=self.asked,
+            sensitive_attributes=sensitive_attributes(tool.bind, tool.sensitive) if tool else (),
             trace=self.call.trace,
             dry_run=self.call.dry_run == "yes",
         )
@@ -188,10 +192,11 @@ class Pipeline:
     def _find(self, trail: _Trail) -> Entry:
         under = trail.under
         entry = under.catalog.get(trail.call.tool)
+        trail.asked = under.question(trail.principal, "list", trail.call.tool, self._now())
         if entry is None:
             trail.decision = Decision(Effect.DENY, RULE_DEFAULT, NO_SUCH_TOOL, under.policy.version)
             raise UnknownTool()
-        listing = under.decide(trail.principal, "list", entry.tool.name, self._now())
+        listing = under.policy.decide(trail.asked)
         if not listing.allowed:
             trail.decision = listing
             raise UnknownTool()
@@ -212,10 +217,11 @@ class Pipeline:
     def _decide_call(self, trail: _Trail, tool: Tool, arguments: Mapping[str, object]) -> Decision:
         under, principal = trail.under, trail.principal
         version = under.policy.version
+        trail.asked = under.question(principal, "call", tool.name, self._now(), arguments)
         trail.decision = (
             self._freezes.decision(principal, tool.name, version)
             or scope_decision(tool.scopes, principal, version)
-            or under.decide(principal, "call", tool.name, self._now(), arguments)
+            or under.policy.decide(trail.asked)
         )
         return trail.decision
 

@@ -289,6 +289,10 @@ REQUIREMENTS: dict[str, Requirement] = {
     "audit:sensitive-never-kept": Requirement(
         "contract 6; I8", "A sensitive value stands nowhere in clear and can still be checked by whoever is shown it."
     ),
+    "audit:inputs-kept": Requirement(
+        "design 6; contract 6",
+        "Beside each decision stand all its inputs, committed to: never in clear in the record, redacted, sensitive parts as a commitment only, and shown to nobody who does not read all.",
+    ),
     "audit:erasable": Requirement("design 5", "An erased value leaves a log that verifies."),
     "audit:verify-good": Requirement(
         "contract 5", "A good log verifies as store, export or lines, empty or being written, without a byte changed."

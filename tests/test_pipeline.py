@@ -153,6 +153,31 @@ async def test_sensitive_values_are_committed_to_and_never_stored(home: Path) ->
     assert stored["amount"] == 3
 
 
+@pytest.mark.holds("audit:inputs-kept")
+async def test_the_inputs_of_every_decision_are_kept(home: Path) -> None:
+    async with _guard(home) as (guard, alice):
+        acted = await _call(guard, alice, "payments_refund", order_id="ORD-1002", amount=3)
+        dry = ToolCall(guard.new_call_id(), "payments_refund", {"order_id": "ORD-1002", "amount": 3}, dry_run="yes")
+        invalid = await _call(guard, alice, "payments_refund", amount="3")
+        hidden, unknown = (ToolCall(guard.new_call_id(), name) for name in ("customers_delete", "no_such_tool"))
+        await guard.call(alice, dry)
+        for call in (hidden, unknown):
+            with pytest.raises(UnknownTool):
+                await guard.call(alice, call)
+    wanted = {
+        "act": "call",
+        "env": {"name": "demo"},
+        "scopes": ["mail:send", "orders:read", "payments:refund"],
+        "attributes": {"department": "support"},
+    }
+    for made, act in ((acted.call, "call"), (dry.id, "call"), (hidden.id, "list"), (unknown.id, "list")):
+        inputs = (await _values(home, made))["ctx"]
+        at = _records(home, made)[0]["_t"] // 1_000_000
+        assert abs(inputs.pop("now") - at) <= 60
+        assert inputs == wanted | {"act": act}, "hidden and unknown look alike here too"
+    assert "ctx" not in await _values(home, invalid.call), "nothing was decided"
+
+
 @pytest.mark.holds("secrets:nowhere-in-clear")
 async def test_the_connectors_secret_is_nowhere_but_in_the_request(
     home: Path, payments_secret: str, caplog: pytest.LogCaptureFixture

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from mcp_guard.audit.journal import Journal
+from mcp_guard.audit.journal import INPUTS, Journal
 from mcp_guard.audit.listings import WITHHOLDING
 from mcp_guard.audit.query import Filters, Query
 from mcp_guard.model.codes import Code
@@ -82,11 +82,13 @@ class RecordReader:
 
 
 def _as_told(record: Mapping[str, object]) -> Mapping[str, object]:
-    """A record as its own caller may see it: nothing tells whether there are tools that are hidden from them (I6).
+    """A record as its own caller may see it: nothing tells whether there are tools that are hidden from them (I6), or
+    what else than the call a decision depended on.
 
     Only a call that found no tool has neither a fingerprint nor an intent. The stored line keeps everything for those
     who read all.
     """
+    record = _without_inputs(record)
     state = record.get("state")
     if record.get("kind") == "read" and isinstance(state, dict):
         return {**record, "state": {name: value for name, value in state.items() if name not in WITHHOLDING}}
@@ -95,6 +97,14 @@ def _as_told(record: Mapping[str, object]) -> Mapping[str, object]:
     decision = record.get("decision")
     policy = decision.get("policy") if isinstance(decision, dict) else None
     return {**record, "decision": {"effect": "deny", "rule": RULE_DEFAULT, "reason": NO_SUCH_TOOL, "policy": policy}}
+
+
+def _without_inputs(record: Mapping[str, object]) -> Mapping[str, object]:
+    found = {name: value for name, value in record.items() if name != INPUTS}
+    values = record.get("values")
+    if isinstance(values, dict):
+        found["values"] = {name: value for name, value in values.items() if name != INPUTS}
+    return found
 
 
 def admission(decide: Decide, principal: Principal, resource: str) -> Decision:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from mcp_guard.model.call import Status
 from mcp_guard.model.codes import Code, Executed
-from mcp_guard.model.decision import Decision
+from mcp_guard.model.decision import AccessRequest, Decision
 from mcp_guard.model.principal import Principal
 
 
@@ -15,8 +15,9 @@ class CallFacts:
 
     `fingerprint` is missing for an unknown tool; `arguments` where they were never read as JSON; `decision` where the
     call ended before policy was asked. `sensitive` are JSON pointers into arguments or result that are never kept in
-    clear. `justification` is the agent's stated purpose. A `dry_run` was decided
-    and never meant to be carried out.
+    clear. `justification` is the agent's stated purpose. `asked` is the question `decision` answers; its inputs are
+    kept, but for the attributes `sensitive_attributes` points into. A `dry_run` was decided and never meant to be
+    carried out.
     """
 
     call: str
@@ -27,6 +28,8 @@ class CallFacts:
     sensitive: tuple[str, ...] = ()
     justification: str | None = None
     decision: Decision | None = None
+    asked: AccessRequest | None = None
+    sensitive_attributes: tuple[str, ...] = ()
     trace: str | None = None
     task: str | None = None
     step: str | None = None

@@ -20,6 +20,7 @@ from mcp_guard.audit.faults import Faults
 from mcp_guard.audit.health import Health
 from mcp_guard.audit.listings import Listings
 from mcp_guard.kit.failpoint import failpoint
+from mcp_guard.model import context
 from mcp_guard.model.codes import Code
 from mcp_guard.model.errors import StoreUnavailable
 from mcp_guard.model.principal import Principal
@@ -30,6 +31,9 @@ from mcp_guard.store.values import Entry, Side, Stored, Unit
 Redact = Callable[[object], object]
 Storing = asyncio.Future[tuple[Stored, ...]]
 OnLate = Callable[[tuple[Stored, ...]], None]
+
+INPUTS = "ctx"
+"""The inputs of a decision beyond actor, tool and arguments (`model.context`), committed to under this name."""
 
 
 class Journal:
@@ -242,6 +246,10 @@ class Journal:
             sides += kept
         if facts.justification is not None:
             fields["why"], kept = self._commit("why", facts.justification, ())
+            sides += kept
+        if facts.decision is not None and facts.asked is not None:
+            inputs = context.of_request(facts.asked)
+            fields[INPUTS], kept = self._commit(INPUTS, inputs, facts.sensitive_attributes)
             sides += kept
         return fields, sides
 

@@ -1,7 +1,8 @@
 """Arguments the guard fills in from the principal, so that no agent can claim them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
+from mcp_guard.kit import pointer
 from mcp_guard.model.errors import Refused
 from mcp_guard.model.principal import Principal
 
@@ -11,6 +12,18 @@ _ATTRIBUTE = "principal.attributes."
 def bound(bind: Mapping[str, str], principal: Principal) -> dict[str, object]:
     """The bound arguments of a tool. Raises `Refused` where the principal lacks an attribute a tool needs."""
     return {name: _value(source, principal) for name, source in bind.items()}
+
+
+def sensitive_attributes(bind: Mapping[str, str], sensitive: Iterable[str]) -> tuple[str, ...]:
+    """Where in the inputs of a decision (`model.context`) the values stand that a sensitive bound argument is taken
+    from, as JSON pointers."""
+    return tuple([where for whole in sensitive for where in _sources(bind, pointer.parse(whole))])
+
+
+def _sources(bind: Mapping[str, str], tokens: tuple[str, ...]) -> Iterator[str]:
+    for name, source in bind.items():
+        if source.startswith(_ATTRIBUTE) and tokens[:1] in ((), (name,)):
+            yield pointer.join(("attributes", source.removeprefix(_ATTRIBUTE), *tokens[1:]))
 
 
 def _value(source: str, principal: Principal) -> object:

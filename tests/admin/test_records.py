@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
@@ -11,7 +12,7 @@ from mcp_guard.audit.journal import Journal
 from mcp_guard.audit.listings import state
 from mcp_guard.audit.query import Query
 from mcp_guard.limits.freeze import NO_TOOL, Freezes
-from mcp_guard.model.decision import Act, Decision, Effect, Obligations, Rows
+from mcp_guard.model.decision import AccessRequest, Act, Decision, Effect, Obligations, Rows
 from mcp_guard.model.errors import Refused, UsageError
 from mcp_guard.model.principal import Principal
 from mcp_guard.store.store import Store
@@ -79,6 +80,18 @@ async def test_somebody_elses_call_looks_like_none(store: Store, journal: Journa
     mine = await own.call(ALICE, "call-0")
     assert isinstance(mine["records"], list)
     assert mine["records"][0]["values"] == {"args": {"n": 0}}
+
+
+@pytest.mark.holds("audit:inputs-kept")
+@pytest.mark.parametrize("rows", ["own", "tenant", "all"])
+async def test_the_inputs_of_a_decision_are_for_those_who_read_all(rows: Rows, store: Store, journal: Journal) -> None:
+    who = replace(ALICE, attributes={"watched": "closely"})
+    asked = AccessRequest(who, "list", "hidden_tool", datetime(2026, 1, 5, tzinfo=UTC))
+    facts = CallFacts("c", who, "hidden_tool", decision=DENY, asked=asked)
+    await journal.outcome(facts, Ending("refused", "no", 1, code="policy_denied"))
+    reading = reader(store, journal, audits(allow(rows)))
+    told = [(await reading.page(ALICE, {}))["records"], (await reading.call(ALICE, "c"))["records"]]
+    assert ("ctx" in str(told), "closely" in str(told)) == ((True, True) if rows == "all" else (False, False))
 
 
 @pytest.mark.holds("audit:reads-recorded")

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import orjson
@@ -13,6 +14,7 @@ from mcp_guard.audit.facts import Ending
 from mcp_guard.audit.journal import Journal
 from mcp_guard.audit.verify import verify
 from mcp_guard.kit import strict_json
+from mcp_guard.model.decision import AccessRequest
 from mcp_guard.model.errors import StoreUnavailable
 from mcp_guard.store.side import unpack
 from mcp_guard.store.store import Store
@@ -68,6 +70,41 @@ async def test_values_stand_beside_the_record_and_sensitive_ones_do_not(journal:
         assert isinstance(packed, bytes)
         (side,) = (side for side in unpack(packed) if side.field == field)
         assert matches(records(path)[n][field], side.salt, side.value or b"")
+
+
+@pytest.mark.holds("audit:inputs-kept")
+async def test_the_inputs_of_a_decision_stand_beside_it(store: Store, path: Path) -> None:
+    journal = Journal(store, redact=lambda value: strict_json.loads(strict_json.dumps(value).replace(b"hunter2", b"*")))
+    who = replace(
+        person(),
+        scopes=frozenset({"b:read", "a:read"}),
+        roles=frozenset({"role:claimed"}),
+        attributes={"team": "canary-team", "passport": "canary-passport", "note": "hunter2"},
+    )
+    now = datetime(2026, 1, 5, 12, tzinfo=UTC)
+    asked = AccessRequest(who, "call", "payments_refund", now, {"amount": 1}, {"name": "demo"})
+    told = replace(facts(who=who), asked=asked, sensitive_attributes=("/attributes/passport",))
+    await journal.outcome(told, OK, await journal.intent(told))
+    await journal.outcome(replace(told, dry_run=True), REFUSED)
+    await journal.outcome(replace(told, decision=None), REFUSED)
+    assert ["ctx" in record for record in records(path)] == [True, False, True, False]
+    for n in (0, 2):
+        inputs = orjson.loads(kept(path, n)["ctx"] or b"")
+        assert inputs["attributes"].pop("passport")["sensitive"]["len"] == len('"canary-passport"')
+        assert inputs == {
+            "act": "call",
+            "now": 1767614400,
+            "env": {"name": "demo"},
+            "scopes": ["a:read", "b:read"],
+            "roles": ["role:claimed"],
+            "attributes": {"team": "canary-team", "note": "*"},
+        }
+    line = b"".join(strict_json.dumps(record) for record in records(path))
+    assert b"canary" not in line, "attributes are no part of a record"
+    await journal.aclose()
+    await store.aclose()
+    assert verify(path, deep=True).ok
+    assert all(b"canary-passport" not in file.read_bytes() for file in path.parent.glob("guard.db*"))
 
 
 async def test_the_redactor_sees_values_first(store: Store, path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mcp_guard.identity.binding import bound
+from mcp_guard.identity.binding import bound, sensitive_attributes
 from mcp_guard.model.errors import Refused
 from mcp_guard.model.principal import Principal
 
@@ -30,3 +30,12 @@ def test_a_missing_attribute_refuses_the_call() -> None:
         bound({"x": "principal.attributes.region"}, ALICE)
     assert (caught.value.code, caught.value.executed) == ("policy_denied", "no")
     assert "region" in caught.value.reason
+
+
+@pytest.mark.holds("audit:inputs-kept")
+def test_a_sensitive_argument_makes_the_attribute_it_comes_from_sensitive() -> None:
+    bind = {"id": "principal.attributes.passport", "by": "principal.subject", "home": "principal.attributes.a/b"}
+    assert sensitive_attributes(bind, ["/id", "/by", "/note"]) == ("/attributes/passport",)
+    assert sensitive_attributes(bind, ["/home/street/0"]) == ("/attributes/a~1b/street/0",)
+    assert sensitive_attributes(bind, [""]) == ("/attributes/passport", "/attributes/a~1b")
+    assert sensitive_attributes({}, ["/id"]) == sensitive_attributes(bind, []) == ()
