@@ -46,6 +46,7 @@ from mcp_guard.model.decision import (
 from mcp_guard.model.errors import Refused, StoreUnavailable, UnknownTool
 from mcp_guard.model.principal import Principal
 from mcp_guard.model.tool import Tool
+from mcp_guard.store.errors import InDoubt
 from mcp_guard.store.values import Stored
 
 _log = logging.getLogger("mcp_guard.pipeline")
@@ -238,10 +239,8 @@ class Pipeline:
         else:
             try:
                 trail.intent = await self._journal.intent(trail.facts())
-            except asyncio.CancelledError:
-                trail.ended_by_journal = (
-                    True  # whether the intent lands is not known yet; if it does, the journal ends it
-                )
+            except (InDoubt, asyncio.CancelledError):
+                trail.ended_by_journal = True  # whether the intent is stored is not known yet; the journal will know
                 raise
 
     async def _invoke(self, trail: _Trail, tool: Tool, arguments: Mapping[str, object]) -> object:

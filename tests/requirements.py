@@ -235,6 +235,9 @@ REQUIREMENTS: dict[str, Requirement] = {
         "bar: files",
         "A locked, full, deleted, replaced or failing database is a refusal with a reason, and writing resumes by itself when the fault is gone.",
     ),
+    "store:in-doubt": Requirement(
+        "traps: SQLite", "Where a failed commit cannot be looked up each unit is told so, and the file decides later."
+    ),
     "store:all-or-nothing": Requirement(
         "design 4",
         "A unit's rows, records and values commit together; a unit that fails leaves nothing and harms no other.",
@@ -263,6 +266,10 @@ REQUIREMENTS: dict[str, Requirement] = {
     "audit:one-outcome": Requirement(
         "I5",
         "Every intent ends in exactly one outcome: of its caller, of a caller that went away, or of whoever recovers.",
+    ),
+    "audit:gap-on-record": Requirement(
+        "bar: faults",
+        "While writing fails it is tried again without traffic; how long it failed and how much was refused is recorded.",
     ),
     "audit:survives-crash": Requirement(
         "I3; I5",

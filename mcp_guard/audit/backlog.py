@@ -1,12 +1,19 @@
-"""Outcomes the store did not take: kept, in order, and written before anything else once it works again."""
+"""Outcomes the store did not take: kept, in order, and written before anything else once it works again.
+
+While writing fails it is tried every second, traffic or not, with a record of the gap itself: so health turns good
+again by itself, and only because a record became durable.
+"""
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 from mcp_guard.audit.health import Health
 from mcp_guard.model.errors import StoreUnavailable
-from mcp_guard.store.errors import IntentClosed
+from mcp_guard.store.errors import InDoubt, IntentClosed
+from mcp_guard.store.tail import is_stored
 from mcp_guard.store.transaction import Transaction
 from mcp_guard.store.values import Entry, Stored, Unit
 from mcp_guard.store.writer import Writer
@@ -18,39 +25,49 @@ RETRY_SECONDS = 1.0
 
 
 class Pending:
-    """One outcome on its way. However often it is submitted, it is stored once."""
+    """One outcome on its way. However often it is submitted, it is stored once.
 
-    __slots__ = ("_landed", "entry")
+    With `only_if` it is stored only where that record is, with `unless` only where that is not: how a call ends whose
+    intent is in doubt. The file decides, inside the transaction that would store it.
+    """
 
-    def __init__(self, entry: Entry) -> None:
+    __slots__ = ("_only_if", "_unless", "entry")
+
+    def __init__(self, entry: Entry, *, only_if: Stored | None = None, unless: Stored | None = None) -> None:
         self.entry = entry
-        self._landed = False
+        self._only_if = only_if
+        self._unless: tuple[Stored, ...] = () if unless is None else (unless,)
 
     def unit(self) -> Unit:
-        """The first attempt."""
-        return Unit((self.entry,), on_late=self._late)
+        """What to submit. Refused with `IntentClosed` where there is nothing left to store."""
+        free = self._only_if is None and not self._unless
+        return Unit((self.entry,), work=None if free else self._require_wanted)
 
-    def again(self) -> Unit:
-        """A further attempt: refused with `IntentClosed` where an earlier one turned out to be stored."""
-        return Unit((self.entry,), work=self._unless_landed, on_late=self._late)
+    def doubted(self, error: InDoubt) -> None:
+        """An attempt may have been stored after all."""
+        self._unless += error.would_be
 
-    def _late(self, _: tuple[Stored, ...]) -> None:
-        self._landed = True
-
-    def _unless_landed(self, _: Transaction) -> None:
-        if self._landed:
+    def _require_wanted(self, transaction: Transaction) -> None:
+        if any(is_stored(transaction, record) for record in self._unless):
+            raise IntentClosed()
+        if self._only_if is not None and not is_stored(transaction, self._only_if):
             raise IntentClosed()
 
 
 class Backlog:
-    """Bounded memory for outcomes. Whatever is pushed out ends, at the latest, when the next process recovers."""
+    """Bounded memory for outcomes. Whatever is pushed out ends, at the latest, when the next process recovers.
 
-    def __init__(self, writer: Writer, health: Health) -> None:
+    `report` makes the record of a gap from its state.
+    """
+
+    def __init__(self, writer: Writer, health: Health, report: Callable[[dict[str, str | int]], Entry]) -> None:
         self._writer = writer
         self._health = health
+        self._report = report
         self._kept: deque[Pending] = deque()
         self._closing = 0
         self._in_flight: set[asyncio.Future[tuple[Stored, ...]]] = set()
+        self._reporting: asyncio.Future[tuple[Stored, ...]] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
@@ -64,14 +81,20 @@ class Backlog:
             self._closing += closes
         self._arm()
 
+    def failed(self, error: StoreUnavailable, pending: Pending | None = None) -> None:
+        """A first attempt at a record failed; `pending` is to be tried again."""
+        self._health.failed(error)
+        if pending is not None:
+            self._keep_failed(pending, error)
+        self._arm()
+
     def keep_if_failed(self, pending: Pending, future: asyncio.Future[tuple[Stored, ...]]) -> None:
         """For an attempt nobody waits for any more."""
         if future.cancelled():
             return
         error = future.exception()
         if isinstance(error, StoreUnavailable) and not isinstance(error, IntentClosed):
-            self._health.failed(error)
-            self.keep(pending)
+            self.failed(error, pending)
 
     def flush(self) -> None:
         """Submit everything kept, ahead of whatever is submitted next."""
@@ -79,9 +102,8 @@ class Backlog:
             pending = self._kept.popleft()
             self._closing -= pending.entry.closes is not None
             try:
-                future = self._writer.submit(pending.again())
-            except StoreUnavailable as error:
-                self._health.failed(error)
+                future = self._writer.submit(pending.unit())
+            except StoreUnavailable:
                 self.keep(pending)
                 return
             self._in_flight.add(future)
@@ -91,23 +113,50 @@ class Backlog:
         """One last attempt; what fails now is closed as unknown by the next process."""
         self._disarm()
         self.flush()
-        if self._in_flight:
-            await asyncio.wait(set(self._in_flight))
+        self._report_gap()
+        waiting = {*self._in_flight, *({self._reporting} if self._reporting else ())}
+        if waiting:
+            await asyncio.wait(waiting)
         self._disarm()
 
     def _settled(self, pending: Pending, future: asyncio.Future[tuple[Stored, ...]]) -> None:
         self._in_flight.discard(future)
-        self.keep_if_failed(pending, future)
-        if not future.cancelled() and future.exception() is None:
+        if future.cancelled():
+            return
+        error = future.exception()
+        if error is None:
             self._health.worked()
+        elif isinstance(error, StoreUnavailable) and not isinstance(error, IntentClosed):
+            self._keep_failed(pending, error)
+
+    def _keep_failed(self, pending: Pending, error: StoreUnavailable) -> None:
+        if isinstance(error, InDoubt):
+            pending.doubted(error)
+        self.keep(pending)
+
+    def _report_gap(self) -> None:
+        """Put the time without records on record. It is tried anew each time, so its count is the newest."""
+        if self._reporting is None and (missed := self._health.missed):
+            with suppress(StoreUnavailable):
+                self._reporting = self._writer.submit(Unit((self._report(self._health.gap()),)))
+                self._reporting.add_done_callback(partial(self._reported, missed))
+
+    def _reported(self, missed: int, future: asyncio.Future[tuple[Stored, ...]]) -> None:
+        self._reporting = None
+        if not future.cancelled() and future.exception() is None:
+            self._health.missed -= missed
+            self._health.worked()
+        self._arm()
 
     def _arm(self) -> None:
-        if self._timer is None and self._kept:
+        if self._timer is None and (self._kept or self._health.missed):
             self._timer = asyncio.get_running_loop().call_later(RETRY_SECONDS, self._retry)
 
     def _retry(self) -> None:
         self._timer = None
         self.flush()
+        self._report_gap()
+        self._arm()
 
     def _disarm(self) -> None:
         if self._timer is not None:

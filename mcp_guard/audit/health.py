@@ -7,7 +7,8 @@ from mcp_guard.model.errors import StoreUnavailable
 class Health:
     """The last word of the store. `since_us` is when writing began to fail; `reason` says why.
 
-    `queued` units wait for their batch; `kept` outcomes wait for the store to work again.
+    `queued` units wait for their batch; `kept` outcomes wait for the store to work again. `missed` counts what was
+    refused since the last gap was put on record.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -17,6 +18,8 @@ class Health:
         self.hint = ""
         self.queued = 0
         self.kept = 0
+        self.missed = 0
+        self._gap = (0, 0)
 
     @property
     def ok(self) -> bool:
@@ -30,9 +33,17 @@ class Health:
 
     def failed(self, error: StoreUnavailable) -> None:
         """A record did not."""
+        now = self._clock.now_us()
         self.reason, self.hint = error.message, error.hint
         if self.since_us is None:
-            self.since_us = self._clock.now_us()
+            self.since_us = now
+        self._gap = (self._gap[0] if self.missed else now, now)
+        self.missed += 1
+
+    def gap(self) -> dict[str, str | int]:
+        """What the log is owed about the time it could not be written: a `fault`."""
+        first, last = self._gap
+        return {"code": "audit_unavailable", "where": "store", "count": self.missed, "us": max(0, last - first)}
 
     def as_dict(self) -> dict[str, object]:
         """For `audit://status`: `reason` and `since_us` only while writing fails."""

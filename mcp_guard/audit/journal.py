@@ -6,7 +6,6 @@ while the process lives every intent ends in one outcome. What dies with the pro
 
 import asyncio
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
@@ -24,13 +23,12 @@ from mcp_guard.model import context
 from mcp_guard.model.codes import Code
 from mcp_guard.model.errors import StoreUnavailable
 from mcp_guard.model.principal import Principal
-from mcp_guard.store.errors import IntentClosed
+from mcp_guard.store.errors import InDoubt, IntentClosed
 from mcp_guard.store.store import Store
 from mcp_guard.store.values import Entry, Side, Stored, Unit
 
 Redact = Callable[[object], object]
 Storing = asyncio.Future[tuple[Stored, ...]]
-OnLate = Callable[[tuple[Stored, ...]], None]
 
 INPUTS = "ctx"
 """The inputs of a decision beyond actor, tool and arguments (`model.context`), committed to under this name."""
@@ -50,7 +48,7 @@ class Journal:
         self._clock = store.clock
         self._redact = redact
         self._health = Health(store.clock)
-        self._backlog = Backlog(store.writer, self._health)
+        self._backlog = Backlog(store.writer, self._health, partial(self.entry, "fault"))
         self._loose: set[Storing] = set()
         self._faults = Faults(store.clock, self._write_fault)
         self._listings = Listings(store.clock, self.read)
@@ -77,25 +75,26 @@ class Journal:
         return Entry(record.state(self._boot, kind, state, principal))
 
     async def intent(self, facts: CallFacts) -> Stored:
-        """Record what is about to be done. The caller owes the log an `outcome` for it."""
+        """Record what is about to be done. The caller owes the log an `outcome` for it.
+
+        So does it after `StoreUnavailable`, but not after `InDoubt` or when cancelled: then whether the intent is
+        stored is not known yet, and the journal ends the call once it is.
+        """
         facts = self._clean(facts)
         commitments, sides = self._call_sides(facts)
         body = record.intent(self._boot, facts, commitments)
-        late = _from_thread(asyncio.get_running_loop(), partial(self._close_unacted, facts, "audit_unavailable"))
         self._backlog.flush()
-        future = self._submit(
-            Unit(
-                (Entry(body, tuple(sides), opens=True, traits=record.traits("intent", facts), call=facts.call),),
-                on_late=late,
-            )
-        )
+        entry = Entry(body, tuple(sides), opens=True, traits=record.traits("intent", facts), call=facts.call)
+        future = self._submit(Unit((entry,)))
         try:
             (stored,) = await asyncio.shield(future)
         except StoreUnavailable as error:
-            self._health.failed(error)
+            self._backlog.failed(error)
+            if isinstance(error, InDoubt):
+                self._end_unacted(facts, "audit_unavailable", future)
             raise
         except asyncio.CancelledError:
-            self._let_go(future, partial(self._abandoned, facts))
+            self._let_go(future, partial(self._end_unacted, facts, "cancelled"))
             raise
         self._health.worked()
         failpoint("audit.after-intent")
@@ -104,16 +103,9 @@ class Journal:
     async def outcome(self, facts: CallFacts, ending: Ending, intent: Stored | None = None) -> Stored:
         """Record how a call ended, with or without an intent before it."""
         failpoint("audit.before-outcome")
-        of = None if intent is None else intent.n
         facts = self._clean(facts)
-        commitments, sides = self._call_sides(facts) if intent is None else ({}, [])
-        if ending.has_result:
-            commitments["result"], kept = self._commit("result", ending.result, facts.sensitive)
-            sides += kept
-        body = record.outcome(self._boot, facts, ending, of, commitments)
-        traits = record.traits("outcome", facts, ending.status)
-        entry = Entry(body, tuple(sides), closes=of, traits=traits, call=facts.call)
-        stored = await self._write_outcome(Pending(entry))
+        of = None if intent is None else intent.n
+        stored = await self._write_outcome(Pending(self._ending(facts, ending, of)))
         failpoint("audit.after-outcome")
         return stored
 
@@ -177,7 +169,7 @@ class Journal:
         try:
             (stored,) = await self._submit(Unit((Entry(body),)))
         except StoreUnavailable as error:
-            self._health.failed(error)
+            self._backlog.failed(error)
             raise
         self._health.worked()
         return stored
@@ -194,8 +186,7 @@ class Journal:
         except IntentClosed:
             raise
         except StoreUnavailable as error:
-            self._health.failed(error)
-            self._backlog.keep(pending)
+            self._backlog.failed(error, pending)
             raise
         except asyncio.CancelledError:
             self._let_go(future, partial(self._backlog.keep_if_failed, pending))
@@ -218,8 +209,18 @@ class Journal:
         try:
             return self._writer.submit(unit)
         except StoreUnavailable as error:
-            self._health.failed(error)
+            self._backlog.failed(error)
             raise
+
+    def _ending(self, facts: CallFacts, ending: Ending, of: int | None) -> Entry:
+        """The outcome of a call: of its intent, or on its own and then with what the intent would have said."""
+        commitments, sides = self._call_sides(facts) if of is None else ({}, [])
+        if ending.has_result:
+            commitments["result"], kept = self._commit("result", ending.result, facts.sensitive)
+            sides += kept
+        body = record.outcome(self._boot, facts, ending, of, commitments)
+        traits = record.traits("outcome", facts, ending.status)
+        return Entry(body, tuple(sides), closes=of, traits=traits, call=facts.call)
 
     def _clean(self, facts: CallFacts) -> CallFacts:
         """Redact what strangers may write secrets into: the name of a tool that is not there, the client's own name."""
@@ -262,24 +263,19 @@ class Journal:
         future.add_done_callback(settle)
         future.add_done_callback(self._loose.discard)
 
-    def _close_unacted(self, facts: CallFacts, code: Code, stored: tuple[Stored, ...]) -> None:
-        """End an intent nobody will act on: its caller was told that it failed, or is gone."""
+    def _end_unacted(self, facts: CallFacts, code: Code, future: Storing) -> None:
+        """End a call that never acted and whose caller does not: by its intent if that is stored, else without one."""
         ending = Ending("cancelled" if code == "cancelled" else "error", "no", 0, code=code)
-        (intent,) = stored
-        body = record.outcome(self._boot, facts, ending, intent.n, {})
-        self._backlog.keep(Pending(Entry(body, closes=intent.n)))
+        error = future.exception()
+        doubtful = isinstance(error, InDoubt)
+        intent: Stored | None = None
+        if error is None:
+            (intent,) = future.result()
+        elif isinstance(error, InDoubt):
+            (intent,) = error.would_be
+        if intent is not None:
+            entry = self._ending(facts, ending, intent.n)
+            self._backlog.keep(Pending(entry, only_if=intent if doubtful else None))
+        if intent is None or doubtful:
+            self._backlog.keep(Pending(self._ending(facts, ending, None), unless=intent))
         self._backlog.flush()
-
-    def _abandoned(self, facts: CallFacts, future: Storing) -> None:
-        if not future.cancelled() and future.exception() is None:
-            self._close_unacted(facts, "cancelled", future.result())
-
-
-def _from_thread(loop: asyncio.AbstractEventLoop, tell: Callable[[tuple[Stored, ...]], None]) -> OnLate:
-    """Hand what the writer's thread learns late to the event loop, if that still runs."""
-
-    def late(stored: tuple[Stored, ...]) -> None:
-        with suppress(RuntimeError):
-            loop.call_soon_threadsafe(tell, stored)
-
-    return late

@@ -3,6 +3,7 @@
 import sqlite3
 
 from mcp_guard.model.errors import StoreUnavailable
+from mcp_guard.store.values import Stored
 
 _MEANINGS = {
     "SQLITE_FULL": ("the disk or its quota is full", "free some space; nothing is lost and writing resumes by itself"),
@@ -20,6 +21,14 @@ class IntentClosed(StoreUnavailable):
     """The intent already has its outcome, or there is no such intent."""
 
     default_hint = "another process closed it, taking this one for dead; `mcp-guard audit show` has both records"
+
+
+class InDoubt(StoreUnavailable):
+    """A commit failed and whether it took effect cannot be told yet. `would_be` is where the unit stands if it did."""
+
+    def __init__(self, cause: StoreUnavailable, would_be: tuple[Stored, ...]) -> None:
+        super().__init__(cause.message, hint=cause.hint)
+        self.would_be = would_be
 
 
 def unavailable(error: sqlite3.Error | OSError) -> StoreUnavailable:

@@ -7,7 +7,6 @@ a writing connection.
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
 
@@ -18,7 +17,7 @@ from mcp_guard.model.errors import LogBroken, StoreUnavailable
 from mcp_guard.store import indexer
 from mcp_guard.store.batch import Batch
 from mcp_guard.store.database import Identity, create_file, identity, open_writer
-from mcp_guard.store.errors import IntentClosed, unavailable
+from mcp_guard.store.errors import InDoubt, IntentClosed, unavailable
 from mcp_guard.store.locks import OsLock
 from mcp_guard.store.tail import check_continuity, holds, read_tail
 from mcp_guard.store.transaction import Transaction
@@ -28,14 +27,6 @@ LOCK_TIMEOUT = 5.0
 """Seconds to wait for another process's batch."""
 
 Result = tuple[Stored, ...] | Exception
-
-
-@dataclass(frozen=True, slots=True)
-class _Doubt:
-    """A batch whose COMMIT failed and could not be looked up: the tail it would have left, and whom to tell."""
-
-    tail: Tail
-    late: tuple[tuple[Callable[[tuple[Stored, ...]], None], tuple[Stored, ...]], ...]
 
 
 class Ledger:
@@ -55,7 +46,6 @@ class Ledger:
         self._identity: Identity = (0, 0)
         self._data_version = 0
         self._known: Tail | None = None
-        self._doubt: _Doubt | None = None
         self._indexed = 0
         self._notes = indexer.Notes()
         self.origin = ""
@@ -77,7 +67,10 @@ class Ledger:
                 raise
 
     def write(self, units: Sequence[Unit]) -> list[Result]:
-        """Commit units in one transaction; a result for each. Raises `StoreUnavailable` when none was stored."""
+        """Commit units in one transaction; a result for each. Raises `StoreUnavailable` when none was stored.
+
+        Where that cannot be told, the result of each unit is `InDoubt`.
+        """
         with _Held(self._lock):
             try:
                 self._ready()
@@ -133,7 +126,6 @@ class Ledger:
         self._load(transaction)
         self._data_version = _integer(transaction.one("data_version"))
         transaction.run("commit")
-        self._settle_doubt(transaction)
 
     def _begin(self) -> Transaction:
         """Start a transaction on the true tail: another process may have moved it."""
@@ -167,7 +159,9 @@ class Ledger:
             batch, results = self._fill(transaction, units, careful=True)
             batch.write(transaction, self._boot)
         failpoint("store.before-commit")
-        self._commit(transaction, batch, units, results)
+        doubt = self._commit(transaction, batch)
+        if doubt is not None:
+            return [result if isinstance(result, Exception) else InDoubt(doubt, result) for result in results]
         failpoint("store.after-commit")
         self._known = batch.tail
         self._notes.add(batch.first, batch.notes)
@@ -180,49 +174,45 @@ class Ledger:
         failed: list[tuple[int, Exception]] = []
         closed: set[int] = set()
         for position, unit in enumerate(units):
-            entries, work, _ = unit
+            entries, work = unit
             if careful and not _all_open(transaction, unit, closed):
                 failed.append((position, IntentClosed()))
             elif work is not None and (error := _work(transaction, work)) is not None:
                 failed.append((position, error))
             else:
                 accepted.append(entries)
+                if careful:
+                    closed.update(entry.closes for entry in entries if entry.closes is not None)
         batch = Batch(self._known, self._clock.now_us())
         results += batch.seal(accepted)
         for position, error in failed:
             results.insert(position, error)
         return batch, results
 
-    def _commit(self, transaction: Transaction, batch: Batch, units: Sequence[Unit], results: list[Result]) -> None:
-        """Commit; where that fails, find out from the file whether it did."""
+    def _commit(self, transaction: Transaction, batch: Batch) -> StoreUnavailable | None:
+        """Commit; where that fails, find out from the file whether it did. Returns why that cannot be told."""
         try:
             transaction.run("commit")
-        except sqlite3.Error:
+        except sqlite3.Error as error:
             self._drop()
-            late = [
-                (unit.on_late, result)
-                for unit, result in zip(units, results, strict=True)
-                if unit.on_late is not None and not isinstance(result, Exception)
-            ]
-            doubt = _Doubt(batch.tail, tuple(late))
-            if batch.tail.n == batch.first or not self._landed_after_all(doubt):
+            if batch.tail.n == batch.first:
                 raise  # without a record of its own, a batch leaves nothing to tell by
+            landed = self._landed(batch.tail)
+            if landed is None:
+                return unavailable(error)
+            if not landed:
+                raise
+        return None
 
-    def _landed_after_all(self, doubt: _Doubt) -> bool:
+    def _landed(self, tail: Tail) -> bool | None:
+        """Whether a batch is in the file; `None` where the file cannot be asked."""
         try:
             self._open(may_be_new=False)
+            assert self._transaction is not None
+            return holds(self._transaction, tail)
         except (sqlite3.Error, OSError, StoreUnavailable):
             self._drop()
-            self._doubt = doubt
-            return False
-        assert self._transaction is not None
-        return holds(self._transaction, doubt.tail)
-
-    def _settle_doubt(self, transaction: Transaction) -> None:
-        doubt, self._doubt = self._doubt, None
-        if doubt is not None and holds(transaction, doubt.tail):
-            for tell, stored in doubt.late:
-                tell(stored)
+            return None
 
     def _drop(self) -> None:
         """Forget the connection; whatever it had begun is undone."""
@@ -269,12 +259,9 @@ def _work(transaction: Transaction, work: Callable[[Transaction], None]) -> Exce
 
 def _all_open(transaction: Transaction, unit: Unit, closed: set[int]) -> bool:
     wanted = [entry.closes for entry in unit.entries if entry.closes is not None]
-    if len(set(wanted)) != len(wanted) or any(
-        n in closed or transaction.one("inflight_has", {"n": n}) is None for n in wanted
-    ):
-        return False
-    closed.update(wanted)
-    return True
+    return len(set(wanted)) == len(wanted) and all(
+        n not in closed and transaction.one("inflight_has", {"n": n}) is not None for n in wanted
+    )
 
 
 def _integer(row: tuple[object, ...] | None) -> int:

@@ -5,6 +5,7 @@ import orjson
 from mcp_guard.model.chain import Tail, leaf_hash
 from mcp_guard.model.errors import LogBroken
 from mcp_guard.store.transaction import Transaction
+from mcp_guard.store.values import Stored
 
 
 def read_tail(transaction: Transaction, origin: str) -> Tail:
@@ -40,5 +41,14 @@ def check_continuity(transaction: Transaction, known: Tail, found: Tail) -> None
 
 def holds(transaction: Transaction, tail: Tail) -> bool:
     """Whether the record before this tail stands in the log as it was sealed."""
-    row = transaction.one("log_line", {"n": tail.n - 1})
-    return row is not None and leaf_hash(str(row[0]).encode()) == tail.leaf
+    return _has(transaction, tail.n - 1, tail.leaf)
+
+
+def is_stored(transaction: Transaction, record: Stored) -> bool:
+    """Whether this very record stands in the log."""
+    return _has(transaction, record.n, record.leaf)
+
+
+def _has(transaction: Transaction, n: int, leaf: str) -> bool:
+    row = transaction.one("log_line", {"n": n})
+    return row is not None and leaf_hash(str(row[0]).encode()) == leaf

@@ -70,10 +70,8 @@ class Unit(NamedTuple):
 
     `work` runs on the writer's thread inside the transaction, before the records. Raising undoes this unit alone and
     the caller gets what was raised. It may run more than once, each time on an undone state, so it only touches the
-    transaction. `on_late` is called on the writer's thread when a unit that was reported as failed, because its commit
-    could not be told, turns out to be stored.
+    transaction.
     """
 
     entries: tuple[Entry, ...]
     work: Callable[[Transaction], None] | None = None
-    on_late: Callable[[tuple[Stored, ...]], None] | None = None

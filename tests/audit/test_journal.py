@@ -16,11 +16,13 @@ from mcp_guard.audit.verify import verify
 from mcp_guard.kit import strict_json
 from mcp_guard.model.decision import AccessRequest
 from mcp_guard.model.errors import StoreUnavailable
+from mcp_guard.store.errors import InDoubt
 from mcp_guard.store.side import unpack
 from mcp_guard.store.store import Store
 from mcp_guard.store.values import Stored
 from tests.audit.helpers import DENY, OK, REFUSED, facts, move, person, records
 from tests.simulators.clock import FakeClock
+from tests.simulators.disk import Disk
 from tests.store.helpers import rows
 
 
@@ -198,7 +200,7 @@ async def test_closing_writes_what_was_kept(store: Store, path: Path, tmp_path: 
         await journal.outcome(facts(), OK, intent)
     move(tmp_path / "away" / "guard.db", path)
     await journal.aclose()
-    assert [record["kind"] for record in records(path)] == ["intent", "outcome"]
+    assert [record["kind"] for record in records(path)] == ["intent", "outcome", "fault"]
 
 
 async def test_what_is_kept_is_bounded_and_refusals_do_not_push_out_acts(
@@ -216,7 +218,100 @@ async def test_what_is_kept_is_bounded_and_refusals_do_not_push_out_acts(
     assert journal.health.kept == 8
     move(tmp_path / "away" / "guard.db", path)
     await journal.aclose()
-    assert len(records(path)) == 11
+    assert [record["kind"] for record in records(path)] == ["intent"] * 3 + ["outcome"] * 8 + ["fault"]
+
+
+@pytest.mark.holds("audit:gap-on-record")
+async def test_health_turns_good_by_itself_and_the_gap_is_on_record(
+    journal: Journal, path: Path, tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backlog, "RETRY_SECONDS", 0.01)
+    move(path, tmp_path / "away" / "guard.db")
+    for _ in range(3):
+        with pytest.raises(StoreUnavailable):
+            await journal.read(person(), {"what": "status"})
+        clock.advance(2)
+    assert journal.health.since_us is not None
+    move(tmp_path / "away" / "guard.db", path)
+    (gap,) = await until(path, 1)
+    assert gap["state"] == {"code": "audit_unavailable", "where": "store", "count": 3, "us": 4_000_000}
+    assert journal.health.ok
+    await journal.read(person(), {"what": "status"})
+    assert len(records(path)) == 2, "once"
+
+
+# --- a commit is in doubt -------------------------------------------------------------------------------------------
+
+
+def endings(path: Path) -> list[tuple[object, ...]]:
+    return [
+        (record["kind"], record.get("of"), record.get("status"), record.get("executed"))
+        for record in records(path)
+        if record.get("call") == "c1"
+    ]
+
+
+@pytest.mark.holds("audit:one-outcome", "store:in-doubt")
+@pytest.mark.parametrize("lands", [True, False])
+async def test_a_call_whose_intent_is_in_doubt_has_one_outcome(
+    journal: Journal, path: Path, monkeypatch: pytest.MonkeyPatch, lands: bool
+) -> None:
+    disk = Disk(monkeypatch)
+    disk.fail_at_commit(lands=lands, for_good=True)
+    with pytest.raises(InDoubt):
+        await journal.intent(facts())
+    with pytest.raises(StoreUnavailable):
+        await journal.intent(facts("c2"))
+    disk.mend()
+    other = await journal.intent(facts("c3"))
+    await journal.outcome(facts("c3"), OK, other)
+    expected: list[tuple[object, ...]] = [("outcome", 0 if lands else None, "error", "no")]
+    assert endings(path) == [("intent", None, None, None)] * lands + expected
+    await journal.aclose()
+    assert rows(path, "SELECT * FROM inflight") == []
+    assert verify(path, deep=True).ok
+
+
+@pytest.mark.holds("audit:one-outcome", "store:in-doubt")
+@pytest.mark.parametrize("lands", [True, False])
+async def test_an_outcome_in_doubt_is_written_once(
+    journal: Journal, path: Path, monkeypatch: pytest.MonkeyPatch, lands: bool
+) -> None:
+    for told, intent in ((facts(), None), (facts("c2"), await journal.intent(facts("c2")))):
+        disk = Disk(monkeypatch)
+        disk.fail_at_commit(lands=lands, for_good=True)
+        with pytest.raises(InDoubt):
+            await journal.outcome(told, OK, intent)
+        disk.mend()
+        await journal.read(person(), {"what": "status"})
+    await journal.aclose()
+    outcomes = [record["call"] for record in records(path) if record["kind"] == "outcome"]
+    assert outcomes == ["c1", "c2"]
+    assert verify(path, deep=True).ok
+
+
+@pytest.mark.holds("audit:one-outcome", "store:in-doubt")
+@pytest.mark.parametrize("lands", [True, False, None])
+async def test_a_call_whose_caller_left_while_the_store_failed_has_one_outcome(
+    journal: Journal, path: Path, monkeypatch: pytest.MonkeyPatch, lands: bool | None
+) -> None:
+    disk = Disk(monkeypatch)
+    if lands is None:
+        disk.fail()
+    else:
+        disk.fail_at_commit(lands=lands, for_good=True)
+    task = asyncio.create_task(journal.intent(facts()))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    with pytest.raises(StoreUnavailable):
+        await journal.read(person(), {"what": "status"})
+    disk.mend()
+    await journal.read(person(), {"what": "status"})
+    expected: list[tuple[object, ...]] = [("outcome", 0 if lands else None, "cancelled", "no")]
+    assert endings(path) == [("intent", None, None, None)] * bool(lands) + expected
+    assert verify(path, deep=True).ok
 
 
 # --- the caller goes away -------------------------------------------------------------------------------------------

@@ -9,11 +9,12 @@ import pytest
 
 from mcp_guard.model.chain import leaf_hash
 from mcp_guard.model.errors import LogBroken, StoreUnavailable
-from mcp_guard.store.errors import IntentClosed
+from mcp_guard.store.errors import InDoubt, IntentClosed
 from mcp_guard.store.ledger import Ledger, Result
 from mcp_guard.store.transaction import Transaction
-from mcp_guard.store.values import Stored, Unit
+from mcp_guard.store.values import Unit
 from tests.simulators.clock import FakeClock
+from tests.simulators.disk import Disk
 from tests.store.conftest import BOOT
 from tests.store.helpers import assert_chained, entry, lines, rows, unit
 
@@ -225,27 +226,10 @@ def test_a_foreign_lock_is_a_refusal_and_passes(ledger: Ledger, path: Path) -> N
     assert stored(ledger.write([unit()])) == [1]
 
 
-class Faulty:
-    """Makes the next COMMIT fail, before or after it took effect."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, lands: bool) -> None:
-        self.armed = True
-        plain = Transaction.run
-
-        def run(tx: Transaction, name: str, *parameters: object) -> int:
-            if name != "commit" or not self.armed:
-                return plain(tx, name, *parameters)  # type: ignore[arg-type]
-            self.armed = False
-            plain(tx, "commit" if lands else "rollback")
-            raise sqlite3.OperationalError("disk I/O error")
-
-        monkeypatch.setattr(Transaction, "run", run)
-
-
 @pytest.mark.holds("store:recovers")
 def test_a_commit_that_failed_is_a_refusal(ledger: Ledger, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ledger.write([unit()])
-    Faulty(monkeypatch, lands=False)
+    Disk(monkeypatch).fail_at_commit(lands=False)
     with pytest.raises(StoreUnavailable):
         ledger.write([unit("lost")])
     assert stored(ledger.write([unit("kept")])) == [1]
@@ -256,7 +240,7 @@ def test_a_commit_that_failed_is_a_refusal(ledger: Ledger, path: Path, monkeypat
 def test_a_commit_that_failed_and_yet_took_effect_is_a_success(
     ledger: Ledger, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Faulty(monkeypatch, lands=True)
+    Disk(monkeypatch).fail_at_commit(lands=True)
     assert stored(ledger.write([unit()])) == [0]
     assert stored(ledger.write([unit()])) == [1]
     assert assert_chained(path, ledger.origin) == 2
@@ -270,7 +254,7 @@ def test_a_failed_commit_without_records_is_not_taken_for_a_success(
         tx.run("meta_put", {"key": "kept", "value": "yes"})
 
     ledger.write([unit()])
-    Faulty(monkeypatch, lands=False)
+    Disk(monkeypatch).fail_at_commit(lands=False)
     with pytest.raises(StoreUnavailable):
         ledger.write([Unit((), put)])
     assert rows(path, "SELECT * FROM meta WHERE key = 'kept'") == []
@@ -278,35 +262,39 @@ def test_a_failed_commit_without_records_is_not_taken_for_a_success(
     assert rows(path, "SELECT value FROM meta WHERE key = 'kept'") == [("yes",)]
 
 
-@pytest.mark.holds("store:recovers")
+@pytest.mark.holds("store:in-doubt")
 @pytest.mark.parametrize("lands", [True, False])
-def test_a_commit_in_doubt_is_settled_when_the_file_can_be_read_again(
-    ledger: Ledger, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lands: bool
+def test_a_commit_that_cannot_be_looked_up_is_in_doubt_for_each_unit(
+    ledger: Ledger, path: Path, monkeypatch: pytest.MonkeyPatch, lands: bool
 ) -> None:
+    def fail(_: Transaction) -> None:
+        raise KeyError("mine")
+
     ledger.write([unit()])
-    told: list[tuple[Stored, ...]] = []
-    hidden = tmp_path / "hidden"
-
-    def hide(connection: Ledger) -> None:
-        drop(connection)
-        if path.exists() and not faulty.armed and not hidden.exists():
-            copy(path, hidden)
-            delete(path)
-
-    drop = Ledger._drop
-    monkeypatch.setattr(Ledger, "_drop", hide)
-    faulty = Faulty(monkeypatch, lands=lands)
+    disk = Disk(monkeypatch)
+    disk.fail_at_commit(lands=lands, for_good=True)
+    doubtful, own, other = ledger.write([unit("doubtful"), Unit((entry(),), fail), unit("other")])
+    assert isinstance(doubtful, InDoubt)
+    assert isinstance(other, InDoubt)
+    assert isinstance(own, KeyError)
+    assert ([record.n for record in doubtful.would_be], [record.n for record in other.would_be]) == ([1], [2])
     with pytest.raises(StoreUnavailable):
-        ledger.write([Unit((entry("doubtful"),), on_late=told.append)])
-    assert told == []
-    put_back(path, hidden)
-    results = ledger.write([unit("next")])
-    assert stored(results) == [2 if lands else 1]
-    if lands:
-        ((late,),) = told
-        assert late.leaf == leaf_hash(lines(path)[1])
-    else:
-        assert told == []
+        ledger.write([unit()])
+    disk.mend()
+    assert stored(ledger.write([unit("next")])) == [3 if lands else 1]
+    assert (leaf_hash(lines(path)[1]) == doubtful.would_be[0].leaf) is lands
+    assert_chained(path, ledger.origin)
+
+
+@pytest.mark.holds("audit:one-outcome")
+def test_a_unit_that_would_close_anothers_intent_does_not_take_it_away(ledger: Ledger, path: Path) -> None:
+    def refuse(_: Transaction) -> None:
+        raise IntentClosed()
+
+    ledger.write([unit("intent", opens=True)])
+    results = ledger.write([unit("no", closes=7), Unit((entry(closes=0),), refuse), unit("yes", closes=0)])
+    assert stored(results) == [1]
+    assert b"yes" in lines(path)[1]
 
 
 def test_a_record_that_is_no_record_at_the_end_is_named(ledger: Ledger, path: Path, clock: FakeClock) -> None:
