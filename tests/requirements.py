@@ -432,6 +432,10 @@ REQUIREMENTS: dict[str, Requirement] = {
     "wire:hostile-stdio": Requirement(
         "bar: wire", "Hostile stdio lines get a coded answer, execute nothing and leave the server serving."
     ),
+    "wire:connections-not-hoarded": Requirement(
+        "bar: hostile input",
+        "Connections that ask nothing do not keep out a client that asks, nor push out a known one.",
+    ),
     "wire:slow-clients": Requirement(
         "bar: wire", "Half-sent headers and bodies are cut off; others are served meanwhile."
     ),

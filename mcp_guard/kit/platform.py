@@ -43,3 +43,14 @@ def is_network_filesystem(path: Path) -> bool:
         if len(mount) >= len(best) and (target + "/").startswith(mount.rstrip("/") + "/"):
             best, kind = mount, fields[2]
     return kind in _NETWORK_FILESYSTEMS
+
+
+def allow_open_files(wanted: int) -> None:
+    """Let this process have so many files and connections open, as far as its hard limit goes."""
+    if sys.platform != "win32":
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        reachable = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        if soft != resource.RLIM_INFINITY and soft < reachable:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (reachable, hard))

@@ -13,9 +13,10 @@ from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from starlette.types import Receive, Scope, Send
 
 from mcp_guard.identity.protected_resource import ProtectedResource
+from mcp_guard.kit.platform import allow_open_files
 from mcp_guard.model.principal import Principal
 from mcp_guard.server.gate import Gate, respond
-from mcp_guard.server.patience import PatientProtocol
+from mcp_guard.server.patience import MAX_CONNECTIONS, ROOM, PatientProtocol
 from mcp_guard.server.wire import MAX_MESSAGE_BYTES
 
 MCP_PATH = "/mcp"
@@ -27,7 +28,8 @@ GRACE_SECONDS = 10
 LAST_ANSWERS_SECONDS = 1.0
 """How long the answers of ended calls may take to get out."""
 
-_MAX_CONNECTIONS = 1024
+OTHER_FILES = 512
+"""What the store, upstreams and the rest may hold open beside connections."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,7 @@ async def serve(
     for name in ("mcp", "uvicorn"):
         logging.getLogger(name).setLevel(logging.ERROR)  # what they log names clients and paths; ours is in the audit
     logging.getLogger("uvicorn.error").addFilter(_is_news)
+    allow_open_files(MAX_CONNECTIONS + OTHER_FILES)
     config = uvicorn.Config(
         app,
         host=host,
@@ -104,7 +107,8 @@ async def serve(
         log_config=None,
         access_log=False,
         server_header=False,
-        limit_concurrency=_MAX_CONNECTIONS,
+        limit_concurrency=MAX_CONNECTIONS,
+        backlog=ROOM,
         timeout_keep_alive=30,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )

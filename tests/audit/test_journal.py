@@ -308,7 +308,7 @@ async def test_a_call_whose_caller_left_while_the_store_failed_has_one_outcome(
     with pytest.raises(StoreUnavailable):
         await journal.read(person(), {"what": "status"})
     disk.mend()
-    await journal.read(person(), {"what": "status"})
+    await journal.aclose()
     expected: list[tuple[object, ...]] = [("outcome", 0 if lands else None, "cancelled", "no")]
     assert endings(path) == [("intent", None, None, None)] * bool(lands) + expected
     assert verify(path, deep=True).ok

@@ -5,9 +5,11 @@ import json
 
 import pytest
 
+from mcp_guard.kit.platform import allow_open_files
+from mcp_guard.server.patience import MAX_CONNECTIONS
 from mcp_guard.server.wire import MAX_MESSAGE_BYTES
 from tests.server.conftest import Desk
-from tests.simulators.raw import Answer, call_body, exchange, request
+from tests.simulators.raw import Answer, call_body, exchange, read_answer, request
 
 GOOD = call_body("orders_get", {"order_id": "ORD-1001"})
 
@@ -141,6 +143,30 @@ async def test_half_sent_requests_are_not_held_open(served: Desk) -> None:
     assert ends["nothing"] == ends["half a request line"] == ends["half a header"] == b""
     assert ends["half a body"].startswith(b"HTTP/1.1 408")
     assert ends["half of a second request"].count(b"HTTP/1.1 200") == 1
+    await _good_call_still_works(served)
+
+
+@pytest.mark.holds("wire:connections-not-hoarded")
+@pytest.mark.parametrize("asks", [b"", b"POST /mcp HTTP/1.1\r\n"], ids=["silent", "half a head"])
+async def test_whoever_only_connects_does_not_keep_others_out(asks: bytes, served: Desk) -> None:
+    port = served.serving.port
+    good = request(port, GOOD, token=served.tokens["alice"])
+    known, known_writer = await asyncio.open_connection("127.0.0.1", port)
+    known_writer.write(good)
+    assert (await read_answer(known)).status == 200
+    allow_open_files(MAX_CONNECTIONS * 2)
+    hoard: list[asyncio.StreamWriter] = []
+    try:
+        for _ in range(MAX_CONNECTIONS + 100):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(asks)
+            hoard.append(writer)
+        await _good_call_still_works(served)
+        known_writer.write(good)
+        assert (await read_answer(known)).status == 200, "who showed a token stays connected"
+    finally:
+        for writer in [*hoard, known_writer]:
+            writer.close()
     await _good_call_still_works(served)
 
 
