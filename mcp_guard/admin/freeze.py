@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from secrets import token_hex
 from typing import Literal
 
+from mcp_guard.admin.operator import checked_reason
 from mcp_guard.audit.journal import Journal
 from mcp_guard.identity.directory import is_principal_name, is_tenant_name
 from mcp_guard.kit.clock import Clock
-from mcp_guard.kit.text import visible
 from mcp_guard.limits.freeze import TENANT, TOOL, AlreadyFrozen, Freeze, Freezes, NoSuchFreeze
 from mcp_guard.model.errors import UsageError
 
-LONGEST_REASON = 300
+_WHY = "it is recorded, and told to whoever is stopped"
 
 Kind = Literal["subject", "client", "tool", "tenant"]
 
@@ -46,7 +46,7 @@ class FreezeAdmin:
 
         A target that is stopped already keeps its first reason. Raises `UsageError` for a reason that cannot be shown.
         """
-        freeze = Freeze(stopped, token_hex(4), _checked(reason), self.clock.now_us())
+        freeze = Freeze(stopped, token_hex(4), checked_reason(reason, what="A freeze", hint=_WHY), self.clock.now_us())
         try:
             await self.freezes.insert(freeze, self.journal.entry("config", _state("frozen", freeze)))
         except AlreadyFrozen as already:
@@ -67,13 +67,3 @@ class FreezeAdmin:
 
 def _state(what: str, freeze: Freeze) -> dict[str, object]:
     return {"what": what, "id": freeze.id, "target": freeze.target, "reason": freeze.reason}
-
-
-def _checked(reason: str) -> str:
-    reason = reason.strip()
-    if not reason:
-        raise UsageError("A freeze needs a reason.", hint="it is recorded, and told to whoever is stopped")
-    if len(reason) > LONGEST_REASON or visible(reason) != reason:
-        hint = f"one line of at most {LONGEST_REASON} characters, without hidden or control characters"
-        raise UsageError("The reason cannot be shown as it is.", hint=hint)
-    return reason

@@ -6,7 +6,7 @@ both leaves the chain intact. Sensitive parts are committed to under their own s
 
 import hmac
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 
 from mcp_guard.kit import pointer, strict_json
@@ -85,3 +85,8 @@ def commit_value(field: str, value: object, sensitive: Sequence[str] = ()) -> tu
 
 def _masked(value: object, where: str, commitment: Commitment) -> object:
     return pointer.replace(value, where, lambda _: {"sensitive": commitment})
+
+
+def committed(record: Mapping[str, object]) -> tuple[str, ...]:
+    """The fields of a record that are commitments."""
+    return tuple(name for name, value in record.items() if isinstance(value, dict) and value.keys() == {"c", "len"})

@@ -1,6 +1,7 @@
 """The differences between operating systems, in one place."""
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -54,3 +55,23 @@ def allow_open_files(wanted: int) -> None:
         reachable = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         if soft != resource.RLIM_INFINITY and soft < reachable:
             resource.setrlimit(resource.RLIMIT_NOFILE, (reachable, hard))
+
+
+def account() -> str:
+    """The account this process runs as: its name, or its number where it has none. The environment is not believed
+    where the system knows better."""
+    if os.name != "posix":
+        import getpass
+
+        return _plain(getpass.getuser())
+    import pwd
+
+    number = os.geteuid()
+    try:
+        return _plain(pwd.getpwuid(number).pw_name)
+    except KeyError:
+        return str(number)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._@+-]", "_", name)

@@ -14,7 +14,15 @@ APPLICATION_ID = 0x4D434744  # "MCGD"
 Identity = tuple[int, int]
 """Device and inode of a file: a replaced file has another one."""
 
-_WRITER_SETTINGS = ("busy_timeout", "foreign_keys", "trusted_schema_off", "wal_autocheckpoint", "journal_size_limit")
+_WRITER_SETTINGS = (
+    "busy_timeout",
+    "foreign_keys",
+    "trusted_schema_off",
+    "wal_autocheckpoint",
+    "journal_size_limit",
+    "secure_delete_fast",
+    "temp_in_memory",
+)
 _READER_SETTINGS = ("busy_timeout", "trusted_schema_off", "query_only")
 
 

@@ -31,6 +31,10 @@ class InDoubt(StoreUnavailable):
         self.would_be = would_be
 
 
+class SidesChanged(Exception):
+    """What stands beside a record is not what it was when its erasure was planned."""
+
+
 def unavailable(error: sqlite3.Error | OSError) -> StoreUnavailable:
     """The error to raise for a failure of the driver or the file system. It never quotes data."""
     if isinstance(error, OSError):

@@ -9,11 +9,15 @@ from secrets import token_hex
 from mcp_guard.kit.clock import Clock, SystemClock
 from mcp_guard.model.errors import StoreUnavailable
 from mcp_guard.store.database import open_reader
+from mcp_guard.store.erasure import empty_wal
 from mcp_guard.store.errors import unavailable
 from mcp_guard.store.ledger import Ledger
 from mcp_guard.store.liveness import Liveness
 from mcp_guard.store.reader import Reader
 from mcp_guard.store.writer import Writer
+
+FORGET_SECONDS = 10.0
+FORGET_PAUSE = 0.02
 
 
 class Store:
@@ -63,6 +67,20 @@ class Store:
         if self._writer is None:
             raise StoreUnavailable("the store was opened for reading only", hint="")
         return self._writer
+
+    async def forget_old_pages(self) -> None:
+        """Return once no file of the store holds an older version of anything. Raises `StoreUnavailable`.
+
+        Somebody who reads at the moment holds it up, for as long as `FORGET_SECONDS`.
+        """
+        end = self.clock.monotonic() + FORGET_SECONDS
+        while not await asyncio.to_thread(empty_wal, self.path):
+            if self.clock.monotonic() >= end:
+                raise StoreUnavailable(
+                    "older versions of pages are still in the write-ahead log: somebody keeps reading them",
+                    hint="end what else has the database open, then run the command again",
+                )
+            await asyncio.sleep(FORGET_PAUSE)
 
     async def aclose(self) -> None:
         """Write what is queued and close everything. Readers close first: the writer's close checkpoints."""

@@ -36,6 +36,20 @@ PRAGMA wal_autocheckpoint = 1000;
 -- name: journal_size_limit
 PRAGMA journal_size_limit = 67108864;
 
+-- name: busy_not_at_all
+PRAGMA busy_timeout = 0;
+
+-- name: secure_delete_fast
+-- What is deleted or moved within a page is overwritten with zeros.
+PRAGMA secure_delete = FAST;
+
+-- name: temp_in_memory
+-- Else pages on their way to be changed may be spilled to a temporary file.
+PRAGMA temp_store = MEMORY;
+
+-- name: wal_truncate
+PRAGMA wal_checkpoint(TRUNCATE);
+
 -- name: query_only
 PRAGMA query_only = ON;
 

@@ -1,0 +1,52 @@
+"""Removing what stands beside records, for good: overwritten where it lies, and no older copy left in the file's log."""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple
+
+from mcp_guard.store.database import open_writer
+from mcp_guard.store.errors import SidesChanged, unavailable
+from mcp_guard.store.locks import OsLock
+from mcp_guard.store.ledger import LOCK_TIMEOUT
+from mcp_guard.store.queries import statements
+from mcp_guard.store.transaction import Transaction
+
+
+class Overwrite(NamedTuple):
+    """What stands beside record `n`, packed, and what is to stand there. Both are of one length (`side.without`)."""
+
+    n: int
+    before: bytes
+    after: bytes
+
+
+def overwriting(changes: Sequence[Overwrite]) -> Callable[[Transaction], None]:
+    """The work of a unit: all of the changes. Raises `SidesChanged` where one of them was made by somebody else
+    meanwhile, so that the record of the same unit never counts what it did not do."""
+
+    def work(transaction: Transaction) -> None:
+        for change in changes:
+            if transaction.run("side_overwrite", change._asdict()) != 1:
+                raise SidesChanged
+
+    return work
+
+
+def empty_wal(path: Path) -> bool:
+    """Move the write-ahead log into the database and cut it to nothing: the old versions of pages are gone with it.
+
+    False where somebody reads an older version at this very moment. Raises `StoreUnavailable`.
+    """
+    lock = OsLock(path.with_name(path.name + ".lock"))
+    try:
+        lock.acquire(LOCK_TIMEOUT)
+        with closing(open_writer(path, may_be_new=False)) as connection:
+            connection.execute(statements()["busy_not_at_all"])
+            (busy, _, _) = connection.execute(statements()["wal_truncate"]).fetchone()
+    except (sqlite3.Error, OSError) as error:
+        raise unavailable(error) from None
+    finally:
+        lock.close()
+    return not busy
