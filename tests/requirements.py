@@ -301,6 +301,22 @@ REQUIREMENTS: dict[str, Requirement] = {
         "Beside each decision stand all its inputs, committed to: never in clear in the record, redacted, sensitive parts as a commitment only, and shown to nobody who does not read all.",
     ),
     "audit:erasable": Requirement("design 5", "An erased value leaves a log that verifies."),
+    "erase:bytes-gone": Requirement(
+        "design 5",
+        "What was erased stands in no file of the store any more: not in the database, its free space or its write-ahead log.",
+    ),
+    "erase:same-commit": Requirement(
+        "design 5; I3",
+        "Values go in the commit of the record that says so, whatever happens in between, and no field is counted twice.",
+    ),
+    "erase:recorded": Requirement(
+        "design 5",
+        "An erasure is on record: who, what was asked, how many fields of which records and why; never a value.",
+    ),
+    "erase:shown": Requirement("design 5", "Where a record is shown, the commitments whose values were erased are named."),
+    "erase:while-serving": Requirement(
+        "design 4", "Erasing goes on beside serving processes, in commits so small that calls do not wait for it."
+    ),
     "audit:verify-good": Requirement(
         "contract 5", "A good log verifies as store, export or lines, empty or being written, without a byte changed."
     ),

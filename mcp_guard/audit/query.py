@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import orjson
 
+from mcp_guard.audit.commitment import committed
 from mcp_guard.model.chain import leaf_hash
 from mcp_guard.model.decision import Rows
 from mcp_guard.model.principal import Principal
@@ -80,9 +81,10 @@ class Query:
         return Page(records, number_of(records[-1]) if len(found) > filters.limit else None)
 
     async def call(self, call: str, *, rows: Rows = "all", principal: Principal | None = None) -> list[Record]:
-        """Every record of a call, oldest first; `values` holds what is kept beside it: nothing sensitive or erased."""
+        """Every record of a call, oldest first. `values` holds what is kept beside it, nothing sensitive; `erased`,
+        where it is there, names the commitments whose values are gone."""
         records = await self._of_call(call, _scope(rows, principal))
-        return [record | {"values": await self._values(number_of(record))} for record in records]
+        return [record | await self._beside(record) for record in records]
 
     async def status(self) -> dict[str, object]:
         """The state of the log: its name, length, head and how many intents wait for their outcome."""
@@ -109,10 +111,12 @@ class Query:
         needed = set(wanted)
         return [record for record in records if needed <= set(_facets(record, known))]
 
-    async def _values(self, n: int) -> dict[str, object]:
-        row = await self._store.reader.one("sides_of", {"n": n})
+    async def _beside(self, record: Record) -> Record:
+        row = await self._store.reader.one("sides_of", {"n": number_of(record)})
         sides = unpack(row[0]) if row is not None and isinstance(row[0], bytes) else ()
-        return {side.field: orjson.loads(side.value) for side in sides if side.value is not None}
+        values = {side.field: orjson.loads(side.value) for side in sides if side.value is not None}
+        erased = [name for name in committed(record) if name not in values]
+        return {"values": values, "erased": erased} if erased else {"values": values}
 
 
 def _scope(rows: Rows, principal: Principal | None) -> tuple[str, ...]:

@@ -3,7 +3,15 @@
 from mcp_guard.build.definition import Definition, define, load_directory
 from mcp_guard.build.guard import Guard
 from mcp_guard.build.questions import diff_policies, lint_policy, run_policy_cases, subject_of_checkup
-from mcp_guard.build.wiring import open_freezes, open_freezing, open_guard, open_query, open_token_store, open_tokens
+from mcp_guard.build.wiring import (
+    open_erasing,
+    open_freezes,
+    open_freezing,
+    open_guard,
+    open_query,
+    open_token_store,
+    open_tokens,
+)
 
 __all__ = [
     "Definition",
@@ -12,6 +20,7 @@ __all__ = [
     "diff_policies",
     "lint_policy",
     "load_directory",
+    "open_erasing",
     "open_freezes",
     "open_freezing",
     "open_guard",

@@ -17,6 +17,7 @@ from mcp_guard.model.errors import StoreUnavailable
 from mcp_guard.model.principal import Principal
 
 if TYPE_CHECKING:
+    from mcp_guard.admin.erase import EraseAdmin
     from mcp_guard.admin.freeze import FreezeAdmin
     from mcp_guard.admin.tokens import TokenAdmin
     from mcp_guard.audit.journal import Journal
@@ -238,3 +239,14 @@ async def open_query(home: Home) -> "AsyncIterator[Query]":
         yield Query(store)
     finally:
         await store.aclose()
+
+
+@asynccontextmanager
+async def open_erasing(home: Home) -> "AsyncIterator[EraseAdmin]":
+    """Erasing on this home's store, also while others serve it."""
+    from mcp_guard.admin.erase import EraseAdmin
+    from mcp_guard.audit.query import Query
+    from mcp_guard.secrets.redact import Redactor
+
+    async with _open_journal(home, Redactor()) as (store, journal):
+        yield EraseAdmin(store, journal, Query(store))

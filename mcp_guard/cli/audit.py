@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from mcp_guard.cli import privacy
 from mcp_guard.cli.options import KEPT, MOMENT
 from mcp_guard.cli.output import Output, pass_output
 from mcp_guard.kit.clock import as_datetime
@@ -30,6 +31,9 @@ _MOST_DIGITS = 15
 @click.group()
 def audit() -> None:
     """Read and verify the audit log."""
+
+
+audit.add_command(privacy.erase)
 
 
 @audit.command()

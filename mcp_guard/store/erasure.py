@@ -1,4 +1,4 @@
-"""Removing what stands beside records, for good: overwritten where it lies, and no older copy left in the file's log."""
+"""Removing what stands beside records for good: overwritten where it lies, and no older copy left in the WAL."""
 
 import sqlite3
 from collections.abc import Callable, Sequence
@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from mcp_guard.store.database import open_writer
 from mcp_guard.store.errors import SidesChanged, unavailable
-from mcp_guard.store.locks import OsLock
 from mcp_guard.store.ledger import LOCK_TIMEOUT
+from mcp_guard.store.locks import OsLock
 from mcp_guard.store.queries import statements
 from mcp_guard.store.transaction import Transaction
 

@@ -8,7 +8,9 @@ from mcp_guard.store.side import pack, unpack
 from mcp_guard.store.values import Side
 
 sides = st.lists(
-    st.builds(Side, st.text(min_size=1, max_size=20), st.binary(min_size=32, max_size=32), st.none() | st.binary(max_size=60)),
+    st.builds(
+        Side, st.text(min_size=1, max_size=20), st.binary(min_size=32, max_size=32), st.none() | st.binary(max_size=60)
+    ),
     max_size=5,
 ).map(tuple)
 

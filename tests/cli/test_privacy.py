@@ -1,0 +1,101 @@
+"""`mcp-guard audit erase`, as an operator uses it: beside a running server, and when something kills it."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Guard
+from tests.simulators.raw import call_body, exchange, request
+from tests.simulators.process import Program
+from tests.store.helpers import rows
+from tests.store.test_erasure import everywhere
+
+CANARY = "canary-20517"
+REASON = ("--reason", "ticket 812")
+
+
+def look_up(guard: Guard, *options: str) -> None:
+    """A call that leaves the canary in its arguments; the order is unknown, which is all the same."""
+    guard("call", "orders_get", f"order_id={CANARY}", *options)
+
+
+@pytest.fixture
+def store(desk: Program) -> Path:
+    return desk.home / "var" / "guard.db"
+
+
+@pytest.mark.holds("erase:bytes-gone")
+@pytest.mark.parametrize("how", ["--subject", "--call", "--field"])
+def test_three_ways_to_say_what(how: str, guard: Guard, store: Path) -> None:
+    look_up(guard)
+    record = guard("--json", "audit", "tail").json["records"][0]
+    assert everywhere(store, CANARY.encode()) > 0
+    what = {"--subject": ["user:alice"], "--call": [record["call"]], "--field": [str(record["_n"]), "args"]}[how]
+    shown = guard("--json", "audit", "erase", how, *what, *REASON).json
+    assert (shown["what"], shown["records"], shown["noted"], shown["dry_run"]) == (how[2:], 1, [1], False)
+    assert everywhere(store, CANARY.encode()) == 0
+    assert guard("audit", "verify", "--deep").status == 0
+    assert "args" in guard("--json", "audit", "show", record["call"]).json["records"][0]["erased"]
+
+
+def test_words_for_people(guard: Guard) -> None:
+    look_up(guard)
+    erase = ("audit", "erase", "--subject", "user:alice", *REASON)
+    assert guard(*erase, "--dry-run").out.startswith("would be erased: ")
+    assert guard(*erase).out.endswith("on record as 1\n")
+    assert guard(*erase).out == "nothing of it is left to erase\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("--subject", "user:alice"),
+        ("--subject", "user:alice", "--call", "x", *REASON),
+        REASON,
+        ("--subject", "agent:local", *REASON),
+        ("--subject", "user:nobody", *REASON),
+        ("--field", "-1", "args", *REASON),
+        ("--field", "0", *REASON),
+        ("--call", "x", "--reason", " "),
+    ],
+)
+def test_used_wrongly(arguments: tuple[str, ...], guard: Guard, store: Path) -> None:
+    look_up(guard)
+    assert guard("--json", "audit", "erase", *arguments).status == 2
+    assert everywhere(store, CANARY.encode()) > 0
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SIGKILL")
+@pytest.mark.holds("erase:same-commit")
+@pytest.mark.parametrize(("point", "erased"), [("store.before-commit", False), ("store.after-commit", True)])
+def test_killed_at_the_commit_there_is_both_or_neither(
+    point: str, erased: bool, desk: Program, guard: Guard, store: Path
+) -> None:
+    look_up(guard)
+    doing = ("audit", "erase", "--subject", "user:alice", *REASON)
+    assert desk.run(*doing, environ={"MCP_GUARD_FAILPOINT": point}).status != 0
+    kinds = [record["kind"] for record in guard("--json", "audit", "tail").json["records"]]
+    assert ("erase" in kinds) == erased
+    fields = rows(store, "SELECT fields FROM side WHERE n = 0")[0][0]
+    assert isinstance(fields, bytes)
+    assert any(fields) != erased
+    again = desk.run("--json", *doing)
+    assert (again.status, bool(again.json["fields"])) == (0, not erased)
+    assert everywhere(store, CANARY.encode()) == 0, "also where the first attempt left the write-ahead log behind"
+    assert guard("audit", "verify", "--deep").status == 0
+
+
+@pytest.mark.holds("erase:while-serving")
+async def test_beside_a_running_server(desk: Program, guard: Guard, store: Path) -> None:
+    token = desk.token("user:alice", "--client", "agent:local")
+    body = call_body("orders_get", {"order_id": CANARY})
+    with desk.http() as serving:
+        await exchange(serving.port, request(serving.port, body, token=token, tool="orders_get"))
+        assert everywhere(store, CANARY.encode()) > 0
+        assert desk.run("audit", "erase", "--subject", "user:alice", *REASON).status == 0
+        assert everywhere(store, CANARY.encode()) == 0
+        answer = await exchange(serving.port, request(serving.port, body, token=token, tool="orders_get"))
+        assert answer.status == 200
+    assert guard("audit", "verify", "--deep").status == 0
