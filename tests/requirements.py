@@ -313,7 +313,9 @@ REQUIREMENTS: dict[str, Requirement] = {
         "design 5",
         "An erasure is on record: who, what was asked, how many fields of which records and why; never a value.",
     ),
-    "erase:shown": Requirement("design 5", "Where a record is shown, the commitments whose values were erased are named."),
+    "erase:shown": Requirement(
+        "design 5", "Where a record is shown, the commitments whose values were erased are named."
+    ),
     "erase:while-serving": Requirement(
         "design 4", "Erasing goes on beside serving processes, in commits so small that calls do not wait for it."
     ),

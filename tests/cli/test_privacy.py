@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Guard
-from tests.simulators.raw import call_body, exchange, request
 from tests.simulators.process import Program
+from tests.simulators.raw import call_body, exchange, request
 from tests.store.helpers import rows
 from tests.store.test_erasure import everywhere
 
