@@ -138,6 +138,27 @@ REQUIREMENTS: dict[str, Requirement] = {
         "contract 3", "Policy tests in YAML pass, fail with the difference, or are refused with their place."
     ),
     "policy:example": Requirement("contract 7", "The example policy has no warning, and its tests cover every rule."),
+    # --- reload --------------------------------------------------------------------------------------------------
+    "reload:in-force": Requirement(
+        "design 6",
+        "A change of policy, tools or principals is in force for the next call, as a whole, with a record of both versions.",
+    ),
+    "reload:settled": Requirement(
+        "I10", "A file that is still being written is not read; rewriting the same changes nothing."
+    ),
+    "reload:keeps-the-good-one": Requirement(
+        "I10",
+        "Whatever is broken, or fails the policy tests, never replaces what is in force, by reload or restart; stderr, status and log say so.",
+    ),
+    "reload:recorded-first": Requirement("I11", "A change that cannot be put on record is not made until it can."),
+    "reload:call-keeps-its-own": Requirement(
+        "design 6", "A call in flight keeps the policy, tool and connection it began with."
+    ),
+    "reload:under-load": Requirement(
+        "design 6", "No call is decided by anything but one whole policy while policies are swapped a hundred times."
+    ),
+    "reload:needs-restart": Requirement("design 6", "What only a new start can give is refused and said."),
+    "reload:every-process": Requirement("design 6", "Every serving process of a home follows its files."),
     # --- connect and secrets --------------------------------------------------------------------------------------
     "egress:judged-addresses": Requirement(
         "design 2; bar: egress",

@@ -25,13 +25,17 @@ from mcp_guard.model.errors import StoreUnavailable
 from mcp_guard.model.principal import Principal
 from mcp_guard.store.errors import InDoubt, IntentClosed
 from mcp_guard.store.store import Store
+from mcp_guard.store.transaction import Transaction
 from mcp_guard.store.values import Entry, Side, Stored, Unit
 
 Redact = Callable[[object], object]
 Storing = asyncio.Future[tuple[Stored, ...]]
+Work = Callable[[Transaction], None]
 
 INPUTS = "ctx"
 """The inputs of a decision beyond actor, tool and arguments (`model.context`), committed to under this name."""
+STANDING = "standing"
+"""The key of `meta` under which the last serving process says what is in force."""
 
 
 class Journal:
@@ -123,13 +127,23 @@ class Journal:
         else:
             await self.read(principal, state)
 
-    async def config(self, state: Mapping[str, object], principal: Principal | None = None) -> Stored:
-        """Record that configuration, policy or manifests took effect or were refused."""
-        return await self._write(record.state(self._boot, "config", state, principal))
+    async def config(
+        self,
+        state: Mapping[str, object],
+        principal: Principal | None = None,
+        *,
+        standing: Mapping[str, object] | None = None,
+        work: Work | None = None,
+    ) -> Stored:
+        """Record that configuration, policy or manifests took effect or were refused.
 
-    async def boot(self, state: Mapping[str, object]) -> Stored:
-        """Record the start of a serving process."""
-        return await self._write(record.state(self._boot, "boot", state))
+        `standing` is what is in force from then on, for status; `work` are rows of the caller that commit with it.
+        """
+        return await self._write(record.state(self._boot, "config", state, principal), _standing(standing, work))
+
+    async def boot(self, state: Mapping[str, object], *, standing: Mapping[str, object] | None = None) -> Stored:
+        """Record the start of a serving process, and what is in force then."""
+        return await self._write(record.state(self._boot, "boot", state), _standing(standing))
 
     async def shutdown(self, state: Mapping[str, object]) -> Stored:
         """Record its orderly end."""
@@ -164,10 +178,10 @@ class Journal:
             await asyncio.wait(set(self._loose))
         await self._backlog.aclose()
 
-    async def _write(self, body: bytes) -> Stored:
+    async def _write(self, body: bytes, work: Work | None = None) -> Stored:
         self._backlog.flush()
         try:
-            (stored,) = await self._submit(Unit((Entry(body),)))
+            (stored,) = await self._submit(Unit((Entry(body),), work=work))
         except StoreUnavailable as error:
             self._backlog.failed(error)
             raise
@@ -279,3 +293,17 @@ class Journal:
         if intent is None or doubtful:
             self._backlog.keep(Pending(self._ending(facts, ending, None), unless=intent))
         self._backlog.flush()
+
+
+def _standing(standing: Mapping[str, object] | None, work: Work | None = None) -> Work | None:
+    """`work`, and the note of what is in force, which commits with the record that says so."""
+    if standing is None:
+        return work
+    text = orjson.dumps(standing).decode()
+
+    def note(transaction: Transaction) -> None:
+        if work is not None:
+            work(transaction)
+        transaction.run("meta_put", {"key": STANDING, "value": text})
+
+    return note

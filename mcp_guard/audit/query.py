@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import orjson
 
 from mcp_guard.audit.commitment import committed
+from mcp_guard.audit.journal import STANDING
 from mcp_guard.model.chain import leaf_hash
 from mcp_guard.model.decision import Rows
 from mcp_guard.model.principal import Principal
@@ -94,7 +95,12 @@ class Query:
         found: dict[str, object] = {"origin": self._store.origin, "records": 0, "open_intents": waiting}
         if isinstance(last, int):
             found |= {"records": last + 1, "head": leaf_hash(str(line).encode()), "time": orjson.loads(str(line))["_t"]}
-        return found | {"signed": 0, "anchored": "never"}
+        return found | {"signed": 0, "anchored": "never"} | await self._standing()
+
+    async def _standing(self) -> dict[str, object]:
+        """What the last process that served said is in force: `policy`, `tools`, `reload`, `problems`?."""
+        row = await self._store.reader.one("meta_get", {"key": STANDING})
+        return {} if row is None else {"in_force": orjson.loads(str(row[0]))}
 
     async def _range(self, filters: Filters) -> tuple[int, int]:
         low = 0 if filters.after is None else filters.after + 1

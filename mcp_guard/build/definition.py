@@ -31,6 +31,15 @@ class Definition:
         """`r.ctx.env` of every decision."""
         return {"name": self.home.settings.environment}
 
+    def says_the_same(self, other: "Definition") -> bool:
+        """Whether tools, policy and people of both are the same; how their files are written makes no difference."""
+        return (
+            self.policy.version == other.policy.version
+            and self.directory == other.directory
+            and {name: entry.tool for name, entry in self.catalog.items()}
+            == {name: entry.tool for name, entry in other.catalog.items()}
+        )
+
     def what_if(self) -> "WhatIf":
         """Questions to this definition's policy."""
         from mcp_guard.admin.what_if import WhatIf

@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mcp_guard.build.definition import Definition, load_directory, policy_files, shown, tags, test_files
+from mcp_guard.build.definition import Definition, define, load_directory, policy_files, shown, tags, test_files
 from mcp_guard.config.home import SECRETS, Home
 from mcp_guard.identity.directory import Directory
 from mcp_guard.kit.clock import SystemClock
+from mcp_guard.model.errors import Invalid
 from mcp_guard.model.principal import Principal
 from mcp_guard.model.problem import Problem
 from mcp_guard.model.tool import Tool
@@ -54,6 +55,22 @@ def run_policy_cases(definition: Definition, files: Sequence[Path]) -> "list[Cas
         return principal_of(definition.directory, subject, client, tenant)
 
     return run_cases(found, definition.policy, who, environment=definition.environment, shown_as=shown(home))
+
+
+def define_tested(home: Home) -> Definition:
+    """`define` a home whose policy passes its own tests: what is served, and what a reload puts in force.
+
+    Raises `Invalid`.
+    """
+    definition = define(home)
+    hint = "`mcp-guard policy test` shows the differences; correct the policy or the test"
+    results = run_policy_cases(definition, ())
+    if failing := [result for result in results if not result.passed]:
+        raise Invalid(
+            Problem("policy_test", f"{it.case.name}: {'; '.join(it.differences)}", it.case.file, it.case.line, 1, hint)
+            for it in failing
+        )
+    return definition
 
 
 def subject_of_checkup(home: Home) -> "Subject":

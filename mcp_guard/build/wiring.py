@@ -9,6 +9,8 @@ from mcp_guard import __version__
 from mcp_guard.build.definition import Definition, define
 from mcp_guard.build.guard import DRAIN_SECONDS, Guard, Identity
 from mcp_guard.build.live import Live
+from mcp_guard.build.questions import define_tested
+from mcp_guard.build.watch import Stamp, stamp_of
 from mcp_guard.config.home import Home
 from mcp_guard.identity.directory import Directory
 from mcp_guard.kit.clock import SystemClock, as_datetime
@@ -38,12 +40,11 @@ async def open_guard(home: Home, *, serving: bool, verbosity: int = 0) -> AsyncI
 
     Raises `Invalid` for a broken home, `StoreUnavailable` for a store that cannot be written; nothing is served then.
     """
-    import asyncio
-
     from mcp_guard.secrets.redact import Redactor
     from mcp_guard.telemetry.log import configure
 
-    live = Live(define(home))
+    stamp = stamp_of(home)
+    live = Live(define_tested(home) if serving else define(home))
     redactor = Redactor()
     configure(verbose=verbosity, as_json=False, redact=redactor.text)
     async with (
@@ -52,18 +53,33 @@ async def open_guard(home: Home, *, serving: bool, verbosity: int = 0) -> AsyncI
         _open_pipeline(live, store, journal, redactor, identity) as pipeline,
     ):
         guard = _wire(live, store, journal, pipeline, identity)
-        if serving:
-            recovered = await journal.recover()
-            await journal.boot(_boot_state(live.definition, recovered))
-        recovering = asyncio.create_task(_recover_for_ever(journal)) if serving else None
-        try:
+        if not serving:
             yield guard
-        finally:
-            if recovering is not None:
-                recovering.cancel()
-            await pipeline.drain(DRAIN_SECONDS)
-        if serving:
-            await journal.shutdown({"what": "stopped"})
+            return
+        async with _serving(live, stamp, journal, pipeline):
+            yield guard
+
+
+@asynccontextmanager
+async def _serving(live: Live, stamp: Stamp, journal: "Journal", pipeline: "Pipeline") -> AsyncIterator[None]:
+    """What a serving guard does beside answering: close what dead processes left open, and keep up with its files."""
+    import asyncio
+
+    from mcp_guard.build.reload import Reloader, Standing
+
+    recovered = await journal.recover()
+    standing = Standing.of(live.definition)
+    await journal.boot(_boot_state(live.definition, recovered), standing=standing.as_dict())
+    reloader = Reloader(live, journal, pipeline, stamp)
+    beside = [asyncio.create_task(_recover_for_ever(journal)), asyncio.create_task(reloader.watch())]
+    try:
+        yield
+    finally:
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
+        await pipeline.drain(DRAIN_SECONDS)
+    await journal.shutdown({"what": "stopped"})
 
 
 async def _recover_for_ever(journal: "Journal") -> None:
@@ -168,15 +184,17 @@ async def _open_pipeline(
     issue = identity.credentials.issue if identity.credentials else None
     async with Means.open(live.definition.home.directory, redactor, issue=issue) as means:
         live.connect(means)
+        pipeline = Pipeline(
+            in_force=live.in_force,
+            freezes=Freezes(store),
+            journal=journal,
+            redact=redactor.value,
+            clock=SystemClock(),
+        )
         try:
-            yield Pipeline(
-                in_force=live.in_force,
-                freezes=Freezes(store),
-                journal=journal,
-                redact=redactor.value,
-                clock=SystemClock(),
-            )
+            yield pipeline
         finally:
+            await pipeline.drain(DRAIN_SECONDS)
             await live.aclose()
 
 

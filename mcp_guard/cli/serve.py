@@ -48,8 +48,11 @@ async def _serve_stdio(output: Output, subject: str | None, client: str | None) 
         hint = "set identity.local.allow and subject in mcp-guard.yaml, or serve --http with tokens"
         raise Unauthenticated("Nobody may act here without a token.", hint=hint)
     async with stop_on_signals() as stop, open_guard(home, serving=True, verbosity=output.verbosity) as guard:
-        local = guard.declare(subject, client)
-        _announce_visible(output, guard, local)
+
+        def local() -> "Principal":
+            return guard.declare(subject, client)
+
+        _announce_visible(output, guard, local())
         await serve_stdio(guard, local, stop)
 
 

@@ -1,6 +1,6 @@
 """The one place that speaks the SDK's provisional surface: a low-level server whose handlers are thin."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import mcp_types as types
@@ -35,7 +35,7 @@ _INSTRUCTIONS: Final = (
 )
 
 
-def build_server(surface: Surface, local: Principal | None) -> Server[Any]:
+def build_server(surface: Surface, local: Callable[[], Principal] | None) -> Server[Any]:
     """The MCP server over a guard. `local` is who acts where no HTTP request carries an identity (stdio, in memory)."""
     handlers = _Handlers(surface, local)
     server: Server[Any] = Server(
@@ -64,7 +64,7 @@ def _no_header_parameters(_: str) -> None:
 class _Handlers:
     """What each MCP method means to the guard."""
 
-    def __init__(self, surface: Surface, local: Principal | None) -> None:
+    def __init__(self, surface: Surface, local: Callable[[], Principal] | None) -> None:
         self._surface = surface
         self._local = local
         self._resources = Resources(surface)
@@ -136,7 +136,7 @@ class _Handlers:
     def _authenticated(self, ctx: Context) -> Principal:
         if ctx.request is None:
             if self._local is not None:
-                return self._local
+                return self._local()
             raise MCPError(types.INVALID_REQUEST, "A valid identity is required")
         principal = ctx.request.scope.get(PRINCIPAL)
         assert isinstance(principal, Principal), "the gate authenticates every HTTP request"

@@ -42,12 +42,13 @@ class Servable(Surface, Protocol):
         ...
 
 
-async def serve_stdio(guard: Servable, local: Principal, stop: asyncio.Event) -> None:
-    """Serve one client on the process's stdin and stdout until it leaves or `stop` is set."""
+async def serve_stdio(guard: Servable, local: Callable[[], Principal], stop: asyncio.Event) -> None:
+    """Serve one client on the process's stdin and stdout until it leaves or `stop` is set. `local` is asked for every
+    message: what the home says of a principal may change meanwhile."""
     server = build_server(guard, local)
 
     async def on_fault(fault: WireFault) -> None:
-        await guard.note_fault(fault.code, "stdio", local)
+        await guard.note_fault(fault.code, "stdio", local())
 
     connection: list[Streams] = []
 

@@ -1,0 +1,147 @@
+"""Hot reload: what the files of a home say comes in force while calls run, or is refused and what is in force stays.
+
+A change is read once two looks in a row find the files the same, so that nobody's half-written file is taken for a
+policy. It is built off the event loop, its policy tests run, it is put on record, and only then does it take the old
+one's place, by one assignment: no call is decided by half of each.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mcp_guard.build.definition import Definition
+from mcp_guard.build.live import Live
+from mcp_guard.build.questions import define_tested
+from mcp_guard.build.watch import Stamp, stamp_of, stamp_of_configuration
+from mcp_guard.model.errors import Invalid, StoreUnavailable
+from mcp_guard.model.problem import Problem
+
+if TYPE_CHECKING:
+    from mcp_guard.audit.journal import Journal
+    from mcp_guard.pipeline import Pipeline
+
+_log = logging.getLogger("mcp_guard.reload")
+
+WATCH_SECONDS = 1.0
+"""How often the files are looked at. A change is in force within about twice that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What is in force, for status: the version of its policy, and what keeps the files from being in force."""
+
+    policy: str
+    tools: int
+    refused: Sequence[Problem] = ()
+
+    @classmethod
+    def of(cls, definition: Definition, refused: Sequence[Problem] = ()) -> "Standing":
+        return cls(definition.policy.version, len(definition.catalog), tuple(refused))
+
+    def as_dict(self) -> Mapping[str, object]:
+        shown: dict[str, object] = {"policy": self.policy, "tools": self.tools, "reload": "ok"}
+        if self.refused:
+            shown |= {"reload": "refused", "problems": [problem.as_dict() for problem in self.refused]}
+        return shown
+
+
+class Reloader:
+    """Keeps a live definition up to date with the files it came from."""
+
+    def __init__(self, live: Live, journal: "Journal", pipeline: "Pipeline", stamp: Stamp) -> None:
+        """`stamp` is the look of the files before the live definition was read from them."""
+        self._live = live
+        self._home = live.definition.home
+        self._journal = journal
+        self._pipeline = pipeline
+        self._judged = self._moving = stamp
+        self._configuration = stamp_of_configuration(self._home)
+        self._refused: tuple[Problem, ...] = ()
+
+    async def watch(self) -> None:
+        """Look for changes for ever."""
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            with suppress(StoreUnavailable):  # what cannot be put on record is not done; the next look tries again
+                await self.look()
+
+    async def look(self) -> None:
+        """One look at the files. Raises `StoreUnavailable` where a verdict about them could not be recorded."""
+        self._mention_configuration(await asyncio.to_thread(stamp_of_configuration, self._home))
+        stamp = await asyncio.to_thread(stamp_of, self._home)
+        settled, self._moving = stamp == self._moving, stamp
+        if not settled or stamp == self._judged:
+            return
+        try:
+            definition = await asyncio.to_thread(define_tested, self._home)
+            if await asyncio.to_thread(stamp_of, self._home) != stamp:
+                return
+            await self._take_over(definition)
+        except Invalid as error:
+            await self._refuse(error.problems)
+        except StoreUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a file made us stumble over, what is in force stays
+            what = f"reading the files failed unexpectedly ({type(error).__name__})"
+            await self._refuse([Problem("internal", what, str(self._home.directory.name))])
+        self._judged = stamp
+
+    async def _take_over(self, definition: Definition) -> None:
+        before = self._live.definition
+        if not self._refused and definition.says_the_same(before):
+            return
+        generation = self._live.prepare(definition)
+        standing = Standing.of(definition)
+        await self._journal.config(_reloaded(before, definition), standing=standing.as_dict())
+        self._live.replace(definition, generation, self._pipeline.settled)
+        self._refused = ()
+        _log.info("the files of the home are in force", extra={"policy": definition.policy.version[:12]})
+
+    async def _refuse(self, problems: Sequence[Problem]) -> None:
+        """Keep what is in force, and say so everywhere."""
+        before, first = self._live.definition, problems[0]
+        standing = Standing.of(before, problems)
+        state = {
+            "what": "reload-refused",
+            "policy": before.policy.version,
+            "problems": len(problems),
+            "code": first.code,
+            "file": first.file,
+            "line": first.line,
+        }
+        await self._journal.config(state, standing=standing.as_dict())
+        self._refused = tuple(problems)
+        for problem in problems:
+            _log.error("not reloaded: %s", problem)
+
+    def _mention_configuration(self, stamp: Stamp) -> None:
+        if stamp != self._configuration:
+            self._configuration = stamp
+            _log.warning("mcp-guard.yaml changed; it is read at the next start")
+
+
+def _reloaded(old: Definition, new: Definition) -> Mapping[str, object]:
+    """The `state` of the record: both policy versions, and how many tools and principals came, went or changed."""
+    return {
+        "what": "reloaded",
+        "old": old.policy.version,
+        "new": new.policy.version,
+        "tools": _moved(_fingerprints(old), _fingerprints(new)),
+        "principals": _moved(old.directory.profiles, new.directory.profiles),
+    }
+
+
+def _fingerprints(definition: Definition) -> Mapping[str, object]:
+    return {name: entry.tool.fingerprint for name, entry in definition.catalog.items()}
+
+
+def _moved(old: Mapping[str, object], new: Mapping[str, object]) -> Mapping[str, int]:
+    both = old.keys() & new.keys()
+    return {
+        "added": len(new.keys() - both),
+        "removed": len(old.keys() - both),
+        "changed": sum(old[name] != new[name] for name in both),
+    }

@@ -1,0 +1,40 @@
+"""Which files of a home are watched, and what they look like: enough to tell that somebody wrote to one of them."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from mcp_guard.build.definition import policy_files, test_files
+from mcp_guard.config.home import CONFIG_FILE, Home
+
+Stamp = frozenset[tuple[str, int, int, int]]
+"""Path, size, inode and time of the last change (ns) of every file that is there."""
+
+
+def stamp_of(home: Home) -> Stamp:
+    """The look of everything a definition is read from. The configuration itself is read only at the start."""
+    return frozenset(_looks(path for path in _files(home)))
+
+
+def stamp_of_configuration(home: Home) -> Stamp:
+    """The look of `mcp-guard.yaml`."""
+    return frozenset(_looks(iter([home.directory / CONFIG_FILE])))
+
+
+def _files(home: Home) -> Iterator[Path]:
+    from mcp_guard.manifest.load import find
+
+    yield from policy_files(home)
+    yield home.path(home.settings.policy.principals)
+    yield from test_files(home)
+    manifests, _ = find(home.directory, home.settings.tools)
+    yield from manifests
+
+
+def _looks(paths: Iterator[Path]) -> Iterator[tuple[str, int, int, int]]:
+    for path in paths:
+        try:
+            found = os.stat(path)
+        except OSError:
+            continue  # a file that is gone is a change too: it is missing from the stamp
+        yield str(path), found.st_size, found.st_ino, found.st_mtime_ns
