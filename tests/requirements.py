@@ -359,6 +359,13 @@ REQUIREMENTS: dict[str, Requirement] = {
         "RFC 8032 5.1.7",
         "The stand-alone verifier's Ed25519 gives the verdicts of the RFC's vectors and of `cryptography`, and takes no key of small order and no second encoding.",
     ),
+    "audit:verify-parallel": Requirement(
+        "bar: verify",
+        "A log checked in pieces, by one process or several, gives the verdict and the root of one read from end to end.",
+    ),
+    "audit:verify-stream": Requirement(
+        "bar: verify", "A log of any size and with lines of any length is verified in bounded memory; progress is told."
+    ),
     "audit:query-complete": Requirement(
         "contract 4", "Every filter and page finds exactly what a plain search of every line would, indexed or not."
     ),

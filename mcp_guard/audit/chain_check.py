@@ -1,7 +1,10 @@
 """The quick part of verification: numbers, links and times.
 
-Works on the stored bytes. A line that links correctly starts with bytes that are known beforehand, so a comparison of
-slices does what a parser would, and hashing is most of the work.
+Works on the stored bytes, each line with the zero byte in front that its leaf is hashed with. A line that links
+correctly starts with bytes that are known beforehand, so a comparison of columns does what a parser would, and hashing
+is most of the work.
+
+Standard library and `model` only: these lines are also part of the stand-alone verifier.
 """
 
 import re
@@ -10,16 +13,23 @@ from dataclasses import dataclass
 from hashlib import sha256
 from itertools import chain
 from operator import lt
+from typing import NamedTuple
 
-from mcp_guard.model.chain import genesis, leaf_hash
+from mcp_guard.model.chain import leaf_hash
 
-Numbered = tuple[int, bytes]
+PREFIX = b"\x00"
+"""What a line has in front when its leaf is hashed (RFC 9162 section 2.1.1)."""
 
-_TIME = 17
-"""Bytes of a time and the comma behind it: from 2001 to 2286 microseconds have 16 digits, so they compare as text."""
-_PREFIXED = sha256(b"\x00")
-"""The hash of every leaf begins alike; copying the state is cheaper than joining the bytes."""
-_START = re.compile(rb'\{"_n":(0|[1-9][0-9]{0,17}),"_p":"([0-9a-f]{64})"')
+_NUMBER, _LINK, _TIME = b'{"_n":', b',"_p":"', b'","_t":'
+_DIGITS = 16
+"""From 2001 to 2286 a time in microseconds has that many, so times compare as text."""
+_STAMP = len(_TIME) + _DIGITS + 1
+_NO_DIGITS = b'",_t:'
+_BOOT = len(b'"boot":"0123456789abcdef"')
+_KIND = b',"kind":"'
+_NOTED = (b"k", b"a")
+"""How the kinds begin that say something about the log itself: `key`, `anchor`."""
+_START = re.compile(rb'\x00\{"_n":(0|[1-9][0-9]{0,17}),"_p":"([0-9a-f]{64})"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,71 +40,93 @@ class Broken:
     what: str
 
 
+class Place(NamedTuple):
+    """A place between two records: the number of the next one, the leaf it links to (hex), the time it must exceed.
+
+    An unknown leaf is empty. The time is as in a line, with what stands around it there.
+    """
+
+    n: int
+    leaf: str
+    time: bytes = b""
+
+
 class ChainCheck:
     """Feed it the lines of a log in order; it keeps nothing of them but the last leaf.
 
-    Without an origin the first record's link is taken as it is. `keyed` says that the numbers fed come from outside
-    the lines (a store's row keys) and not from counting them.
+    Where the leaf of `start` is not known the first record's link is taken as it is. `keyed` says that the numbers fed
+    come from outside the lines (a store's row keys) and not from counting them.
     """
 
-    def __init__(self, origin: str | None, *, keyed: bool) -> None:
-        self.n = 0
-        self.head = genesis(origin) if origin is not None else ""
+    def __init__(self, start: Place, *, keyed: bool) -> None:
+        self.place = start
+        self.first_time = b""
         self._keyed = keyed
-        self._time = b""
 
-    def feed(self, lines: Sequence[Numbered], following: bytes | None = None) -> Broken | None:
-        """Check numbered lines; the first that is wrong, or `None`. After that, feed no more.
+    def feed(
+        self, lines: Sequence[bytes], numbers: Sequence[int] | None = None, following: bytes | None = None
+    ) -> list[bytes] | Broken:
+        """The leaves of these lines, or the first that is wrong; after that, feed no more.
 
         `following` is the line behind them: where a link does not fit, it tells which of the two records changed.
         """
-        if not self.head and lines:
-            self.head = _stated_link(lines[0][1])
-        if not self._holds(lines):
-            return self._find(lines, following)
-        return None
+        if not self.place.leaf and lines:
+            self.place = self.place._replace(leaf=stated_link(lines[0]))
+        leaves = self._hold(lines, numbers)
+        return self._find(lines, numbers, following) if leaves is None else leaves
 
-    def _holds(self, numbered: Sequence[Numbered]) -> bool:
-        """Whether all of these lines are right; then the state is moved behind them, else it is left alone.
+    def _hold(self, lines: Sequence[bytes], numbers: Sequence[int] | None) -> list[bytes] | None:
+        """The leaves, if all of these lines are right; then the place is moved behind them, else it is left alone."""
+        before, n = self.place, self.place.n
+        if numbers is not None and list(numbers) != list(range(n, n + len(lines))):
+            return None
+        leaves: list[bytes] = []
+        while len(leaves) < len(lines):
+            width = len(str(self.place.n))
+            alike = lines[len(leaves) : len(leaves) + 10**width - self.place.n]
+            found = self._hold_alike(alike, width)
+            if found is None:
+                self.place = before
+                return None
+            leaves += found
+        return leaves
+
+    def _hold_alike(self, lines: Sequence[bytes], width: int) -> list[bytes] | None:
+        """The same for lines whose numbers have equally many digits, so that everything stands in columns.
 
         Whole lists at a time: several times faster than a decision per line, and hardly more than the hashing.
         """
-        first, end = self.n, self.n + len(numbered)
-        lines = [line for _, line in numbered]
-        leaves = []
-        for line in lines:
-            leaf = _PREFIXED.copy()
-            leaf.update(line)
-            leaves.append(leaf.hexdigest())
-        links = chain((self.head,), leaves)
-        starts = [f'{{"_n":{n},"_p":"{link}","_t":'.encode() for n, link in zip(range(first, end), links, strict=False)]
-        times = [line[len(start) : len(start) + _TIME] for line, start in zip(lines, starts, strict=True)]
-        joined = b"".join(times)
+        first, count = self.place.n, len(lines)
+        leaves = [sha256(line).digest() for line in lines]
+        links = self.place.leaf + b"".join(leaves).hex()
+        link = len(PREFIX) + len(_NUMBER) + width + len(_LINK)
+        time = link + 64
+        times = [line[time : time + _STAMP] for line in lines]
+        starts = ('{"_n":%d,"_p":"' * count) % tuple(range(first, first + count))
         if (
-            [number for number, _ in numbered] != list(range(first, end))
-            or not all(map(bytes.startswith, lines, starts))
-            or len(joined) != _TIME * len(times)
-            or joined[_TIME - 1 :: _TIME] != b"," * len(times)
-            or not joined.replace(b",", b"").isdigit()
-            or joined.count(b",") != len(times)
-            or not all(map(lt, chain((self._time,), times), times))
+            b"".join([line[1:link] for line in lines]) != starts.encode()
+            or b"".join([line[link:time] for line in lines]) != links[:-64].encode()
+            or not _are_times(b"".join(times), count)
+            or not all(map(lt, chain((self.place.time,), times), times))
         ):
-            return False
-        self.n, self.head, self._time = end, leaves[-1], times[-1]
-        return True
+            return None
+        self.place = Place(first + count, links[-64:], times[-1])
+        self.first_time = self.first_time or times[0]
+        return leaves
 
-    def _find(self, lines: Sequence[Numbered], following: bytes | None) -> Broken:
+    def _find(self, lines: Sequence[bytes], numbers: Sequence[int] | None, following: bytes | None) -> Broken:
         """The first line that is wrong."""
-        for position, numbered in enumerate(lines):
-            if not self._holds((numbered,)):
-                behind = lines[position + 1][1] if position + 1 < len(lines) else following
-                return self._explain(*numbered, behind)
+        for position, line in enumerate(lines):
+            number = None if numbers is None else numbers[position]
+            if self._hold((line,), None if number is None else (number,)) is None:
+                behind = lines[position + 1] if position + 1 < len(lines) else following
+                return self._explain(number, line, behind)
         raise AssertionError("a list of right lines is right")
 
-    def _explain(self, number: int, line: bytes, following: bytes | None) -> Broken:
+    def _explain(self, number: int | None, line: bytes, following: bytes | None) -> Broken:
         """Why a line does not stand where it should."""
-        n = self.n
-        stated = _stated_number(line)
+        n = self.place.n
+        stated = stated_number(line)
         here = number if self._keyed else stated
         if here is None or stated is None:
             return Broken(n, "it is not a record")
@@ -104,20 +136,54 @@ class ChainCheck:
             return Broken(n, f"its place is taken by another record {here}")
         if stated != n:
             return Broken(n, f"it calls itself {stated}")
-        if _stated_link(line) == self.head:
+        if stated_link(line) == self.place.leaf:
             return Broken(n, "its time is not later than that of the record before, or not a time")
         if n == 0:
             return Broken(0, "it belongs to another log: its link names another origin")
-        if following is not None and _stated_link(following) != leaf_hash(line):
+        if following is not None and stated_link(following) != leaf_hash(line[1:]):
             return Broken(n, f"it was changed: it fits neither record {n - 1} nor record {n + 1}")
         return Broken(n - 1, f"it was changed: record {n} links to other content")
 
 
-def _stated_number(line: bytes) -> int | None:
+def noted(lines: Sequence[bytes], first: int) -> list[tuple[int, bytes]]:
+    """The `key` and `anchor` records among lines that were found right, by number; `first` is that of the first line.
+
+    Such a record has no actor, so its boot id and kind stand right behind its time. One that is written otherwise is
+    overlooked, and what it would have vouched for does not count.
+    """
+    kind = len(PREFIX) + len(_NUMBER) + len(str(first)) + len(_LINK) + 64 + _STAMP + _BOOT + len(_KIND)
+    if len(str(first)) == len(str(first + len(lines))):
+        letters = b"".join([line[kind - 2 : kind + 1] for line in lines])
+        if b':"k' not in letters and b':"a' not in letters:
+            return []
+    return [
+        (n, line[1:])
+        for n, line in enumerate(lines, first)
+        if (at := kind + len(str(n)) - len(str(first)))
+        and line[at - len(_KIND) : at] == _KIND
+        and line[at : at + 1] in _NOTED
+    ]
+
+
+def stated_number(line: bytes) -> int | None:
+    """The number a line gives itself."""
     match = _START.match(line)
     return int(match.group(1)) if match else None
 
 
-def _stated_link(line: bytes) -> str:
+def stated_link(line: bytes) -> str:
+    """The leaf a line links to (hex), or nothing where it is no record."""
     match = _START.match(line)
     return match.group(2).decode() if match else ""
+
+
+def _are_times(joined: bytes, count: int) -> bool:
+    """Whether this is `count` times with what stands around them in a line."""
+    digits = joined.translate(None, _NO_DIGITS)
+    return (
+        len(joined) == _STAMP * count
+        and len(digits) == _DIGITS * count
+        and digits.isdigit()
+        and all(joined[at::_STAMP] == _TIME[at : at + 1] * count for at in range(len(_TIME)))
+        and joined[_STAMP - 1 :: _STAMP] == b"," * count
+    )

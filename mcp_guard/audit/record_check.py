@@ -1,69 +1,12 @@
-"""The thorough part of verification: every record parsed, canonical, complete, and true to what stands beside it."""
+"""Whether a record is true to what stands beside it: its commitments and the values they were made from."""
 
 from collections.abc import Mapping
 
 import orjson
 
 from mcp_guard.audit.commitment import matches
-from mcp_guard.kit import pointer, strict_json
+from mcp_guard.kit import pointer
 from mcp_guard.store.side import unpack
-
-_ALWAYS = frozenset({"_n", "_p", "_t", "v", "kind", "boot"})
-_REQUIRED: Mapping[str, frozenset[str]] = {
-    "intent": frozenset({"actor", "call", "tool", "decision"}),
-    "outcome": frozenset({"call", "status", "executed", "us"}),
-    "approval": frozenset({"actor", "call", "approval", "verdict"}),
-    "task": frozenset({"state"}),
-    "config": frozenset({"state"}),
-    "boot": frozenset({"state"}),
-    "shutdown": frozenset({"state"}),
-    "key": frozenset({"state"}),
-    "anchor": frozenset({"state"}),
-    "erase": frozenset({"state"}),
-    "prune": frozenset({"state"}),
-    "fault": frozenset({"state"}),
-    "read": frozenset({"actor", "state"}),
-}
-_WITHOUT_INTENT = frozenset({"actor", "tool"})
-
-
-class RecordCheck:
-    """Feed it the records of a log in order; memory grows only with intents that wait for their outcome."""
-
-    def __init__(self) -> None:
-        self._waiting: set[int] = set()
-
-    def feed(self, n: int, line: bytes, packed: bytes) -> str | None:
-        """What is wrong with record `n`, given what stands beside it (packed; empty for nothing)."""
-        record, what = check_record(line)
-        if what is not None:
-            return what
-        if record["kind"] == "intent":
-            self._waiting.add(n)
-        elif record["kind"] == "outcome" and "of" in record:
-            intent = record["of"]
-            if not isinstance(intent, int) or intent not in self._waiting:
-                return "it ends no open intent: there is none with that number, or it was ended before"
-            self._waiting.remove(intent)
-        return check_sides(record, packed)
-
-
-def check_record(line: bytes) -> tuple[Mapping[str, object], str | None]:
-    """The record on a line, and what is wrong with its form."""
-    try:
-        record = orjson.loads(line)
-    except orjson.JSONDecodeError:
-        return {}, "it is not JSON"
-    if not isinstance(record, dict) or strict_json.dumps(record) != line:
-        return {}, "it is not canonical JSON"
-    kind = record.get("kind")
-    required = _REQUIRED.get(kind) if isinstance(kind, str) else None
-    if record.get("v") != 1 or required is None:
-        return record, "it is of a kind or version that is not known"
-    if kind == "outcome" and "of" not in record:
-        required |= _WITHOUT_INTENT
-    missing = sorted((_ALWAYS | required) - record.keys())
-    return record, f"it lacks {missing[0]}" if missing else None
 
 
 def check_sides(record: Mapping[str, object], packed: bytes) -> str | None:

@@ -1,153 +1,155 @@
 """Checking a log: the store's own or an exported one, in one pass and constant memory.
 
 A chain proves that nothing inside it was changed. That nothing was cut off its end, or that all of it is not a
-rewrite, only a head known from elsewhere can prove: pass `expect`.
+rewrite, only what is known from elsewhere can prove: a record, a checkpoint, an acknowledgement.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mcp_guard.audit.chain_check import Broken, ChainCheck, Numbered
-from mcp_guard.audit.record_check import RecordCheck
-from mcp_guard.model.chain import leaf_hash
+import orjson
+
+from mcp_guard.audit.chain_check import PREFIX
+from mcp_guard.audit.examine import Evidence, Fresh, Known, Report, examine
+from mcp_guard.audit.line_file import file_pieces, file_size
+from mcp_guard.audit.record_check import check_sides
+from mcp_guard.audit.record_form import NOT_CANONICAL, NOT_JSON, Record
+from mcp_guard.audit.span import Block, Span, Task
+from mcp_guard.audit.statements import Statement, Trust
+from mcp_guard.kit import strict_json
+from mcp_guard.model import ed25519
 from mcp_guard.model.errors import StoreUnavailable
-from mcp_guard.store.scan import CHUNK, Scan, is_store
+from mcp_guard.store.scan import Scan, is_store
 
-_READ = 1024 * 1024
+__all__ = ["Evidence", "Fresh", "Known", "Report", "Statement", "Trust", "verify", "verify_signature"]
 
+PIECE = 65_536
+"""Records of a store that are checked at a time."""
+_MEMORY_BLOCK = 1024
 
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What somebody kept of the log: record `n` had the leaf `leaf` (hex). A receipt says as much."""
-
-    n: int
-    leaf: str
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What was found. `records` counts those that are good; `head` is the leaf of the last of them.
-
-    `signed` is how many records a checked signature covers, `anchored` how many an acknowledgement from elsewhere.
-    """
-
-    ok: bool
-    origin: str | None
-    records: int
-    head: str
-    error: Broken | None = None
-    signed: int = 0
-    anchored: str = "never"
-
-    def as_dict(self) -> dict[str, object]:
-        found: dict[str, object] = {
-            "ok": self.ok,
-            "origin": self.origin,
-            "records": self.records,
-            "signed": self.signed,
-            "anchored": self.anchored,
-            "head": self.head,
-        }
-        if self.error is not None:
-            found["error"] = {"n": self.error.n, "what": self.error.what}
-        return found
+Progress = Callable[[int, int], None]
+"""Told how much of how much is done."""
 
 
 def verify(
-    source: Path | Iterable[bytes], *, deep: bool = False, origin: str | None = None, expect: Known | None = None
-) -> Report:
-    """Check a store, an exported `.jsonl` file, or lines.
-
-    Always: numbers without gaps, links, increasing times, the origin where it is known. `deep` also: canonical form,
-    the fields of every kind, that every outcome ends one intent once, and in a store every value beside a record.
-    Raises `StoreUnavailable` where the source cannot be read.
-    """
-    if isinstance(source, Path) and is_store(source):
-        with Scan(source) as scan:
-            return _run(scan.chunks(), origin or scan.origin(), expect, scan if deep else None, deep=deep, keyed=True)
-    lines = _lines_of(source) if isinstance(source, Path) else _chunked(source)
-    return _run(_numbered(lines), origin, expect, None, deep=deep, keyed=False)
-
-
-def _run(
-    chunks: Iterator[list[Numbered]],
-    origin: str | None,
-    expect: Known | None,
-    scan: Scan | None,
+    source: Path | Sequence[bytes],
     *,
-    deep: bool,
-    keyed: bool,
+    deep: bool = False,
+    evidence: Evidence | None = None,
+    workers: int = 1,
+    progress: Progress | None = None,
 ) -> Report:
-    check, records = ChainCheck(origin, keyed=keyed), RecordCheck()
-    error: Broken | None = None
-    for chunk, following in _with_following(chunks):
-        error = check.feed(chunk, following)
-        if deep:
-            error = _earlier(error, _check_records(records, chunk, scan, error))
-        if expect is not None and chunk[0][0] <= expect.n <= chunk[-1][0]:
-            error = _earlier(error, _check_known(chunk, expect))
-        if error is not None:
-            break
-    if error is None and expect is not None and expect.n >= check.n:
-        error = Broken(check.n, f"it is missing: the log is known to reach record {expect.n}")
-    good = check.n if error is None else min(error.n, check.n)
-    return Report(error is None, origin, good, check.head if error is None else "", error)
+    """Check a store, an exported `.jsonl` file, or lines, and hold them against the evidence.
 
-
-def _check_records(check: RecordCheck, chunk: list[Numbered], scan: Scan | None, error: Broken | None) -> Broken | None:
-    """The first record of a chunk, before `error`, that is malformed or contradicts what stands beside it."""
-    beside = scan.sides(chunk[0][0], chunk[-1][0] + 1) if scan else {}
-    for n, line in chunk:
-        if error is not None and n >= error.n:
-            return None
-        if what := check.feed(n, line, beside.get(n, b"")):
-            return Broken(n, what)
-    return None
-
-
-def _check_known(chunk: list[Numbered], known: Known) -> Broken | None:
-    line = next((line for n, line in chunk if n == known.n), None)
-    if line is None or leaf_hash(line) != known.leaf:
-        return Broken(known.n, "it is not the record it is known to have been")
-    return None
-
-
-def _earlier(one: Broken | None, other: Broken | None) -> Broken | None:
-    found = [broken for broken in (one, other) if broken is not None]
-    return min(found, key=lambda broken: broken.n) if found else None
-
-
-def _with_following(chunks: Iterator[list[Numbered]]) -> Iterator[tuple[list[Numbered], bytes | None]]:
-    """Each chunk with the line behind it."""
-    held: list[Numbered] | None = None
-    for chunk in chunks:
-        if held is not None:
-            yield held, chunk[0][1]
-        held = chunk
-    if held is not None:
-        yield held, None
-
-
-def _chunked(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
-    rest = iter(lines)
-    while chunk := list(islice(rest, CHUNK)):
-        yield chunk
-
-
-def _numbered(chunks: Iterable[list[bytes]]) -> Iterator[list[Numbered]]:
-    first = 0
-    for lines in chunks:
-        yield list(enumerate(lines, first))
-        first += len(lines)
-
-
-def _lines_of(path: Path) -> Iterator[list[bytes]]:
-    """The lines of a file without their ends, about a megabyte at a time."""
+    Always: numbers without gaps, links, increasing times, the origin where it is known, every checkpoint of the
+    evidence and of the store. `deep` also: canonical form, the fields of every kind, that every outcome ends one
+    intent once, and in a store every value beside a record. The verdict does not depend on how many `workers`
+    (processes) share the work. Raises `StoreUnavailable` where the source cannot be read.
+    """
+    evidence = evidence or Evidence()
+    task = Task(parse=parse if deep else None)
+    if not isinstance(source, Path):
+        return examine([_Lines(source)], task, evidence)
     try:
-        with path.open("rb") as file:
-            while lines := file.readlines(_READ):
-                yield [line[:-1] if line.endswith(b"\n") else line for line in lines]
+        if is_store(source):
+            return _verify_store(source, task, evidence, workers, progress)
+        told = _told(progress, file_size(source))
+        return examine(file_pieces(source), task, evidence, workers=workers, progress=told)
     except OSError as error:
         raise StoreUnavailable(f"the file cannot be read: {error.strerror}", hint="check the path") from None
+
+
+def parse(line: bytes) -> Record | str:
+    """The record on a line, or why there is none."""
+    try:
+        record = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return NOT_JSON
+    if not isinstance(record, dict) or strict_json.dumps(record) != line:
+        return NOT_CANONICAL
+    return record
+
+
+def verify_signature(public_key: bytes, signature: bytes, message: bytes) -> bool:
+    """Ed25519 with the verdicts of `model.ed25519`, at the speed of a library."""
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    if not ed25519.is_key(public_key):
+        return False
+    try:
+        Ed25519PublicKey.from_public_bytes(public_key).verify(signature, message)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def _verify_store(path: Path, task: Task, evidence: Evidence, workers: int, progress: Progress | None) -> Report:
+    deep = task.parse is not None
+    with Scan(path) as scan:
+        evidence = replace(evidence, origin=evidence.origin or scan.origin())
+        end = scan.end()
+    task = replace(task, keyed=True, beside=check_sides if deep else None)
+    pieces = (_StorePiece(path, first, min(first + PIECE, end), deep) for first in range(0, end, PIECE))
+    return examine(pieces, task, evidence, workers=workers, progress=_told(progress, end))
+
+
+def _told(progress: Progress | None, total: int) -> Callable[[int], None] | None:
+    """Adds up what pieces report."""
+    if progress is None:
+        return None
+    done = 0
+
+    def add(more: int) -> None:
+        nonlocal done
+        done = min(total, done + more)
+        progress(done, total)
+
+    return add
+
+
+@dataclass(frozen=True, slots=True)
+class _StorePiece:
+    """The rows `[first, end)` of a store's log; all from `first` on without an `end`."""
+
+    path: Path
+    first: int
+    end: int | None
+    deep: bool
+
+    @property
+    def weight(self) -> int:
+        return 0 if self.end is None else self.end - self.first
+
+    def rest(self) -> "_StorePiece":
+        return replace(self, end=None)
+
+    def is_whole(self, span: Span | None) -> bool:
+        """Whether there is no gap: the log had a row behind, or ended there, when the pass began."""
+        return span is not None and span.end.n == self.end
+
+    def blocks(self) -> Iterator[Block]:
+        with Scan(self.path) as scan:
+            for rows in scan.chunks(self.first, self.end):
+                numbers, lines = zip(*rows, strict=True)
+                beside = scan.sides(numbers[0], numbers[-1] + 1) if self.deep else None
+                yield Block([PREFIX + line for line in lines], numbers, beside)
+
+
+@dataclass(frozen=True, slots=True)
+class _Lines:
+    """Lines in memory."""
+
+    lines: Sequence[bytes]
+    weight: int = 0
+
+    def rest(self) -> "_Lines":
+        return self
+
+    def is_whole(self, _: Span | None) -> bool:
+        return True
+
+    def blocks(self) -> Iterator[Block]:
+        for first in range(0, len(self.lines), _MEMORY_BLOCK):
+            yield Block([PREFIX + line for line in self.lines[first : first + _MEMORY_BLOCK]])

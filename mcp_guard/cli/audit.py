@@ -14,8 +14,8 @@ from mcp_guard.kit.clock import as_datetime
 from mcp_guard.model.errors import UsageError
 
 if TYPE_CHECKING:
+    from mcp_guard.audit.examine import Report
     from mcp_guard.audit.query import Query
-    from mcp_guard.audit.verify import Report
 
 _T = TypeVar("_T")
 
@@ -114,11 +114,11 @@ def status(output: Output) -> None:
 @click.pass_context
 def verify(ctx: click.Context, output: Output, source: Path | None, deep: bool, expect: tuple[int, str] | None) -> None:
     """Verify the chain of this home's log, or of a store or an exported file; exit 8 if it is broken."""
-    from mcp_guard.audit.verify import Known
+    from mcp_guard.audit.verify import Evidence, Known
     from mcp_guard.audit.verify import verify as verify_log
 
     known = Known(*expect) if expect else None
-    report = verify_log(source or output.load_recorded_home().store, deep=deep, expect=known)
+    report = verify_log(source or output.load_recorded_home().store, deep=deep, evidence=Evidence(known=known))
     output.data(report.as_dict(), _describe(report))
     if not report.ok:
         ctx.exit(8)

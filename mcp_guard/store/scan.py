@@ -43,11 +43,20 @@ class Scan:
         rows = self._all("meta_get", {"key": "origin"})
         return str(rows[0][0]) if rows else ""
 
-    def chunks(self, first: int = 0) -> Iterator[list[Numbered]]:
-        """Row numbers and stored lines, in order, `CHUNK` at a time."""
-        while rows := self._all("log_lines_from", {"first": first, "limit": CHUNK}):
-            yield rows  # type: ignore[misc]  # the query's columns: n, line as a blob
-            first = rows[-1][0] + 1  # type: ignore[operator]  # n is an integer primary key
+    def end(self) -> int:
+        """The number behind the last row's."""
+        return int(str(self._all("log_bounds", {})[0][0]))
+
+    def chunks(self, first: int = 0, end: int | None = None) -> Iterator[list[Numbered]]:
+        """Row numbers and stored lines of `[first, end)`, in order, `CHUNK` at a time."""
+        while end is None or first < end:
+            limit = CHUNK if end is None else min(CHUNK, end - first)
+            rows: list[Numbered] = self._all("log_lines_from", {"first": first, "limit": limit})  # type: ignore[assignment]  # the query's columns: n, line as a blob
+            rows = [row for row in rows if end is None or row[0] < end]
+            if not rows:
+                return
+            yield rows
+            first = rows[-1][0] + 1
 
     def sides(self, first: int, end: int) -> dict[int, bytes]:
         """What stands beside the records `[first, end)`, packed as `store.side` does."""

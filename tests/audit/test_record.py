@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from mcp_guard.audit import record
 from mcp_guard.audit.facts import Ending
-from mcp_guard.audit.record_check import check_record
+from mcp_guard.audit.record_form import FormCheck
+from mcp_guard.audit.verify import parse
 from mcp_guard.model.chain import Tail
 from tests.audit.helpers import ALLOW, OK, facts, person
 
@@ -71,7 +72,7 @@ def test_the_bytes_are_those_of_rfc_8785(state: dict[str, object], tool: str, re
     for body in (record.state(BOOT, "fault", state), record.intent(BOOT, told, C)):
         line, _ = Tail.start("o").seal(body, 1)
         assert rfc8785.dumps(orjson.loads(line)) == line
-        assert check_record(line)[1] is None
+        assert FormCheck(parse).feed(0, line)[1] is None
 
 
 @pytest.mark.holds("audit:canonical")

@@ -7,8 +7,10 @@ from pathlib import Path
 import orjson
 import pytest
 
+from mcp_guard.audit import line_file
 from mcp_guard.audit import verify as verify_module
-from mcp_guard.audit.verify import Known, Report, verify
+from mcp_guard.audit.verify import Evidence, Known, Report
+from mcp_guard.audit.verify import verify as verify_log
 from mcp_guard.kit import strict_json
 from mcp_guard.model.chain import Tail, genesis, leaf_hash
 from mcp_guard.model.errors import StoreUnavailable
@@ -31,11 +33,20 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Lines]:
     return origin, lines(path)
 
 
-@pytest.fixture(params=[1, 1024], autouse=True)
+@pytest.fixture(params=[1, 5, 1024], autouse=True)
 def chunk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the chunks end must make no difference."""
+    """Where chunks and pieces end must make no difference."""
     monkeypatch.setattr(scan, "CHUNK", request.param)
-    monkeypatch.setattr(verify_module, "CHUNK", request.param)
+    monkeypatch.setattr(verify_module, "_MEMORY_BLOCK", request.param)
+    monkeypatch.setattr(verify_module, "PIECE", request.param * 2)
+    monkeypatch.setattr(line_file, "READ", request.param * 100)
+    monkeypatch.setattr(line_file, "PIECE", request.param * 500)
+
+
+def verify(
+    source: Path | Lines, *, deep: bool = False, origin: str | None = None, expect: Known | None = None
+) -> Report:
+    return verify_log(source, deep=deep, evidence=Evidence(origin, known=expect))
 
 
 def edited(line: bytes, **changes: object) -> bytes:
@@ -47,9 +58,7 @@ def edited(line: bytes, **changes: object) -> bytes:
 
 @pytest.mark.holds("audit:verify-good")
 @pytest.mark.parametrize("deep", [False, True])
-def test_a_good_log_is_good_as_store_as_export_and_as_lines(
-    tmp_path: Path, told: tuple[str, Lines], deep: bool
-) -> None:
+def test_a_good_log_is_good_as_export_and_as_lines(tmp_path: Path, told: tuple[str, Lines], deep: bool) -> None:
     origin, log = told
     export = tmp_path / "log.jsonl"
     export.write_bytes(b"\n".join(log) + b"\n")

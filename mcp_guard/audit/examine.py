@@ -1,0 +1,151 @@
+"""Verification as one function of a log's pieces and what is known of it from elsewhere.
+
+Standard library and pure modules only: these lines are also part of the stand-alone verifier.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from mcp_guard.audit.chain_check import Broken, Place
+from mcp_guard.audit.span import Task
+from mcp_guard.audit.statements import Acknowledged, Statement, Trust, Verdict, hold_against, recorded_anchors
+from mcp_guard.audit.sweep import Piece, Progress, Swept, sweep
+from mcp_guard.model.chain import genesis
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What somebody kept of the log: record `n` had the leaf `leaf` (hex). A receipt says as much."""
+
+    n: int
+    leaf: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """An acknowledgement from elsewhere that is younger than `age` seconds at `now` (unix seconds) is demanded."""
+
+    age: int
+    now: int
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the log is held against. `checked` says of a checkpoint's signatures whom to believe."""
+
+    origin: str | None = None
+    statements: tuple[Statement, ...] = ()
+    trust: Trust | None = None
+    known: Known | None = None
+    fresh: Fresh | None = None
+
+    def log(self) -> str | None:
+        """Which log this should be: a log's key is named after it, and its checkpoints begin with its name."""
+        names = [self.origin] if self.origin else []
+        names += [key.name for key in self.trust.keys] if self.trust else []
+        names += [statement.checkpoint.origin for statement in self.statements]
+        return names[0] if names else None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was found. `records` counts those that are good; `head` is the leaf of the last of them.
+
+    `signed` is how many records a checked signature covers, `anchored` how many an acknowledgement from elsewhere, and
+    `newest` the latest one.
+    """
+
+    ok: bool
+    origin: str | None
+    records: int
+    head: str
+    error: Broken | None = None
+    signed: int = 0
+    anchored: int | str = "never"
+    newest: Acknowledged | None = None
+
+    def as_dict(self) -> dict[str, object]:
+        found: dict[str, object] = {
+            "ok": self.ok,
+            "origin": self.origin,
+            "records": self.records,
+            "signed": self.signed,
+            "anchored": self.anchored,
+            "head": self.head,
+        }
+        if self.error is not None:
+            found["error"] = {"n": self.error.n, "what": self.error.what}
+        return found
+
+
+def examine(
+    pieces: Iterable[Piece], task: Task, evidence: Evidence, *, workers: int = 1, progress: Progress | None = None
+) -> Report:
+    """Check a log and hold it against the evidence. Raises what reading the pieces raises.
+
+    Always: numbers without gaps, links, increasing times, the origin where it is known; then every checkpoint shown:
+    the same root at its size, signed by the key in force then.
+    """
+    trust, known, origin = evidence.trust, evidence.known, evidence.log()
+    task = task.with_wanted(
+        tree=bool(evidence.statements or trust),
+        sizes=(statement.checkpoint.size for statement in evidence.statements),
+        numbers=() if known is None else (known.n,),
+    )
+    start = Place(0, genesis(origin) if origin is not None else "")
+    swept = sweep(pieces, task, start, workers=workers, progress=progress)
+    found = swept.found
+    errors = [found.error, _check_known(swept, known) if known else None, _check_names(evidence, origin)]
+    records = min([found.place.n, *(error.n for error in errors if error)])
+    verdict = _hold(swept, evidence, origin, records, any(errors))
+    errors.append(verdict.error)
+    newest = max(verdict.acknowledged, key=lambda acknowledged: acknowledged.time, default=None)
+    anchored = max((acknowledged.size for acknowledged in verdict.acknowledged), default=0)
+    if evidence.fresh and not any(errors):
+        errors.append(_check_fresh(evidence.fresh, newest, anchored))
+    error = min((error for error in errors if error), key=lambda error: error.n, default=None)
+    records = records if error is None else min(records, error.n)
+    head = "" if error else found.place.leaf
+    return Report(error is None, origin, records, head, error, verdict.signed, anchored or "never", newest)
+
+
+def _hold(swept: Swept, evidence: Evidence, origin: str | None, records: int, broken: bool) -> Verdict:
+    """The verdict on the good records; of a log that is broken before, nothing is said about what is behind."""
+    trust = evidence.trust or Trust(lambda *_: False)
+    noted = [(n, line) for n, line in swept.found.noted if n < records]
+    anchors = recorded_anchors(noted) if trust.witnesses else []
+    statements = [
+        statement
+        for statement in (*evidence.statements, *_newest(anchors, trust))
+        if not broken or statement.checkpoint.size <= records
+    ]
+    return hold_against(statements, noted, trust, origin=origin, records=records, root=swept.root)
+
+
+def _newest(anchors: Sequence[Statement], trust: Trust) -> list[Statement]:
+    """The last recorded statement that each witness signed: it covers the earlier ones."""
+    found: dict[str, Statement] = {}
+    for statement in anchors:
+        found |= {str(key): statement for key in trust.witnesses if any(map(key.signed_by, statement.note.signatures))}
+    return list(found.values())
+
+
+def _check_known(swept: Swept, known: Known) -> Broken | None:
+    if known.n in swept.found.leaves:
+        good = swept.found.leaves[known.n] == known.leaf
+        return None if good else Broken(known.n, "it is not the record it is known to have been")
+    if swept.found.error is not None:
+        return None
+    return Broken(swept.found.place.n, f"it is missing: the log is known to reach record {known.n}")
+
+
+def _check_names(evidence: Evidence, origin: str | None) -> Broken | None:
+    foreign = [key.name for key in evidence.trust.keys if key.name != origin] if evidence.trust else []
+    return Broken(0, f"it belongs to another log: the key is of {foreign[0]}") if foreign else None
+
+
+def _check_fresh(fresh: Fresh, newest: Acknowledged | None, anchored: int) -> Broken | None:
+    if newest is not None and fresh.now - newest.time <= fresh.age:
+        return None
+    when = "never" if newest is None else f"{fresh.now - newest.time} s ago"
+    return Broken(anchored, f"nobody elsewhere confirmed the log in the last {fresh.age} s, the last time was {when}")

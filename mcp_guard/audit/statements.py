@@ -1,0 +1,141 @@
+"""What signatures and acknowledgements say of a log that was read: up to where it is signed, and anchored outside.
+
+Standard library and pure modules only: these lines are also part of the stand-alone verifier.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from mcp_guard.audit.chain_check import Broken
+from mcp_guard.audit.key_epochs import Epoch, Root, read_epochs, states, trusted_epochs
+from mcp_guard.model.note import Checkpoint, Note, NoteError, VerifierKey, Verify, open_note, parse_note
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A checkpoint somebody showed. `record` is the number of the record it stands in, if it stands in one."""
+
+    note: Note
+    checkpoint: Checkpoint
+    record: int | None = None
+
+    @classmethod
+    def parse(cls, data: bytes, record: int | None = None) -> "Statement":
+        """Raises `NoteError`."""
+        note = parse_note(data)
+        return cls(note, Checkpoint.parse(note.text), record)
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Whom to believe: keys of the log, of any epoch, and keys of witnesses; `verify` checks a signature."""
+
+    verify: Verify
+    keys: tuple[VerifierKey, ...] = ()
+    witnesses: tuple[VerifierKey, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """Somebody elsewhere confirmed the log up to `size` at `time` (unix seconds)."""
+
+    size: int
+    time: int
+    by: str
+
+
+@dataclass(slots=True)
+class Verdict:
+    """How many records a checked signature covers, who acknowledged them, and the first that contradicts one."""
+
+    signed: int = 0
+    acknowledged: tuple[Acknowledged, ...] = ()
+    error: Broken | None = None
+
+
+def recorded_anchors(records: Iterable[tuple[int, bytes]]) -> list[Statement]:
+    """The checkpoints that `anchor` records of a log carry, with the cosignatures they came back with."""
+    found = []
+    for n, state in states("anchor", records):
+        if isinstance(text := state.get("checkpoint"), str):
+            try:
+                found.append(Statement.parse(text.encode(), n))
+            except NoteError:
+                continue  # it vouches for nothing
+    return found
+
+
+def hold_against(
+    statements: Sequence[Statement],
+    keys: Sequence[tuple[int, bytes]],
+    trust: Trust,
+    *,
+    origin: str | None,
+    records: int,
+    root: Root,
+) -> Verdict:
+    """Hold a log of `records` good records against what was signed of it. `keys` are its `key` records."""
+    verdict = Verdict()
+    origin = origin or next((statement.checkpoint.origin for statement in statements), None)
+    good = 0
+    for statement in sorted(statements, key=lambda statement: statement.checkpoint.size):
+        verdict.error = _contradiction(statement, origin, records, root, good)
+        if verdict.error is not None:
+            return verdict
+        good = statement.checkpoint.size
+    epochs = read_epochs(keys, origin or "", root, trust.verify) if trust.keys else []
+    if isinstance(epochs, Broken):
+        verdict.error = epochs
+        return verdict
+    _check_signatures(verdict, statements, epochs, trust)
+    return verdict
+
+
+def _contradiction(statement: Statement, origin: str | None, records: int, root: Root, good: int) -> Broken | None:
+    """How a log contradicts a checkpoint; its first `good` records are what was signed."""
+    checkpoint = statement.checkpoint
+    if checkpoint.origin != origin:
+        return Broken(0, f"it belongs to another log: the checkpoint is of {checkpoint.origin}")
+    if checkpoint.size > records:
+        return Broken(records, f"it is missing: the log was cut off, {checkpoint.size} records were signed")
+    if checkpoint.root == root(checkpoint.size):
+        return None
+    which = f"the records from {good} to {checkpoint.size - 1} are not the ones that were"
+    return Broken(good, f"the log does not contain what was signed at size {checkpoint.size}: {which}")
+
+
+def _check_signatures(verdict: Verdict, statements: Sequence[Statement], epochs: Sequence[Epoch], trust: Trust) -> None:
+    trusted = trusted_epochs(epochs, trust.keys)
+    if trust.keys and not trusted:
+        verdict.error = Broken(epochs[0].since, "it names a key that no given key is or vouches for")
+        return
+    acknowledged: list[Acknowledged] = []
+    earlier = list(epochs[: len(epochs) - len(trusted)])
+    for statement in sorted(statements, key=lambda statement: statement.checkpoint.size, reverse=True):
+        size = statement.checkpoint.size
+        try:
+            acknowledged += _cosigned(statement, trust)
+            if trust.keys and size and statement.record is None:
+                _check_signed(statement, trusted, trust.verify)
+                verdict.signed = max(verdict.signed, size)
+        except NoteError as error:
+            verdict.error = Broken(max(0, size - 1), f"the checkpoint of size {size} is not as it must be: {error}")
+            return
+        while earlier and trusted[0].since < verdict.signed:
+            trusted.insert(0, earlier.pop())  # the hand-over stands in what a trusted key signed
+    verdict.acknowledged = tuple(acknowledged)
+
+
+def _check_signed(statement: Statement, epochs: Sequence[Epoch], verify: Verify) -> None:
+    """Raises `NoteError` unless the key in force at its size signed a checkpoint."""
+    signers = {key for key, _ in open_note(statement.note, [epoch.key for epoch in epochs], verify)}
+    if not any(epoch.key in signers and epoch.covers(statement.checkpoint.size) for epoch in epochs):
+        raise NoteError("it is signed with a key that is not the one in force at its size")
+
+
+def _cosigned(statement: Statement, trust: Trust) -> list[Acknowledged]:
+    known = [key for key in trust.witnesses if any(map(key.signed_by, statement.note.signatures))]
+    if not known:
+        return []
+    found = open_note(statement.note, known, trust.verify)
+    return [Acknowledged(statement.checkpoint.size, signature.time, key.name) for key, signature in found]
