@@ -669,6 +669,20 @@ REQUIREMENTS: dict[str, Requirement] = {
     "audit:go-accepts": Requirement(
         "bar: proof", "Notes, roots and proofs are byte for byte Go's; what Go's note and tlog refuse is refused."
     ),
+    "store:tiles-derived": Requirement(
+        "c2sp.org/tlog-tiles; design 5",
+        "Tiles are what the lines alone would give, however they grew, and are made anew when damaged.",
+    ),
+    "audit:signed-head": Requirement(
+        "design 5",
+        "What is signed is committed, has the root of the lines, and never contradicts what was signed before.",
+    ),
+    "audit:signing-fails": Requirement(
+        "design 5", "Where signing fails no record is lost, nothing wrong is handed out, and it is told."
+    ),
+    "audit:checkpoints-kept": Requirement(
+        "contract 1", "A checkpoint is stored every `checkpoint_every` while there is something new, and at the end."
+    ),
     "audit:tlog-proof": Requirement(
         "c2sp.org/tlog-proof", "A proof in one file is the published format, read strictly."
     ),

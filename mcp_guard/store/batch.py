@@ -6,6 +6,7 @@ from hashlib import sha256
 import orjson
 
 from mcp_guard.model.chain import Tail
+from mcp_guard.model.merkle import HASH_BYTES
 from mcp_guard.store.indexer import Note
 from mcp_guard.store.side import pack
 from mcp_guard.store.transaction import Transaction
@@ -26,6 +27,7 @@ class Batch:
         self.tail = tail
         self.first = tail.n
         self.notes: list[Note] = []
+        self._leaves: list[str] = []
         self._now = now_us
         self._lines: list[bytes] = []
         self._fields: list[bytes] = []
@@ -35,7 +37,7 @@ class Batch:
     def seal(self, units: Iterable[tuple[Entry, ...]]) -> list[tuple[Stored, ...]]:
         """Seal the entries of several units in order; where each unit's records will stand."""
         n, leaf, t, now = self.tail.n, self.tail.leaf, self.tail.t, self._now
-        lines, fields, notes = self._lines, self._fields, self.notes
+        lines, fields, notes, leaves = self._lines, self._fields, self.notes, self._leaves
         found = []
         for entries in units:
             stored = []
@@ -46,6 +48,7 @@ class Batch:
                 digest.update(line)
                 leaf = digest.hexdigest()
                 lines.append(line)
+                leaves.append(leaf)
                 fields.append(pack(sides) if sides else b"")
                 if opens:
                     self._intents.append(n)
@@ -57,6 +60,17 @@ class Batch:
             found.append(tuple(stored))
         self.tail = Tail(n, leaf, t)
         return found
+
+    @property
+    def leaves(self) -> list[bytes]:
+        """The leaf hashes of the records, in order."""
+        joined = bytes.fromhex("".join(self._leaves))
+        return [joined[start : start + HASH_BYTES] for start in range(0, len(joined), HASH_BYTES)]
+
+    @property
+    def begins_only(self) -> bool:
+        """Whether all of these are intents, so that nobody is answered yet."""
+        return len(self._intents) == len(self._lines)
 
     def write(self, transaction: Transaction, boot: str) -> bool:
         """Insert everything. False where an outcome's intent was not open: the caller must undo the transaction."""

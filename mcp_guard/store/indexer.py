@@ -1,10 +1,11 @@
 """Keeps the facet index: behind the log, never part of an append, and always the same as the lines alone would give.
 
-For records of this process the traits come from the writer (`Notes`); for others they are read from the line.
+For records of this process the traits come from the writer (`Recent`); for others they are read from the line.
 """
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Generic, TypeVar
 
 from mcp_guard.store import facets
 from mcp_guard.store.transaction import Transaction
@@ -17,23 +18,24 @@ Note = tuple[Traits | None, str | None]
 """Traits and call of a record; without traits it must be read."""
 Found = tuple[int, Traits, str | None]
 Places = dict[tuple[int, Traits], bytearray]
+_T = TypeVar("_T")
 
 
-class Notes:
-    """What the writer knows of the newest records, so that indexing need not parse them again. Bounded."""
+class Recent(Generic[_T]):
+    """What the writer knows of the newest records, so that they need not be read again. Bounded."""
 
     def __init__(self) -> None:
         self._first = 0
-        self._kept: deque[Note] = deque()
+        self._kept: deque[_T] = deque()
 
-    def add(self, first: int, notes: Sequence[Note]) -> None:
+    def add(self, first: int, notes: Sequence[_T]) -> None:
         """Keep notes on the records from `first` on. Where they do not follow the ones kept, those are forgotten."""
         if self._first + len(self._kept) != first or len(self._kept) > MAX_NOTES:
             self._first = first
             self._kept.clear()
         self._kept.extend(notes)
 
-    def take(self, first: int, limit: int) -> list[Note]:
+    def take(self, first: int, limit: int) -> list[_T]:
         """The notes on the records from `first` on, up to `limit`; they are not kept any longer."""
         while self._kept and self._first < first:
             self._kept.popleft()
@@ -51,7 +53,7 @@ def indexed(transaction: Transaction) -> int:
     return int(str(row[0])) if row else 0
 
 
-def advance(transaction: Transaction, limit: int, notes: Notes) -> int:
+def advance(transaction: Transaction, limit: int, notes: Recent[Note]) -> int:
     """Index up to `limit` further records; the first record still unknown. The caller commits."""
     first = indexed(transaction)
     noted = notes.take(first, limit)

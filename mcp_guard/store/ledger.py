@@ -5,28 +5,39 @@ a writing connection.
 """
 
 import sqlite3
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
+from typing import NamedTuple, TypeVar
 
 from mcp_guard.kit.clock import Clock
 from mcp_guard.kit.failpoint import failpoint
 from mcp_guard.model.chain import Tail
 from mcp_guard.model.errors import LogBroken, StoreUnavailable
-from mcp_guard.store import indexer
+from mcp_guard.store import indexer, tiles
 from mcp_guard.store.batch import Batch
 from mcp_guard.store.database import Identity, create_file, identity, open_writer
 from mcp_guard.store.errors import InDoubt, IntentClosed, unavailable
+from mcp_guard.store.head import Head, Sign
 from mcp_guard.store.locks import OsLock
 from mcp_guard.store.tail import check_continuity, holds, read_tail
-from mcp_guard.store.transaction import Transaction
+from mcp_guard.store.transaction import Parameters, Row, Transaction
 from mcp_guard.store.values import Entry, Stored, Unit
 
 LOCK_TIMEOUT = 5.0
 """Seconds to wait for another process's batch."""
 
 Result = tuple[Stored, ...] | Exception
+_T = TypeVar("_T")
+
+
+class Turn(NamedTuple):
+    """The log while its lock is held: what is written is committed at once, and nobody else writes meanwhile."""
+
+    write: Callable[[Sequence[Unit]], list[Result]]
+    one: Callable[[str, Parameters], Row | None]
+    sign_with: Callable[[Sign, float], Head]
 
 
 class Ledger:
@@ -37,6 +48,7 @@ class Ledger:
     """
 
     def __init__(self, path: Path, boot: str, clock: Clock) -> None:
+        self.head: Head | None = None
         self._path = path
         self._boot = boot
         self._clock = clock
@@ -47,7 +59,9 @@ class Ledger:
         self._data_version = 0
         self._known: Tail | None = None
         self._indexed = 0
-        self._notes = indexer.Notes()
+        self._tiled = 0
+        self._notes: indexer.Recent[indexer.Note] = indexer.Recent()
+        self._leaves: indexer.Recent[bytes] = indexer.Recent()
         self.origin = ""
 
     def create(self, name: str) -> None:
@@ -71,43 +85,81 @@ class Ledger:
 
         Where that cannot be told, the result of each unit is `InDoubt`.
         """
-        with _Held(self._lock):
-            try:
-                self._ready()
-                return self._transact(units)
-            except (sqlite3.Error, OSError) as error:
-                self._drop()
-                raise unavailable(error) from None
-            except BaseException:
-                self._drop()
-                raise
+        with self._turn():
+            return self._transact(units)
+
+    def alone(self, errand: Callable[[Turn], _T]) -> _T:
+        """Several commits with nobody else's between them. Raises `StoreUnavailable`, and what `errand` raises."""
+        with self._turn():
+            assert self._transaction is not None
+            return errand(Turn(self._transact, self._transaction.one, self._sign_with))
 
     @property
     def unindexed(self) -> int:
-        """How many records the index does not know, as far as this process has seen."""
-        return self._known.n - self._indexed if self._known else 0
+        """How many records the index or the tiles do not know, as far as this process has seen."""
+        return self._known.n - min(self._indexed, self._tiled) if self._known else 0
+
+    @property
+    def rest(self) -> float | None:
+        """Seconds until there is something to do besides writing; `None` where there is nothing."""
+        if self.unindexed:
+            return 0.0
+        return self.head.rest if self.head else None
 
     def index(self, limit: int) -> None:
-        """Bring the index up to `limit` records further. Raises `StoreUnavailable`; the log is never affected."""
-        with _Held(self._lock):
-            try:
-                self._ready()
-                transaction = self._begin()
-                self._indexed = indexer.advance(transaction, limit, self._notes)
-                transaction.run("commit")
-            except (sqlite3.Error, OSError) as error:
-                self._drop()
-                raise unavailable(error) from None
-            except BaseException:
-                self._drop()
-                raise
+        """Bring index and tiles up to `limit` records further, and store a checkpoint that is due.
+
+        Raises `StoreUnavailable`; the log is never affected.
+        """
+        with self._turn():
+            transaction = self._begin()
+            self._indexed = indexer.advance(transaction, limit, self._notes)
+            first = tiles.tiled(transaction)
+            leaves = self._leaves.take(first, limit) or tiles.read_leaves(transaction, first, limit)
+            self._tiled = tiles.advance(transaction, leaves)
+            if self.head:
+                self.head.store(transaction)
+            transaction.run("commit")
 
     def close(self) -> None:
-        """Close under the lock, because the last close checkpoints. Never raises."""
+        """Store a last checkpoint and close under the lock, because the last close checkpoints. Never raises."""
+        if self._connection is not None and self.head and self.head.rest is not None:
+            with suppress(StoreUnavailable), self._turn():
+                transaction = self._begin()
+                self.head.store(transaction, at_once=True)
+                transaction.run("commit")
         with suppress(StoreUnavailable), _Held(self._lock):
             self._drop()
         self._drop()
         self._lock.close()
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """The lock and an open connection. Whatever fails, the next turn starts from what the file says."""
+        with _Held(self._lock):
+            try:
+                self._ready()
+                yield
+            except (sqlite3.Error, OSError) as error:
+                self._drop()
+                raise unavailable(error) from None
+            except BaseException:
+                self._drop()
+                raise
+
+    def _sign_with(self, sign: Sign, every: float) -> Head:
+        """From now on sign what is committed, and store a signed head every so many seconds.
+
+        Raises `LogBroken` where the log is not the one that was signed before.
+        """
+        if self.head is None:
+            head = Head(sign, every, self._clock)
+            transaction = self._begin()
+            assert self._known is not None
+            head.follow(transaction, self._known.n)
+            transaction.run("commit")
+            self.head = head
+        return self.head
 
     def _ready(self) -> None:
         if self._connection is not None and identity(self._path) != self._identity:
@@ -149,6 +201,9 @@ class Ledger:
             check_continuity(transaction, self._known, tail)
         self._known = tail
         self._indexed = indexer.indexed(transaction)
+        self._tiled = tiles.tiled(transaction)
+        if self.head:
+            self.head.follow(transaction, tail.n)
 
     def _transact(self, units: Sequence[Unit]) -> list[Result]:
         transaction = self._begin()
@@ -158,6 +213,8 @@ class Ledger:
             transaction = self._begin()
             batch, results = self._fill(transaction, units, careful=True)
             batch.write(transaction, self._boot)
+        if self.head:
+            self.head.store(transaction)
         failpoint("store.before-commit")
         doubt = self._commit(transaction, batch)
         if doubt is not None:
@@ -165,6 +222,13 @@ class Ledger:
         failpoint("store.after-commit")
         self._known = batch.tail
         self._notes.add(batch.first, batch.notes)
+        leaves = batch.leaves
+        self._leaves.add(batch.first, leaves)
+        if self.head:
+            self.head.grow(batch.first, leaves)
+            if not batch.begins_only:
+                self.head.sign()
+        failpoint("store.after-signing")
         return results
 
     def _fill(self, transaction: Transaction, units: Sequence[Unit], *, careful: bool) -> tuple[Batch, list[Result]]:
@@ -217,6 +281,8 @@ class Ledger:
     def _drop(self) -> None:
         """Forget the connection; whatever it had begun is undone."""
         connection, self._connection, self._transaction = self._connection, None, None
+        if self.head:
+            self.head.forget()
         if connection is not None:
             with suppress(sqlite3.Error):
                 connection.close()

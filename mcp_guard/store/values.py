@@ -65,6 +65,13 @@ class Stored(NamedTuple):
     t: int
 
 
+class Signed(NamedTuple):
+    """A signed note about the log as it was with its first `size` records."""
+
+    size: int
+    note: bytes
+
+
 class Unit(NamedTuple):
     """What commits together or not at all: records and, with `work`, other rows.
 

@@ -3,14 +3,15 @@
 import asyncio
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from queue import Empty, SimpleQueue
+from typing import Any, Generic, TypeVar
 
-from mcp_guard.model.errors import StoreUnavailable
-from mcp_guard.store.ledger import Ledger, Result
-from mcp_guard.store.values import MAX_PIECE, Entry, Stored, Unit
+from mcp_guard.model.errors import GuardError, StoreUnavailable
+from mcp_guard.store.ledger import Ledger, Result, Turn
+from mcp_guard.store.values import MAX_PIECE, Entry, Signed, Stored, Unit
 
 MAX_BATCH = 1024
 MAX_QUEUED = 16_384
@@ -31,6 +32,21 @@ SyncFuture = Future[tuple[Stored, ...]]
 
 _Item = tuple[Unit, int, asyncio.AbstractEventLoop | None, AsyncFuture | SyncFuture]
 """What is queued: the unit, its size, and who waits for it."""
+_T = TypeVar("_T")
+
+
+class _Errand(Generic[_T]):
+    """Something that needs the log for itself for several commits."""
+
+    def __init__(self, work: Callable[[Turn], _T]) -> None:
+        self._work = work
+        self.future: Future[_T] = Future()
+
+    def run(self, ledger: Ledger) -> None:
+        try:
+            self.future.set_result(ledger.alone(self._work))
+        except BaseException as error:  # noqa: BLE001 - whatever happened is told to whoever waits
+            self.future.set_exception(error)
 
 
 class Writer:
@@ -38,7 +54,8 @@ class Writer:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._queue: SimpleQueue[_Item | None] = SimpleQueue()
+        self._queue: SimpleQueue[_Item | _Errand[Any] | None] = SimpleQueue()
+        self._errand: _Errand[Any] | None = None
         self._bytes_in = 0
         self._bytes_out = 0
         self._closed = False
@@ -71,6 +88,28 @@ class Writer:
         future: SyncFuture = Future()
         self._put(unit, None, future)
         return future.result()
+
+    async def alone(self, work: Callable[[Turn], _T]) -> _T:
+        """Run `work` on the writer's thread with the log to itself. Raises what it raises, and `StoreUnavailable`."""
+        errand = _Errand(work)
+        with self._gate:
+            if self._closed:
+                raise StoreUnavailable("the store is closed")
+            self._release()
+            self._queue.put(errand)
+        return await asyncio.shield(asyncio.wrap_future(errand.future))
+
+    @property
+    def signed(self) -> Signed | None:
+        """The newest signed head. It covers every record that a unit's future has told of, unless signing fails."""
+        head = self._ledger.head
+        return head.signed if head else None
+
+    @property
+    def signing_failure(self) -> GuardError | None:
+        """Why the last signing did not work; `None` where it did, or where nothing is signed."""
+        head = self._ledger.head
+        return head.failure if head else None
 
     def close(self) -> None:
         """Write what is queued, close the database, end the thread. Safe to repeat."""
@@ -120,16 +159,23 @@ class Writer:
                 self._write(batch)
                 if self._ledger.unindexed >= MAX_UNINDEXED:
                     self._index()
-            elif open_:
+            elif open_ and self._errand is None:
                 self._index()
+            errand, self._errand = self._errand, None
+            if errand is not None:
+                errand.run(self._ledger)
         self._ledger.close()
 
     def _next_batch(self) -> tuple[list[_Item], bool]:
-        """Wait for one unit and take what came with it; empty when idle with something left to index."""
+        """Wait for one unit and take what came with it; empty when idle with something left to do."""
         batch: list[_Item] = []
         try:
-            item = self._queue.get(timeout=self._idle_seconds if self._ledger.unindexed else None)
+            rest = self._ledger.rest
+            item = self._queue.get(timeout=None if rest is None else max(rest, self._idle_seconds))
             while item is not None:
+                if isinstance(item, _Errand):
+                    self._errand = item
+                    return batch, True
                 batch.append(item)
                 if len(batch) >= MAX_BATCH:
                     return batch, True

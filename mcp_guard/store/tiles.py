@@ -1,0 +1,121 @@
+"""The Merkle tree over the lines, kept in tiles of 256 hashes (c2sp.org/tlog-tiles) so that proofs need few reads.
+
+Tiles follow the lines as the facet index does: behind the commit, always what the lines alone would give, and never
+evidence. Whoever finds them wrong clears them, and they are made anew.
+"""
+
+from collections.abc import Callable, Sequence
+
+from mcp_guard.model.chain import leaf_hash
+from mcp_guard.model.merkle import HASH_BYTES, Subtree, node_hash, root_of
+from mcp_guard.store.transaction import Transaction
+
+TILE_BITS = 8
+TILE = 1 << TILE_BITS
+_TILED = "tiled"
+
+ReadTile = Callable[[int, int], bytes]
+"""`(level, position)` -> the hashes of a tile, joined; empty where there is none."""
+
+
+class TilesDamaged(Exception):
+    """A tile lacks hashes it must have."""
+
+
+def tiled(transaction: Transaction) -> int:
+    """The first record the tiles do not know."""
+    row = transaction.one("meta_get", {"key": _TILED})
+    return int(str(row[0])) if row else 0
+
+
+def advance(transaction: Transaction, leaves: Sequence[bytes]) -> int:
+    """Put further leaf hashes into tiles; the first record still unknown. The caller commits."""
+    first = tiled(transaction)
+    if not leaves:
+        return first
+    try:
+        _extend(transaction, 0, first, leaves)
+    except TilesDamaged:
+        clear(transaction)
+        return 0
+    end = first + len(leaves)
+    transaction.run("meta_put", {"key": _TILED, "value": str(end)})
+    return end
+
+
+def clear(transaction: Transaction) -> None:
+    """Forget every tile, so that they are made from the lines anew."""
+    transaction.run("tiles_clear")
+    transaction.run("meta_put", {"key": _TILED, "value": "0"})
+
+
+def read_leaves(transaction: Transaction, first: int, limit: int) -> list[bytes]:
+    """The leaf hashes of up to `limit` lines from `first` on."""
+    rows = transaction.all("log_lines_from", {"first": first, "limit": limit})
+    return [bytes.fromhex(leaf_hash(line)) for _, line in rows if isinstance(line, bytes)]
+
+
+def reading(transaction: Transaction) -> ReadTile:
+    """Tiles as a transaction sees them."""
+
+    def read(level: int, position: int) -> bytes:
+        return _hashes(transaction.one("tile_get", {"level": level, "position": position}))
+
+    return read
+
+
+def _hashes(row: tuple[object, ...] | None) -> bytes:
+    return row[0] if row is not None and isinstance(row[0], bytes) else b""
+
+
+def subtrees(read: ReadTile, known: int, leaves: Sequence[bytes] = ()) -> Subtree:
+    """The hash of every complete subtree: from tiles up to record `known`, from the leaves that follow beyond.
+
+    What it returns raises `TilesDamaged` where a tile is missing or too short.
+    """
+    seen: dict[tuple[int, int], bytes] = {}
+
+    def tile(level: int, position: int) -> bytes:
+        if (level, position) not in seen:
+            seen[level, position] = read(level, position)
+        return seen[level, position]
+
+    def subtree(level: int, index: int) -> bytes:
+        if (index + 1) << level <= known:
+            return _inside(tile, level, index)
+        if level == 0:
+            return leaves[index - known]
+        return node_hash(subtree(level - 1, 2 * index), subtree(level - 1, 2 * index + 1))
+
+    return subtree
+
+
+def _inside(tile: ReadTile, level: int, index: int) -> bytes:
+    """A subtree whose leaves the tiles all know: what the hashes under it, in one tile, add up to."""
+    above, within = divmod(level, TILE_BITS)
+    first = index << within
+    start = first % TILE * HASH_BYTES
+    return root_of(split(tile(above, first >> TILE_BITS)[start:], 1 << within))
+
+
+def split(data: bytes, count: int) -> list[bytes]:
+    """The first `count` hashes of joined ones. Raises `TilesDamaged` where there are fewer."""
+    if len(data) < count * HASH_BYTES:
+        raise TilesDamaged
+    return [data[start : start + HASH_BYTES] for start in range(0, count * HASH_BYTES, HASH_BYTES)]
+
+
+def _extend(transaction: Transaction, level: int, first: int, hashes: Sequence[bytes]) -> None:
+    """Put hashes behind the `first` ones of a level; every tile that is full then adds one to the level above."""
+    read, full = reading(transaction), []
+    above = first >> TILE_BITS
+    while hashes:
+        position, start = divmod(first, TILE)
+        old = read(level, position)[: start * HASH_BYTES] if start else b""
+        here = [*split(old, start), *hashes[: TILE - start]]
+        transaction.run("tile_put", {"level": level, "position": position, "hashes": b"".join(here)})
+        if len(here) == TILE:
+            full.append(root_of(here))
+        hashes, first = hashes[TILE - start :], first + TILE - start
+    if full:
+        _extend(transaction, level + 1, above, full)
