@@ -337,6 +337,16 @@ REQUIREMENTS: dict[str, Requirement] = {
     "erase:shown": Requirement(
         "design 5", "Where a record is shown, the commitments whose values were erased are named."
     ),
+    "reveal:opens": Requirement(
+        "design 5",
+        "Whoever is shown a value and its salt can check them against the record, in the store or in an export.",
+    ),
+    "reveal:recorded": Requirement(
+        "contract 6", "Revealing or checking a value on a store is on record before it is answered; the value is not."
+    ),
+    "reveal:believes-nothing": Requirement(
+        "design 5", "A record, commitment or stored value that was swapped is named as broken, not taken for proof."
+    ),
     "erase:while-serving": Requirement(
         "design 4", "Erasing goes on beside serving processes, in commits so small that calls do not wait for it."
     ),

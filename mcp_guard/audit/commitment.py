@@ -9,6 +9,8 @@ import os
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 
+import orjson
+
 from mcp_guard.kit import pointer, strict_json
 from mcp_guard.store.values import SALT_BYTES, Side
 
@@ -90,3 +92,23 @@ def _masked(value: object, where: str, commitment: Commitment) -> object:
 def committed(record: Mapping[str, object]) -> tuple[str, ...]:
     """The fields of a record that are commitments."""
     return tuple(name for name, value in record.items() if isinstance(value, dict) and value.keys() == {"c", "len"})
+
+
+def commitment_of(record: Mapping[str, object], values: Mapping[str, bytes | None], field: str) -> Commitment | None:
+    """The commitment `field` answers to: the record's own, or for a sensitive part the one inside the value beside it.
+
+    `values` is what stands beside the record. `None` where there is no such commitment, or where it cannot be told.
+    """
+    name, slash, rest = field.partition("/")
+    found = record.get(name)
+    if slash:
+        part = pointer.get(_parsed(values.get(name)), slash + rest)
+        found = part.get("sensitive") if isinstance(part, dict) else None
+    return found if isinstance(found, dict) and found.keys() == {"c", "len"} else None
+
+
+def _parsed(data: bytes | None) -> object:
+    try:
+        return None if data is None else orjson.loads(data)
+    except orjson.JSONDecodeError:  # it is not what was put there; nothing inside it is believed
+        return None

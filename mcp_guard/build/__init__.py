@@ -9,6 +9,7 @@ from mcp_guard.build.wiring import (
     open_freezing,
     open_guard,
     open_query,
+    open_revealing,
     open_token_store,
     open_tokens,
 )
@@ -25,6 +26,7 @@ __all__ = [
     "open_freezing",
     "open_guard",
     "open_query",
+    "open_revealing",
     "open_token_store",
     "open_tokens",
     "run_policy_cases",

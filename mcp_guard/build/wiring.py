@@ -21,6 +21,7 @@ from mcp_guard.model.principal import Principal
 if TYPE_CHECKING:
     from mcp_guard.admin.erase import EraseAdmin
     from mcp_guard.admin.freeze import FreezeAdmin
+    from mcp_guard.admin.reveal import RevealAdmin
     from mcp_guard.admin.tokens import TokenAdmin
     from mcp_guard.audit.journal import Journal
     from mcp_guard.audit.query import Query
@@ -268,3 +269,13 @@ async def open_erasing(home: Home) -> "AsyncIterator[EraseAdmin]":
 
     async with _open_journal(home, Redactor()) as (store, journal):
         yield EraseAdmin(store, journal, Query(store))
+
+
+@asynccontextmanager
+async def open_revealing(home: Home) -> "AsyncIterator[RevealAdmin]":
+    """Opening commitments of this home's log."""
+    from mcp_guard.admin.reveal import RevealAdmin
+    from mcp_guard.secrets.redact import Redactor
+
+    async with _open_journal(home, Redactor()) as (store, journal):
+        yield RevealAdmin(store, journal)

@@ -34,6 +34,7 @@ def audit() -> None:
 
 
 audit.add_command(privacy.erase)
+audit.add_command(privacy.reveal)
 
 
 @audit.command()

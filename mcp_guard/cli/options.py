@@ -72,8 +72,22 @@ class _Kept(click.ParamType):  # type: ignore[type-arg]  # generic in newer vers
         return int(match.group(1)), match.group(2)
 
 
+class _Salt(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions of click only
+    """The salt of a commitment, in hex; its bytes."""
+
+    name = "hex"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> bytes:
+        if isinstance(value, bytes):
+            return value
+        if re.fullmatch(r"[0-9a-fA-F]{64}", str(value)) is None:
+            self.fail("expected a salt: 64 hex digits", param, ctx)
+        return bytes.fromhex(str(value))
+
+
 SUBJECT = _Principal("subject", ("user:", "service:"))
 CLIENT = _Principal("agent", ("agent:",))
 TENANT = _Tenant()
 MOMENT = _Moment()
 KEPT = _Kept()
+SALT = _Salt()

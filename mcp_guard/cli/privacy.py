@@ -1,22 +1,36 @@
-"""`mcp-guard audit erase`: what is owed to the people whose data stands beside the log."""
+"""`mcp-guard audit erase` and `reveal`: the values beside the log, for the people they belong to and those they prove
+something to."""
 
-from typing import TYPE_CHECKING
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from mcp_guard.cli.options import SUBJECT
+from mcp_guard.cli.options import SALT, SUBJECT
 from mcp_guard.cli.output import Output, pass_output
 from mcp_guard.model.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from mcp_guard.admin.erase import Erased
+    from mcp_guard.admin.reveal import RevealAdmin
     from mcp_guard.audit.erasure import Wanted
+    from mcp_guard.audit.reveal import Sealed
+
+_LARGEST_VALUE = 16 * 1024 * 1024
+_NO_MATCH = 4
+_NUMBER = click.IntRange(0, 10**15)
+
+_Found = TypeVar("_Found")
 
 
 @click.command()
 @click.option("--subject", type=SUBJECT, help="Everything kept of what this person or service did.")
 @click.option("--call", metavar="ID", help="Everything kept of this call.")
-@click.option("--field", nargs=2, type=(click.IntRange(0), str), metavar="N FIELD", help="One field of record N.")
+@click.option("--field", nargs=2, type=(_NUMBER, str), metavar="N FIELD", help="One field of record N.")
 @click.option("--reason", required=True, help="Why, in one line; recorded.")
 @click.option("--dry-run", is_flag=True, help="Only count.")
 @pass_output
@@ -87,3 +101,104 @@ def _told(erased: "Erased", *, dry_run: bool) -> str:
     done = "would be erased" if dry_run else "erased"
     where = "" if dry_run else f", on record as {', '.join(map(str, erased.noted))}"
     return f"{done}: {erased.fields} fields of {erased.records} records{where}"
+
+
+@click.command()
+@click.argument("n", type=_NUMBER)
+@click.argument("field")
+@click.option("--value", metavar="JSON|-", help="A value somebody shows; - reads it from standard input.")
+@click.option("--salt", type=SALT, help="The salt shown with it; else the stored one is used.")
+@click.option(
+    "--export",
+    "export",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE.jsonl",
+    help="Check against an exported log instead of this home's store. It must be verified separately.",
+)
+@pass_output
+@click.pass_context
+def reveal(
+    ctx: click.Context,
+    output: Output,
+    *,
+    n: int,
+    field: str,
+    value: str | None,
+    salt: bytes | None,
+    export: Path | None,
+) -> None:
+    """Show what FIELD of record N holds, with its salt; or, with --value, check a shown value; exit 4 if it differs.
+
+    FIELD is args, result, why or ctx, or a sensitive part such as args/reason, whose value is never kept: somebody who
+    knows it can show it. Whoever is given the value and its salt can check them against the record, and nobody else
+    can guess it from there. Each use on a store is on record.
+    """
+    if value is None and (salt is not None or export is not None):
+        raise UsageError("There is nothing to check.", hint="add --value JSON, or - to read it from standard input")
+    if value is None:
+        found = _on_store(output, lambda admin: admin.reveal(n, field))
+        output.data(*_revealed(found))
+        return
+    data = _canonical(value)
+    checked, good = _in_export(export, n, field, data, salt) if export else _checked(output, n, field, data, salt)
+    output.data(checked.as_dict() | {"matches": good}, (_verdict(checked, good=good),))
+    if not good:
+        ctx.exit(_NO_MATCH)
+
+
+def _canonical(text: str) -> bytes:
+    """The bytes that were committed to, from JSON as somebody shows it."""
+    from mcp_guard.kit import strict_json
+
+    data = sys.stdin.buffer.read(_LARGEST_VALUE + 1) if text == "-" else text.encode()
+    if len(data) > _LARGEST_VALUE:
+        raise UsageError("The value is larger than any that is kept.")
+    try:
+        return strict_json.dumps(strict_json.loads(data))
+    except strict_json.JsonError as error:
+        raise UsageError(
+            f"The value is not JSON: {error}.", hint="a text stands in quotes: --value '\"text\"'"
+        ) from None
+
+
+def _in_export(export: Path, n: int, field: str, data: bytes, salt: bytes | None) -> "tuple[Sealed, bool]":
+    from mcp_guard.audit.reveal import from_export, sealed
+
+    found = sealed(n, from_export(export, n), (), field)
+    return found, found.opens_with(data, salt)
+
+
+def _checked(output: Output, n: int, field: str, data: bytes, salt: bytes | None) -> "tuple[Sealed, bool]":
+    return _on_store(output, lambda admin: admin.check(n, field, data, salt))
+
+
+def _on_store(output: Output, use: "Callable[[RevealAdmin], Awaitable[_Found]]") -> _Found:
+    import asyncio
+
+    from mcp_guard.build import open_revealing
+
+    home = output.load_recorded_home()
+
+    async def carry_out() -> _Found:
+        async with open_revealing(home) as admin:
+            return await use(admin)
+
+    return asyncio.run(carry_out())
+
+
+def _revealed(found: "Sealed") -> tuple[dict[str, object], list[str]]:
+    shown, lines = found.as_dict(), [f"record {found.n}, leaf {found.leaf}"]
+    if found.value is not None:
+        shown["value"] = json.loads(found.value)
+        lines.append(f"{found.field}: {found.value.decode()}")
+    else:
+        lines.append(f"{found.field}: its value is not here; it was erased, or never kept because it is sensitive")
+    if found.salt is not None:
+        shown["salt"] = found.salt.hex()
+        lines.append(f"salt: {found.salt.hex()}")
+    return shown, lines
+
+
+def _verdict(found: "Sealed", *, good: bool) -> str:
+    said = "is" if good else "is NOT"
+    return f"this {said} the {found.field} of record {found.n} (leaf {found.leaf})"

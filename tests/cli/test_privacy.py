@@ -1,6 +1,8 @@
 """`mcp-guard audit erase`, as an operator uses it: beside a running server, and when something kills it."""
 
+import json
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,7 @@ import pytest
 from tests.cli.conftest import Guard
 from tests.simulators.process import Program
 from tests.simulators.raw import call_body, exchange, request
-from tests.store.helpers import rows
+from tests.store.helpers import lines, rows
 from tests.store.test_erasure import everywhere
 
 CANARY = "canary-20517"
@@ -99,3 +101,56 @@ async def test_beside_a_running_server(desk: Program, guard: Guard, store: Path)
         answer = await exchange(serving.port, request(serving.port, body, token=token, tool="orders_get"))
         assert answer.status == 200
     assert guard("audit", "verify", "--deep").status == 0
+
+
+@pytest.mark.holds("reveal:opens")
+def test_revealing_and_checking(guard: Guard, tmp_path: Path, store: Path) -> None:
+    look_up(guard)
+    shown = guard("--json", "audit", "reveal", "0", "args").json
+    assert shown["value"] == {"order_id": CANARY}
+    value = json.dumps(shown["value"])
+    export = tmp_path / "log.jsonl"
+    export.write_bytes(b"".join(line + b"\n" for line in lines(store)))
+    given = ("--salt", shown["salt"], "--export", str(export))
+    assert guard("--json", "audit", "reveal", "0", "args", "--value", value, *given).json["matches"] is True
+    assert guard("audit", "reveal", "0", "args", "--value", value).out.startswith("this is the args of record 0")
+    wrong = guard("audit", "reveal", "0", "args", "--value", '{"order_id": "guessed-it"}', *given)
+    assert (wrong.status, wrong.err) == (4, "")
+    assert "is NOT the args" in wrong.out
+    assert "guessed-it" not in wrong.out, "what was shown is not repeated"
+
+
+def test_a_value_may_come_from_standard_input(desk: Program, guard: Guard) -> None:
+    look_up(guard)
+    command = desk.command("--json", "audit", "reveal", "0", "args", "--value", "-")
+    text = json.dumps({"order_id": CANARY}, indent=4)
+    done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, json.loads(done.stdout)["matches"]) == (0, True), "white space makes no difference"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("0", "args", "--value", "{not json"),
+        ("0", "args", "--value", '{"a": NaN}'),
+        ("0", "args", "--value", "{}", "--salt", "12"),
+        ("0", "args", "--salt", "ab" * 32),
+        ("0", "nothing"),
+        ("99", "args"),
+        ("9" * 30, "args"),
+        ("-1", "args"),
+        ("x", "args"),
+    ],
+)
+def test_revealed_wrongly(arguments: tuple[str, ...], guard: Guard) -> None:
+    look_up(guard)
+    assert guard("--json", "audit", "reveal", *arguments).status == 2
+
+
+def test_an_export_needs_a_salt_and_says_so(guard: Guard, tmp_path: Path, store: Path) -> None:
+    look_up(guard)
+    export = tmp_path / "log.jsonl"
+    export.write_bytes(b"".join(line + b"\n" for line in lines(store)))
+    refused = guard("audit", "reveal", "0", "args", "--value", "{}", "--export", str(export))
+    assert refused.status == 2
+    assert "--salt" in refused.err
