@@ -703,5 +703,10 @@ REQUIREMENTS: dict[str, Requirement] = {
     "audit:lists-bounded": Requirement(
         "bar: hostile input", "Polling the same list is counted: one record, and one more when its minute is over."
     ),
+    # --- tenants ---------------------------------------------------------------------------------------------------
+    "tenants:separate": Requirement(
+        "I12",
+        "Rows, roles, calls and records of other tenants change nothing a principal sees; only a row that grants rows=all shows records of others.",
+    ),
     "freeze:always": Requirement("contract 5", "A home whose tools, policy and principals are broken can be frozen."),
 }

@@ -38,6 +38,8 @@ class Authenticator:
         if presented is None or record is None or not record.is_valid(presented, self.clock.now_us()):
             raise Unauthenticated()
         profile = self.directory().profile(record.subject)
+        if profile.tenant not in (None, record.tenant):  # the subject moved since; what it holds is another tenant's
+            raise Unauthenticated()
         scopes = profile.scopes if record.scopes is None else profile.scopes & record.scopes
         return Principal(
             subject=record.subject,

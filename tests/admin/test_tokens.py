@@ -96,6 +96,17 @@ async def test_a_subject_without_a_tenant_is_given_one(admin: TokenAdmin, authen
     assert (principal.tenant, principal.scopes) == ("globex", frozenset())
 
 
+@pytest.mark.holds("identity:token-narrows", "tenants:separate")
+async def test_a_token_does_not_outlive_its_subject_s_move_to_another_tenant(
+    admin: TokenAdmin, store: Store, clock: FakeClock
+) -> None:
+    """Otherwise it would carry the scopes and attributes of one tenant into the other."""
+    text, _ = await admin.create(WISH)
+    moved = Directory({"user:alice": replace(PEOPLE.profile("user:alice"), tenant="globex")})
+    with pytest.raises(Unauthenticated):
+        Authenticator(lambda: moved, TokenStore(store).find, clock).bearer(text)
+
+
 @pytest.mark.holds("identity:token-recorded")
 async def test_every_change_is_on_record_without_the_secret(admin: TokenAdmin, store: Store) -> None:
     text, record = await admin.create(WISH)

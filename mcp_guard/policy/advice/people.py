@@ -20,6 +20,7 @@ def check(subject: Subject, principals: Mapping[str, Profile]) -> list[Problem]:
     for row in subject.rules.rows:
         found += people.unknown_roles(row)
         found += people.unknown_attributes(row)
+        found += people.whole_log(row)
         if row.effect is Effect.REQUIRE_APPROVAL:
             found += people.approval(row)
     return found
@@ -38,6 +39,8 @@ class _People:
         ]
         self._by_tenant: dict[str, dict[str, frozenset[str]]] = {}
         self._attributes = {key for profile in principals.values() for key in profile.attributes}
+        said = {row.tenant for row in subject.rules.rows} | {profile.tenant for profile in principals.values()}
+        self._tenants_known = {*roles.by_tenant, *said} - {names.EVERY, None}
 
     def unknown_roles(self, row: Row) -> Iterator[Problem]:
         for column, name in (("who", row.who), ("via", row.via)):
@@ -56,6 +59,13 @@ class _People:
                 hint = names.did_you_mean(use.path[2], sorted(self._attributes)) or "add it in policy/principals.yaml"
                 message = f"no known principal has the attribute `{use.path[2]}`"
                 yield self._subject.problem(row, "when", "attribute_unknown", message, hint, offset=use.offset)
+
+    def whole_log(self, row: Row) -> Iterator[Problem]:
+        """A row that shows the records of every tenant, in a home of several."""
+        if row.then.rows == "all" and len(self._tenants_known) > 1:
+            message = f"rows=all shows the records of all {len(self._tenants_known)} tenants"
+            hint = "write rows=tenant, unless these people answer for every tenant"
+            yield self._subject.problem(row, "then", "rows_of_every_tenant", message, hint)
 
     def approval(self, row: Row) -> Iterator[Problem]:
         """What keeps an approval from ever being decided."""

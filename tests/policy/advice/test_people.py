@@ -47,6 +47,17 @@ def test_an_attribute_nobody_has(files: Files) -> None:
     assert [(problem.code, problem.hint) for problem in found] == [("attribute_unknown", "did you mean department?")]
 
 
+@pytest.mark.holds("tenants:separate")
+def test_reading_every_record_is_said_where_there_are_several_tenants(files: Files) -> None:
+    reading = row(id="all", tenant="acme", act="audit", tool="audit:records", then="rows={}")
+    everything = "\n".join([reading.format("all"), *LINKS]) + "\n"
+    (problem,) = files.lint(everything, principals=PEOPLE)
+    assert (problem.code, problem.severity, problem.line) == ("rows_of_every_tenant", "warning", 1)
+    assert everything[problem.column - 1 :].startswith("rows=all")
+    assert files.lint(everything, principals={"user:alice": Known(tenant="acme")}) == [], "there is one tenant"
+    assert codes(files, reading.format("tenant")) == []
+
+
 @pytest.mark.holds("policy:lint-approvers")
 @pytest.mark.parametrize(
     ("rows", "expected"),
