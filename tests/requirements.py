@@ -506,6 +506,9 @@ REQUIREMENTS: dict[str, Requirement] = {
     "policy:bounded-memory": Requirement(
         "traps: pycasbin", "Invented subjects, agents, tenants, tools and claims do not fill the memory."
     ),
+    "policy:traps": Requirement(
+        "traps: pycasbin", "Every known trap of Casbin is shown to be one, and not to be one here."
+    ),
     "policy:documented": Requirement(
         "contract 3",
         "Every example of docs/policy.md loads and answers as it says; every row it calls refused is refused.",
