@@ -49,8 +49,9 @@ def _entry(i: int) -> Entry:
     )
     arguments = {"order_id": f"ORD-{10_000 + i}", "limit": 20, "note": "asked for by the customer"}
     commitment, sides = commit_value("args", arguments)
-    body = record.outcome("0123456789abcdef", facts, Ending("ok", "yes", 1234), None, {"args": commitment})
-    return Entry(body, sides, traits=record.traits("outcome", facts, "ok"), call=facts.call)
+    ending = Ending("ok", "yes", 1234)
+    body = record.outcome("0123456789abcdef", facts, ending, None, {"args": commitment})
+    return Entry(body, sides, traits=record.traits("outcome", facts, ending), ids=record.ids(facts))
 
 
 class FileLog:

@@ -386,6 +386,14 @@ REQUIREMENTS: dict[str, Requirement] = {
         "I12; contract 3",
         "A reader sees their own, their tenant's or all records, as policy says, by page and by call.",
     ),
+    "audit:filters-tell-nothing": Requirement(
+        "I6; I12",
+        "A filter finds by what its reader is told: it never tells of others' records, or of what hides a tool.",
+    ),
+    "audit:text-is-words": Requirement(
+        "contract 4; bar: hostile input",
+        "Free text is words; no character of it is an operator, and none or too many words are refused.",
+    ),
     # --- command line, operator use-cases and identity -----------------------------------------------------------
     "cli:json": Requirement(
         "contract 5", "With `--json`, before or behind a command, stdout is one JSON document, for errors too."

@@ -4,11 +4,10 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from mcp_guard.audit.journal import INPUTS, Journal
-from mcp_guard.audit.listings import WITHHOLDING
-from mcp_guard.audit.query import Filters, Query
+from mcp_guard.audit.journal import Journal
+from mcp_guard.audit.query import TEXT_FILTERS, Filters, Query
 from mcp_guard.model.codes import Code
-from mcp_guard.model.decision import NO_SUCH_TOOL, RULE_DEFAULT, Act, Decision, Rows
+from mcp_guard.model.decision import Act, Decision, Rows
 from mcp_guard.model.errors import Refused, UsageError
 from mcp_guard.model.principal import Principal
 
@@ -21,7 +20,11 @@ MAX_LIMIT = 500
 Decide = Callable[[Principal, Act, str], Decision]
 Frozen = Callable[[Principal], Decision | None]
 
-_NUMBER = re.compile(r"[0-9]{1,15}")
+NUMBER_FILTERS = ("after", "before", "since", "until", "limit")
+RECORD_FILTERS = (*TEXT_FILTERS, *NUMBER_FILTERS)
+"""What `audit://records` can be asked for."""
+
+_NUMBER = re.compile(r"[0-9]{1,16}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +49,14 @@ class RecordReader:
         rows = await self._admit(principal, "records")
         page = await self.query.page(parse_filters(filters), rows=rows, principal=principal)
         await self.journal.read(principal, {"what": "records", "rows": rows, "count": len(page.records)})
-        return page.as_dict() if rows == "all" else page.as_dict() | {"records": list(map(_as_told, page.records))}
+        return page.as_dict()
 
     async def call(self, principal: Principal, call: str) -> Mapping[str, object]:
         """`{"call", "records": […]}`, oldest first, with the values that may be shown. Raises `Refused`."""
         rows = await self._admit(principal, "call")
         records = await self.query.call(call, rows=rows, principal=principal)
         await self.journal.read(principal, {"what": "call", "rows": rows, "call": call, "count": len(records)})
-        return {"call": call, "records": records if rows == "all" else list(map(_as_told, records))}
+        return {"call": call, "records": records}
 
     async def status(self, principal: Principal) -> Mapping[str, object]:
         """The state of the log. Raises `Refused`."""
@@ -85,32 +88,6 @@ class RecordReader:
         return decision.then.rows or "own"
 
 
-def _as_told(record: Mapping[str, object]) -> Mapping[str, object]:
-    """A record as its own caller may see it: nothing tells whether there are tools that are hidden from them (I6), or
-    what else than the call a decision depended on.
-
-    Only a call that found no tool has neither a fingerprint nor an intent. The stored line keeps everything for those
-    who read all.
-    """
-    record = _without_inputs(record)
-    state = record.get("state")
-    if record.get("kind") == "read" and isinstance(state, dict):
-        return {**record, "state": {name: value for name, value in state.items() if name not in WITHHOLDING}}
-    if record.get("kind") != "outcome" or "fp" in record or "of" in record:
-        return record
-    decision = record.get("decision")
-    policy = decision.get("policy") if isinstance(decision, dict) else None
-    return {**record, "decision": {"effect": "deny", "rule": RULE_DEFAULT, "reason": NO_SUCH_TOOL, "policy": policy}}
-
-
-def _without_inputs(record: Mapping[str, object]) -> Mapping[str, object]:
-    found = {name: value for name, value in record.items() if name != INPUTS}
-    values = record.get("values")
-    if isinstance(values, dict):
-        found["values"] = {name: value for name, value in values.items() if name != INPUTS}
-    return found
-
-
 def admission(decide: Decide, principal: Principal, resource: str) -> Decision:
     """Whether a resource of the guard may be read: it has to be listed for the principal, and then called."""
     listing = decide(principal, "list", resource)
@@ -119,23 +96,16 @@ def admission(decide: Decide, principal: Principal, resource: str) -> Decision:
 
 def parse_filters(filters: Mapping[str, str]) -> Filters:
     """Filters as they stand in a URI. Raises `UsageError` naming the one that is wrong, never its value."""
-    numbers: dict[str, int | None] = {}
-    for name in ("after", "before", "limit"):
-        text = filters.get(name)
-        if text is not None and not _NUMBER.fullmatch(text):
-            raise UsageError(f"The filter {name} is not a number.", hint="after and before are record numbers (_n)")
-        numbers[name] = None if text is None else int(text)
-    limit = numbers["limit"] or DEFAULT_LIMIT
+    numbers = {name: _number(name, filters[name]) for name in NUMBER_FILTERS if name in filters}
+    limit = numbers.setdefault("limit", DEFAULT_LIMIT) or DEFAULT_LIMIT
     if limit > MAX_LIMIT:
         raise UsageError(f"The filter limit is larger than {MAX_LIMIT}.", hint="use `next` for the following page")
-    return Filters(
-        actor=filters.get("actor"),
-        tool=filters.get("tool"),
-        effect=filters.get("effect"),
-        kind=filters.get("kind"),
-        call=filters.get("call"),
-        task=filters.get("task"),
-        after=numbers["after"],
-        before=numbers["before"],
-        limit=limit,
-    )
+    texts = {name: filters[name] for name in TEXT_FILTERS if name in filters}
+    return Filters(**texts, **(numbers | {"limit": limit}))
+
+
+def _number(name: str, text: str) -> int:
+    if not _NUMBER.fullmatch(text):
+        hint = "after and before are record numbers (_n), since and until unix microseconds like _t"
+        raise UsageError(f"The filter {name} is not a number.", hint=hint)
+    return int(text)

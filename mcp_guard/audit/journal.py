@@ -32,8 +32,6 @@ Redact = Callable[[object], object]
 Storing = asyncio.Future[tuple[Stored, ...]]
 Work = Callable[[Transaction], None]
 
-INPUTS = "ctx"
-"""The inputs of a decision beyond actor, tool and arguments (`model.context`), committed to under this name."""
 STANDING = "standing"
 """The key of `meta` under which the last serving process says what is in force."""
 
@@ -88,7 +86,7 @@ class Journal:
         commitments, sides = self._call_sides(facts)
         body = record.intent(self._boot, facts, commitments)
         self._backlog.flush()
-        entry = Entry(body, tuple(sides), opens=True, traits=record.traits("intent", facts), call=facts.call)
+        entry = Entry(body, tuple(sides), opens=True, traits=record.traits("intent", facts), ids=record.ids(facts))
         future = self._submit(Unit((entry,)))
         try:
             (stored,) = await asyncio.shield(future)
@@ -233,8 +231,8 @@ class Journal:
             commitments["result"], kept = self._commit("result", ending.result, facts.sensitive)
             sides += kept
         body = record.outcome(self._boot, facts, ending, of, commitments)
-        traits = record.traits("outcome", facts, ending.status)
-        return Entry(body, tuple(sides), closes=of, traits=traits, call=facts.call)
+        traits = record.traits("outcome", facts, ending)
+        return Entry(body, tuple(sides), closes=of, traits=traits, ids=record.ids(facts))
 
     def _clean(self, facts: CallFacts) -> CallFacts:
         """Redact what strangers may write secrets into: the name of a tool that is not there, the client's own name."""
@@ -264,7 +262,7 @@ class Journal:
             sides += kept
         if facts.decision is not None and facts.asked is not None:
             inputs = context.of_request(facts.asked)
-            fields[INPUTS], kept = self._commit(INPUTS, inputs, facts.sensitive_attributes)
+            fields[record.INPUTS], kept = self._commit(record.INPUTS, inputs, facts.sensitive_attributes)
             sides += kept
         return fields, sides
 

@@ -1,49 +1,74 @@
-"""Asking the log: records by who, what and when, newest first, narrowed to the rows a reader may see."""
+"""Asking the log: records by who, what and when, newest first, narrowed to the rows a reader may see.
 
-from collections.abc import Mapping
+Whoever may not read all records is told of them as `audit.told` says, and finds them by what they are told.
+"""
+
 from dataclasses import dataclass
+from typing import Final
 
 import orjson
 
 from mcp_guard.audit.commitment import committed
 from mcp_guard.audit.journal import STANDING
+from mcp_guard.audit.told import DECIDED, as_told
 from mcp_guard.model.chain import leaf_hash
 from mcp_guard.model.decision import Rows
+from mcp_guard.model.errors import UsageError
 from mcp_guard.model.principal import Principal
-from mcp_guard.store.facets import facets, traits
-from mcp_guard.store.finder import Finder, Record, number_of
+from mcp_guard.store.facets import HIDDEN, facet, hidden_name
+from mcp_guard.store.finder import END, Finder, Record, number_of
+from mcp_guard.store.search import Search, Word
 from mcp_guard.store.side import unpack
 from mcp_guard.store.store import Store
-from mcp_guard.store.values import Traits
+from mcp_guard.store.values import ID_KINDS
+from mcp_guard.store.words import has_word, words
 
-_FACETS = {"actor": "sub", "tool": "tool", "effect": "effect", "kind": "kind", "task": "task", "status": "status"}
-_END = 2**62
+MAX_VALUE: Final = 512
+"""Characters of a filter's value, at most."""
+MAX_WORDS: Final = 8
+
+_FACETS: Final = {
+    "actor": "sub",
+    "client": "via",
+    "tenant": "tenant",
+    "tool": "tool",
+    "effect": "effect",
+    "rule": "rule",
+    "kind": "kind",
+    "status": "status",
+    "code": "code",
+}
+TEXT_FILTERS: Final = (*_FACETS, *ID_KINDS, "text")
+"""The filters whose values are text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Filters:
     """What is asked for; everything given must hold.
 
-    An outcome also counts as of its intent's actor, tool and effect. `after` and `before` are record numbers, both
-    exclusive; `since` and `until` unix microseconds, from `since` on and before `until`.
+    An outcome also counts as of its intent's actor, client, tenant, tool and decision. `after` and `before` are record
+    numbers, both exclusive; `since` and `until` unix microseconds, from `since` on and before `until`. `text` is
+    words, each of which begins a word of the tool's name or of the reason; case and accents do not matter.
     """
 
     actor: str | None = None
+    client: str | None = None
+    tenant: str | None = None
     tool: str | None = None
     effect: str | None = None
+    rule: str | None = None
     kind: str | None = None
+    status: str | None = None
+    code: str | None = None
     call: str | None = None
     task: str | None = None
-    status: str | None = None
+    trace: str | None = None
+    text: str | None = None
     after: int | None = None
     before: int | None = None
     since: int | None = None
     until: int | None = None
     limit: int = 50
-
-    def facets(self) -> tuple[str, ...]:
-        named = ((prefix, getattr(self, name)) for name, prefix in _FACETS.items())
-        return tuple(f"{prefix}:{value}" for prefix, value in named if value is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,24 +93,21 @@ class Query:
         self._finder = Finder(store.reader)
 
     async def page(self, filters: Filters, *, rows: Rows = "all", principal: Principal | None = None) -> Page:
-        """One page. `rows` other than `all` need the principal whose own or whose tenant's records are meant."""
-        wanted = filters.facets() + _scope(rows, principal)
+        """One page. `rows` other than `all` need the principal whose own or whose tenant's records are meant.
+
+        Raises `UsageError` for a filter that cannot be looked for.
+        """
+        search = search_of(filters, rows, principal)
         low, high = await self._range(filters)
-        if filters.call is not None:
-            matching = [
-                record for record in await self._of_call(filters.call, wanted) if low <= number_of(record) < high
-            ]
-            found = matching[::-1][: filters.limit + 1]
-        else:
-            found = await self._finder.find(wanted, low, high, filters.limit + 1)
+        found = await self._finder.find(search, low, high, filters.limit + 1)
         records = found[: filters.limit]
-        return Page(records, number_of(records[-1]) if len(found) > filters.limit else None)
+        return Page(_told(records, rows), number_of(records[-1]) if len(found) > filters.limit else None)
 
     async def call(self, call: str, *, rows: Rows = "all", principal: Principal | None = None) -> list[Record]:
         """Every record of a call, oldest first. `values` holds what is kept beside it, nothing sensitive; `erased`,
         where it is there, names the commitments whose values are gone."""
-        records = await self._of_call(call, _scope(rows, principal))
-        return [record | await self._beside(record) for record in records]
+        found = await self._finder.find(search_of(Filters(call=call), rows, principal), 0, END, END)
+        return _told([record | await self._beside(record) for record in reversed(found)], rows)
 
     async def status(self) -> dict[str, object]:
         """The state of the log: its name, length, head and how many intents wait for their outcome."""
@@ -104,18 +126,12 @@ class Query:
 
     async def _range(self, filters: Filters) -> tuple[int, int]:
         low = 0 if filters.after is None else filters.after + 1
-        high = _END if filters.before is None else filters.before
+        high = END if filters.before is None else filters.before
         if filters.since is not None:
             low = max(low, await self._finder.first_since(filters.since))
         if filters.until is not None:
             high = min(high, await self._finder.first_since(filters.until))
         return low, high
-
-    async def _of_call(self, call: str, wanted: tuple[str, ...]) -> list[Record]:
-        records = await self._finder.of_call(call)
-        known = {number_of(record): traits(record) for record in records}
-        needed = set(wanted)
-        return [record for record in records if needed <= set(_facets(record, known))]
 
     async def _beside(self, record: Record) -> Record:
         row = await self._store.reader.one("sides_of", {"n": number_of(record)})
@@ -125,15 +141,60 @@ class Query:
         return {"values": values, "erased": erased} if erased else {"values": values}
 
 
-def _scope(rows: Rows, principal: Principal | None) -> tuple[str, ...]:
+def search_of(filters: Filters, rows: Rows, principal: Principal | None) -> Search:
+    """What is searched for on behalf of a reader of these rows. Raises `UsageError`."""
+    for name in TEXT_FILTERS:
+        _check(name, getattr(filters, name))
+    everything = rows == "all"
+    named = ((kind, getattr(filters, name)) for name, kind in _FACETS.items())
+    terms = [_term(kind, value, everything=everything) for kind, value in named if value is not None]
+    ids = tuple((kind, value) for kind in ID_KINDS if (value := getattr(filters, kind)) is not None)
+    starts = () if filters.text is None else _starts(filters.text)
+    return Search((*terms, *_scope(rows, principal)), ids, tuple(_word(start, everything=everything) for start in starts))
+
+
+def _check(name: str, value: str | None) -> None:
+    if value is None:
+        return
+    if len(value) > MAX_VALUE:
+        raise UsageError(f"The filter {name} is longer than {MAX_VALUE} characters.", hint="nothing recorded is")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"The filter {name} is not text.", hint="it holds bytes that are not UTF-8") from None
+
+
+def _starts(text: str) -> tuple[str, ...]:
+    starts = tuple(dict.fromkeys(words(text)))
+    if not starts or len(starts) > MAX_WORDS:
+        raise UsageError(f"The filter text needs 1 to {MAX_WORDS} words.", hint="words are letters and digits")
+    return starts
+
+
+def _term(kind: str, value: str, *, everything: bool) -> tuple[str, ...]:
+    """The facets of which one must hold: those of the truth for readers of everything, else of what is told."""
+    own = facet(kind, value)
+    if kind not in DECIDED:
+        return (own,)
+    if everything:
+        return own, facet(hidden_name(kind), value)
+    return (own, HIDDEN) if DECIDED[kind] == value else (own,)
+
+
+def _word(start: str, *, everything: bool) -> Word:
+    if everything:
+        return Word(start, ("tool", "reason", hidden_name("reason")))
+    return Word(start, ("tool", "reason"), HIDDEN if has_word(DECIDED["reason"], start) else None)
+
+
+def _scope(rows: Rows, principal: Principal | None) -> tuple[tuple[str, ...], ...]:
     if rows == "all":
         return ()
     if principal is None:
         raise ValueError("rows of whom?")
-    tenant = f"tenant:{principal.tenant}"
-    return (tenant,) if rows == "tenant" else (tenant, f"sub:{principal.subject}")
+    tenant = (facet("tenant", principal.tenant),)
+    return (tenant,) if rows == "tenant" else (tenant, (facet("sub", principal.subject),))
 
 
-def _facets(record: Mapping[str, object], known: Mapping[int, Traits]) -> tuple[str, ...]:
-    found, of = known[number_of(record)], record.get("of")
-    return facets(found.of(known.get(of, Traits())) if isinstance(of, int) else found)
+def _told(records: list[Record], rows: Rows) -> list[Record]:
+    return records if rows == "all" else [as_told(record) for record in records]

@@ -11,13 +11,16 @@ from mcp_guard.audit.commitment import Commitment
 from mcp_guard.audit.facts import CallFacts, Ending
 from mcp_guard.kit import strict_json
 from mcp_guard.model.principal import Principal
-from mcp_guard.store.values import Traits
+from mcp_guard.store.values import Ids, Traits
 
 VERSION = 1
 LONGEST_NAME = 256
 """A tool's name may come from a stranger; this much of it is recorded."""
 LARGEST_INTEGER = 2**53 - 1
 """RFC 8785 section 3.2.2.3: what every reader of JSON keeps exactly."""
+
+INPUTS = "ctx"
+"""The inputs of a decision beyond actor, tool and arguments (`model.context`), committed to under this name."""
 
 StateKind = Literal["config", "boot", "shutdown", "fault", "read", "task", "key", "anchor", "erase", "prune"]
 Fields = dict[str, object]
@@ -42,11 +45,19 @@ def outcome(
     return _bytes(record | dict(commitments))
 
 
-def traits(kind: Literal["intent", "outcome"], facts: CallFacts, status: str | None = None) -> Traits:
+def traits(kind: Literal["intent", "outcome"], facts: CallFacts, ending: Ending | None = None) -> Traits:
     """What the record of a call is found by: the same as its line, with that of its intent, says."""
     who, decision = facts.principal, facts.decision
-    effect = None if decision is None else decision.effect.value
-    return Traits(kind, who.subject, who.tenant, facts.tool[:LONGEST_NAME], effect, status, facts.task)
+    effect, rule, reason = (None,) * 3 if decision is None else (decision.effect.value, decision.rule, decision.reason)
+    status, code = (None, None) if ending is None else (ending.status, ending.code)
+    hidden = "yes" if kind == "outcome" and facts.fingerprint is None else None
+    tool = facts.tool[:LONGEST_NAME]
+    return Traits(kind, who.subject, who.client, who.tenant, tool, effect, rule, reason, status, code, hidden)
+
+
+def ids(facts: CallFacts) -> Ids:
+    """The ids the record of a call is found by."""
+    return Ids(facts.call, facts.task, facts.trace)
 
 
 def orphan(boot: str, intent_record: Mapping[str, object], now_us: int) -> bytes:

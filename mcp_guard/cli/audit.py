@@ -37,24 +37,41 @@ audit.add_command(privacy.erase)
 audit.add_command(privacy.reveal)
 
 
+def _filtering(command: "Callable[..., None]") -> "Callable[..., None]":
+    """The filters that `query` and `tail` have in common."""
+    options = (
+        click.option("--actor", help="A subject, for example user:alice."),
+        click.option("--client", help="An agent, for example agent:desktop."),
+        click.option("--tenant", help="A tenant."),
+        click.option("--tool", help="A tool by name."),
+        click.option("--effect", type=click.Choice(_EFFECTS), help="What policy decided."),
+        click.option("--rule", help="The rule that decided, by its id."),
+        click.option("--kind", type=click.Choice(_KINDS + _MORE_KINDS), help="The kind of record."),
+        click.option("--status", type=click.Choice(_STATUSES), help="How a call ended."),
+        click.option("--code", help="The code of a refusal or failure; `explain` knows them."),
+        click.option("--call", help="A call by its id."),
+        click.option("--task", help="A task by its id."),
+        click.option("--trace", help="A W3C trace by its id, 32 hex digits."),
+        click.option("--text", help="Words that begin words of the tool's name or the reason."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 @audit.command()
+@_filtering
 @click.option("-n", "--limit", default=20, show_default=True, type=click.IntRange(1, 500), help="At most that many.")
 @pass_output
-def tail(output: Output, limit: int) -> None:
-    """The newest records, oldest first."""
-    page = _with_query(output, lambda query: query.page(_filters(limit=limit)))
+def tail(output: Output, /, **filters: Any) -> None:
+    """The newest records, oldest first; all filters given must hold."""
+    page = _with_query(output, lambda query: query.page(_filters(**filters)))
     records = list(reversed(page.records))
     output.table({"records": records}, _COLUMNS, [_cells(record) for record in records])
 
 
 @audit.command()
-@click.option("--actor", help="A subject, for example user:alice.")
-@click.option("--tool", help="A tool by name.")
-@click.option("--effect", type=click.Choice(_EFFECTS), help="What policy decided.")
-@click.option("--kind", type=click.Choice(_KINDS + _MORE_KINDS), help="The kind of record.")
-@click.option("--status", type=click.Choice(_STATUSES), help="How a call ended.")
-@click.option("--call", help="A call by its id.")
-@click.option("--task", help="A task by its id.")
+@_filtering
 @click.option("--after", type=click.IntRange(0), metavar="N", help="Only records with a larger number.")
 @click.option("--before", type=click.IntRange(0), metavar="N", help="Only records with a smaller number.")
 @click.option("--since", type=MOMENT, help="Only from then on: 2026-01-05T12:00:00Z, or how long ago: 2h.")

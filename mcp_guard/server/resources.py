@@ -7,12 +7,11 @@ from urllib.parse import parse_qsl, urlsplit
 
 import mcp_types as types
 
+from mcp_guard.admin.records import RECORD_FILTERS
 from mcp_guard.kit.strict_json import dumps
 from mcp_guard.model.errors import Refused
 from mcp_guard.model.principal import Principal
 from mcp_guard.server.surface import Surface
-
-RECORD_FILTERS: Final = ("actor", "tool", "effect", "kind", "call", "task", "after", "before", "limit")
 
 _JSON: Final = "application/json"
 _CALL_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")

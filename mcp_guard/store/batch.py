@@ -41,7 +41,7 @@ class Batch:
         found = []
         for entries in units:
             stored = []
-            for body, sides, opens, closes, traits, call in entries:
+            for body, sides, opens, closes, traits, ids in entries:
                 t = now if now > t else t + 1
                 line = f'{{"_n":{n},"_p":"{leaf}","_t":{t},'.encode() + body[1:]
                 digest = _PREFIXED.copy()
@@ -54,7 +54,7 @@ class Batch:
                     self._intents.append(n)
                 if closes is not None:
                     self._closes.append(closes)
-                notes.append((traits, call))
+                notes.append((traits, ids))
                 stored.append(Stored(n, leaf, t))
                 n += 1
             found.append(tuple(stored))

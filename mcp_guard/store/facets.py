@@ -1,49 +1,86 @@
 """What a record can be found by, and how sets of record numbers are kept: bitmaps over segments of the log.
 
 A bitmap intersects in microseconds, costs a byte or two per record, and is written for thousands of records at once,
-so that finding things costs the append path nothing.
+so that finding things costs the append path nothing. What nearly every record has another one of, such as its call, has
+no bitmaps but a digest at the record's place.
 """
 
 import zlib
 from collections.abc import Iterator, Mapping
+from hashlib import sha256
 
 import orjson
 
-from mcp_guard.store.values import Traits
+from mcp_guard.store.values import ID_KINDS, NO_IDS, Ids, Traits
 
 SEGMENT_BITS = 13
 SEGMENT = 1 << SEGMENT_BITS
 _MASK = SEGMENT - 1
 DIGEST_BYTES = 4
+_REASON_DIGITS = 16
+
+HIDDEN = "hidden:yes"
+"""The facet of a call that found no tool. What was really decided about it has names of its own (`hidden_name`),
+because its caller is told something else and must not find it by the truth."""
+_DECIDED = ("effect", "rule", "reason")
 
 
 def traits(record: Mapping[str, object]) -> Traits:
     """The traits of a parsed record."""
     actor, decision, get = record.get("actor"), record.get("decision"), record.get
-    sub = tenant = effect = None
+    sub = via = tenant = effect = rule = reason = None
     if isinstance(actor, dict):
-        sub, tenant = actor.get("sub"), actor.get("tenant")
+        sub, via, tenant = actor.get("sub"), actor.get("via"), actor.get("tenant")
     if isinstance(decision, dict):
-        effect = decision.get("effect")
-    return Traits(get("kind"), sub, tenant, get("tool"), effect, get("status"), get("task"))
+        effect, rule, reason = decision.get("effect"), decision.get("rule"), decision.get("reason")
+    kind = get("kind")
+    hidden = "yes" if kind == "outcome" and "fp" not in record and "of" not in record else None
+    return Traits(kind, sub, via, tenant, get("tool"), effect, rule, reason, get("status"), get("code"), hidden)
+
+
+def ids(record: Mapping[str, object]) -> Ids:
+    """The ids of a parsed record."""
+    found = Ids(*(value if isinstance(value := record.get(kind), str) else None for kind in ID_KINDS))
+    return NO_IDS if found == NO_IDS else found
 
 
 def facets(found: Traits) -> tuple[str, ...]:
-    """Traits as the index names them: `kind:intent`, `sub:user:alice`, …"""
-    return tuple(f"{name}:{value}" for name, value in zip(Traits._fields, found, strict=True) if value is not None)
+    """Traits as the index names them: `kind:intent`, `sub:user:alice`, …; a reason by its digest."""
+    named = zip(Traits._fields, found, strict=True)
+    return tuple(facet(name, value, hidden=found.hidden is not None) for name, value in named if value is not None)
 
 
-def read(line: bytes) -> tuple[Traits, int | None, str | None]:
-    """Traits of a stored line, the intent it ends, and its call. A line that is no record has none: finding is not
+def facet(name: str, value: object, *, hidden: bool = False) -> str:
+    """The name of one facet."""
+    if name == "reason":
+        value = sha256(str(value).encode("utf-8", "replace")).hexdigest()[:_REASON_DIGITS]
+    return f"{hidden_name(name) if hidden and name in _DECIDED else name}:{value}"
+
+
+def hidden_name(name: str) -> str:
+    """What the name of a decision's facet is where the call found no tool."""
+    return f"hidden-{name}"
+
+
+def phrases(found: Traits) -> Iterator[tuple[str, str]]:
+    """What free text is looked for in: the facets that stand for a text, and the text."""
+    for name in ("tool", "reason"):
+        text = getattr(found, name)
+        if isinstance(text, str):
+            yield facet(name, text, hidden=found.hidden is not None), text
+
+
+def read(line: bytes) -> tuple[Traits, int | None, Ids]:
+    """Traits of a stored line, the intent it ends, and its ids. A line that is no record has none: finding is not
     judging."""
     try:
         record = orjson.loads(line)
         found = traits(record)
         hash(found)
     except (orjson.JSONDecodeError, AttributeError, TypeError):
-        return Traits(), None, None
-    of, call = record.get("of"), record.get("call")
-    return found, of if isinstance(of, int) else None, call if isinstance(call, str) else None
+        return Traits(), None, NO_IDS
+    of = record.get("of")
+    return found, of if isinstance(of, int) else None, ids(record)
 
 
 def place(n: int) -> tuple[int, int]:
@@ -68,15 +105,22 @@ def numbers(segment: int, bits: int) -> Iterator[int]:
         yield base + top
 
 
-def digest(call: str | None) -> bytes:
-    """What a call id is looked up by. It may collide: whoever looks up compares the record."""
-    return bytes(DIGEST_BYTES) if call is None else zlib.crc32(call.encode()).to_bytes(DIGEST_BYTES, "big")
+def everything() -> int:
+    """The bitmap of a whole segment."""
+    return (1 << SEGMENT) - 1
 
 
-def positions(segment: int, digests: bytes, wanted: bytes) -> Iterator[int]:
-    """The record numbers whose digest is the wanted one."""
+def digest(value: str | None) -> bytes:
+    """What an id is looked up by. It may collide: whoever looks up compares the record."""
+    return bytes(DIGEST_BYTES) if value is None else zlib.crc32(value.encode()).to_bytes(DIGEST_BYTES, "big")
+
+
+def positions(digests: bytes, wanted: bytes) -> int:
+    """The bitmap of the records in a segment whose digest is the wanted one."""
+    bits = 0
     start = digests.find(wanted)
     while start != -1:
         if start % DIGEST_BYTES == 0:
-            yield (segment << SEGMENT_BITS) + start // DIGEST_BYTES
+            bits |= 1 << start // DIGEST_BYTES
         start = digests.find(wanted, start + 1)
+    return bits

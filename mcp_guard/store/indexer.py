@@ -7,16 +7,18 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Generic, TypeVar
 
-from mcp_guard.store import facets
+from mcp_guard.store import facets, words
 from mcp_guard.store.transaction import Transaction
-from mcp_guard.store.values import Traits
+from mcp_guard.store.values import ID_KINDS, Ids, Traits
 
-_INDEXED = "indexed"
+_INDEXED = "indexed-2"
+"""Named after what the index holds: one that holds less is not read, and the records are indexed anew."""
+_WORDED = "worded"
 MAX_NOTES = 65_536
 
-Note = tuple[Traits | None, str | None]
-"""Traits and call of a record; without traits it must be read."""
-Found = tuple[int, Traits, str | None]
+Note = tuple[Traits | None, Ids]
+"""Traits and ids of a record; without traits it must be read."""
+Found = tuple[int, Traits, Ids]
 Places = dict[tuple[int, Traits], bytearray]
 _T = TypeVar("_T")
 
@@ -61,19 +63,21 @@ def advance(transaction: Transaction, limit: int, notes: Recent[Note]) -> int:
     if not found:
         return first
     _put_postings(transaction, found)
-    _put_calls(transaction, first, [facets.digest(call) for _, _, call in found])
+    for position, kind in enumerate(ID_KINDS):
+        _put_digests(transaction, kind, first, [of_record[position] for _, _, of_record in found])
+    _put_phrases(transaction, found)
     end = found[-1][0] + 1
     transaction.run("meta_put", {"key": _INDEXED, "value": str(end)})
     return end
 
 
 def _noted(transaction: Transaction, first: int, notes: Iterable[Note]) -> Iterator[Found]:
-    for n, (traits, call) in enumerate(notes, first):
+    for n, (traits, ids) in enumerate(notes, first):
         if traits is None:
             row = transaction.one("log_line", {"n": n})
             yield _understand(transaction, n, str(row[0]).encode() if row else b"", {})
         else:
-            yield n, traits, call
+            yield n, traits, ids
 
 
 def _read(transaction: Transaction, first: int, limit: int) -> Iterator[Found]:
@@ -86,7 +90,7 @@ def _read(transaction: Transaction, first: int, limit: int) -> Iterator[Found]:
 
 def _understand(transaction: Transaction, n: int, line: bytes, intents: dict[int, Traits]) -> Found:
     """Read one line; `intents` remembers those read before it."""
-    found, of, call = facets.read(line)
+    found, of, ids = facets.read(line)
     if of is not None:
         if of not in intents:
             row = transaction.one("log_line", {"n": of})
@@ -94,7 +98,7 @@ def _understand(transaction: Transaction, n: int, line: bytes, intents: dict[int
         found = found.of(intents[of])
     elif found.kind == "intent":
         intents[n] = found
-    return n, found, call
+    return n, found, ids
 
 
 def _put_postings(transaction: Transaction, found: Iterable[Found]) -> None:
@@ -121,14 +125,30 @@ def _by_facet(places: Places) -> dict[tuple[int, str], int]:
     return spread
 
 
-def _put_calls(transaction: Transaction, first: int, digests: list[bytes]) -> None:
-    """Append the digests behind those of their segments; a record's position is its place in the segment."""
-    while digests:
+def _put_digests(transaction: Transaction, kind: str, first: int, values: list[str | None]) -> None:
+    """Put digests behind those of their segments; a record's position is its place in the segment. A segment in which
+    no record has such an id has no row."""
+    while values:
         segment, position = facets.place(first)
-        row = transaction.one("calls_get", {"segment": segment})
+        room = facets.SEGMENT - position
+        here, values, first = values[:room], values[room:], first + room
+        if not any(value is not None for value in here):
+            continue
+        row = transaction.one("digest_get", {"kind": kind, "segment": segment})
         old = row[0] if row is not None and isinstance(row[0], bytes) else b""
         length = position * facets.DIGEST_BYTES
-        room = facets.SEGMENT - position
-        data = old[:length].ljust(length, b"\0") + b"".join(digests[:room])
-        transaction.run("calls_put", {"segment": segment, "digests": data})
-        digests, first = digests[room:], first + room
+        data = old[:length].ljust(length, b"\0") + b"".join(map(facets.digest, here))
+        transaction.run("digest_put", {"kind": kind, "segment": segment, "digests": data})
+
+
+def _put_phrases(transaction: Transaction, found: Iterable[Found]) -> None:
+    """Keep each text once, and its words in the full-text index. A process whose SQLite has none leaves that behind;
+    one that has catches up."""
+    distinct = dict.fromkeys(traits for _, traits, _ in found)
+    for facet, text in dict(phrase for traits in distinct for phrase in facets.phrases(traits)).items():
+        transaction.run("phrase_put", {"facet": facet, "words": words.as_ascii(words.words(text))})
+    if words.has_index():
+        transaction.run("words_make")
+        row = transaction.one("meta_get", {"key": _WORDED})
+        transaction.run("words_fill", {"worded": int(str(row[0])) if row else 0})
+        transaction.run("words_filled", {"key": _WORDED})

@@ -26,27 +26,47 @@ class Side(NamedTuple):
 
 
 class Traits(NamedTuple):
-    """What a record can be found by. An outcome has those of its intent too."""
+    """What a record can be found by. An outcome has those of its intent too.
+
+    `via` is the client. `hidden` is `yes` for a call that found no tool: what its caller is told of the decision is not
+    what was decided.
+    """
 
     kind: object = None
     sub: object = None
+    via: object = None
     tenant: object = None
     tool: object = None
     effect: object = None
+    rule: object = None
+    reason: object = None
     status: object = None
-    task: object = None
+    code: object = None
+    hidden: object = None
 
     def of(self, intent: Traits) -> Traits:
         """The traits of an outcome: who, where, on what and what was decided stand in its intent."""
-        return self._replace(sub=intent.sub, tenant=intent.tenant, tool=intent.tool, effect=intent.effect)
+        return intent._replace(kind=self.kind, status=self.status, code=self.code, hidden=self.hidden)
+
+
+class Ids(NamedTuple):
+    """What few records share: the ids of the call, of its task and of its trace."""
+
+    call: str | None = None
+    task: str | None = None
+    trace: str | None = None
+
+
+NO_IDS = Ids()
+ID_KINDS = Ids._fields
 
 
 class Entry(NamedTuple):
     """One record to append.
 
     `body` is its canonical JSON without `_n`, `_p`, `_t`, which only the writer knows. `opens` marks an intent as
-    waiting for its outcome; `closes` is the `n` of the intent this record ends. `traits` and `call` spare the index
-    from reading the record again; without `traits` it does.
+    waiting for its outcome; `closes` is the `n` of the intent this record ends. `traits` and `ids` spare the index from
+    reading the record again; without `traits` it does.
     """
 
     body: bytes
@@ -54,7 +74,7 @@ class Entry(NamedTuple):
     opens: bool = False
     closes: int | None = None
     traits: Traits | None = None
-    call: str | None = None
+    ids: Ids = NO_IDS
 
 
 class Stored(NamedTuple):

@@ -136,8 +136,8 @@ def test_filters() -> None:
     assert (found.actor, found.tool, found.before, found.after, found.limit) == ("user:a", "t", 10, 2, 500)
 
 
-@pytest.mark.parametrize("name", ["after", "before", "limit"])
-@pytest.mark.parametrize("value", ["", "x", "-1", "1.5", "1e3", "²", "٣", " 1", "1" * 16, "0x10"])
+@pytest.mark.parametrize("name", ["after", "before", "since", "until", "limit"])
+@pytest.mark.parametrize("value", ["", "x", "-1", "1.5", "1e3", "²", "٣", " 1", "1" * 17, "0x10"])
 def test_filters_that_are_no_numbers(name: str, value: str) -> None:
     with pytest.raises(UsageError, match=name) as caught:
         parse_filters({name: value})

@@ -1,6 +1,7 @@
 """Asking the log: the answer is what a plain search of every line would find, indexed or not."""
 
 import asyncio
+import unicodedata
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,11 @@ from hypothesis import strategies as st
 from mcp_guard.audit import record
 from mcp_guard.audit.facts import Ending
 from mcp_guard.audit.journal import Journal
-from mcp_guard.audit.query import Filters, Query
+from mcp_guard.audit.query import TEXT_FILTERS, Filters, Query
 from mcp_guard.kit.clock import SystemClock
-from mcp_guard.model.decision import Decision, Effect
-from mcp_guard.model.errors import LogBroken
-from mcp_guard.store import facets
+from mcp_guard.model.decision import Decision, Effect, Rows
+from mcp_guard.model.errors import LogBroken, UsageError
+from mcp_guard.store import candidates, facets, words
 from mcp_guard.store.ledger import Ledger
 from mcp_guard.store.store import Store
 from mcp_guard.store.values import Entry, Unit
@@ -27,18 +28,28 @@ from tests.store.helpers import rows
 PEOPLE = [("alice", "acme"), ("bob", "acme"), ("alice", "globex")]
 TOOLS = ["payments_refund", "orders_find"]
 COUNT = 60
+TRACES = ["ab" * 16, None, "0af7651916cd43dd8448eb211c80319c"]
+HIDING = Decision(Effect.REQUIRE_APPROVAL, "hide-vault", "the vault is for treasurers", "ab" * 32)
+UNKNOWN = Decision(Effect.DENY, "guard:default", "there is no such tool", "ab" * 32)
 
 
 async def write_calls(journal: Journal, count: int = COUNT) -> None:
-    """Calls of several people in two tenants: some refused, some with an intent, some still running."""
+    """Calls of several people in two tenants: some refused, some with an intent, some still running, some of tools
+    that are hidden or not there."""
     for i in range(count):
-        told = facts(f"call-{i}", person(*PEOPLE[i % 3]), TOOLS[i % 2])
-        if i % 5 == 0:
+        who = replace(person(*PEOPLE[i % 3]), client=f"agent:{i % 2}")
+        told = replace(facts(f"call-{i}", who, TOOLS[i % 2]), trace=TRACES[i % 3])
+        if i % 11 == 3:
+            decision = HIDING if i % 2 else UNKNOWN
+            unseen = replace(told, tool=f"vault_open_{i % 4}", fingerprint=None, decision=decision)
+            await journal.outcome(unseen, REFUSED)
+        elif i % 5 == 0:
             await journal.outcome(replace(told, decision=DENY), REFUSED)
         else:
-            intent = await journal.intent(replace(told, task=f"task-{i % 4}"))
+            with_task = replace(told, task=f"task-{i % 4}")
+            intent = await journal.intent(with_task)
             if i % 7:
-                await journal.outcome(told, OK, intent)
+                await journal.outcome(with_task, OK, intent)
 
 
 @pytest.fixture(params=["indexed", "half indexed", "not indexed"])
@@ -52,33 +63,51 @@ async def calls(
     total = len(records(store.path))
     known = {"indexed": total, "half indexed": total // 2, "not indexed": 0}[request.param]
     if known:
-        writer = Ledger(store.path, "00000000000000cc", SystemClock())
-        writer.create("test")
-        writer.index(known // 2)
-        writer.index(known - known // 2)
-        writer.close()
+        index(store.path, known // 2, known - known // 2)
     return Query(store)
+
+
+def index(path: Path, *steps: int) -> None:
+    ledger = Ledger(path, "00000000000000cc", SystemClock())
+    ledger.create("test")
+    for step in steps:
+        ledger.index(step)
+    ledger.close()
+
+
+def told_of(record: dict[str, Any]) -> dict[str, Any]:
+    """What a reader of some rows is told of a record."""
+    if record["kind"] != "outcome" or "fp" in record or "of" in record:
+        return record
+    told = {"effect": "deny", "rule": "guard:default", "reason": "there is no such tool"}
+    return {**record, "decision": {**told, "policy": record["decision"]["policy"]}}
+
+
+def plain_words(text: str) -> list[str]:
+    return "".join(c if c.isalnum() else " " for c in text.lower()).split()
 
 
 def matching(path: Path, filters: Filters, tenant: str | None = None, sub: str | None = None) -> list[int]:
     """The slow, obvious search."""
-    log = records(path)
+    log: list[dict[str, Any]] = [told_of(record) if tenant else record for record in records(path)]  # type: ignore[arg-type]
     found = []
     for line in log:
-        head: Any = log[line["of"]] if isinstance(line.get("of"), int) else line  # type: ignore[call-overload]
-        actor: Any = head.get("actor", {})
-        decision: Any = head.get("decision", {})
+        head = log[line["of"]] if isinstance(line.get("of"), int) else line
+        actor, decision = head.get("actor", {}), head.get("decision", {})
         same = {
             "actor": actor.get("sub"),
+            "client": actor.get("via"),
+            "tenant": actor.get("tenant"),
             "tool": head.get("tool"),
             "effect": decision.get("effect"),
-            "kind": line["kind"],
-            "status": line.get("status"),
-            "task": line.get("task"),
-            "call": line.get("call"),
+            "rule": decision.get("rule"),
+            **{name: line.get(name) for name in ("kind", "status", "code", "task", "call", "trace")},
         }
         wanted = all(getattr(filters, name) in (None, value) for name, value in same.items())
-        n: Any = line["_n"]
+        text = plain_words(f"{head.get('tool', '')} {decision.get('reason', '')}")
+        starts = plain_words(filters.text or "")
+        wanted = wanted and all(any(word.startswith(start) for word in text) for start in starts)
+        n = line["_n"]
         within = (filters.after is None or n > filters.after) and (filters.before is None or n < filters.before)
         if wanted and within and tenant in (None, actor.get("tenant")) and sub in (None, actor.get("sub")):
             found.append(n)
@@ -108,6 +137,29 @@ FILTERS = [
     Filters(before=3),
     Filters(before=0),
     Filters(actor="user:alice", after=10_000),
+    Filters(client="agent:1"),
+    Filters(client="agent:1", tenant="globex"),
+    Filters(tenant="nowhere"),
+    Filters(rule="refund-limit"),
+    Filters(rule="hide-vault"),
+    Filters(rule="guard:default"),
+    Filters(effect="require_approval"),
+    Filters(code="policy_denied", effect="deny"),
+    Filters(trace="ab" * 16),
+    Filters(trace="ab" * 16, status="ok", actor="user:alice"),
+    Filters(trace="cd" * 16),
+    Filters(call="call-7", trace="ab" * 16),
+    Filters(task="task-none"),
+    Filters(text="refunds"),
+    Filters(text="REFUND more"),
+    Filters(text="vault"),
+    Filters(text="treasurers"),
+    Filters(text="vault such"),
+    Filters(text="such tool", rule="guard:default"),
+    Filters(text="orders 100 person", client="agent:1", kind="outcome"),
+    Filters(text="efund"),
+    Filters(text="orders refund-limit nothing"),
+    Filters(text="vault", before=40, after=5),
 ]
 
 
@@ -285,17 +337,215 @@ async def test_what_the_writer_notes_is_what_the_lines_say(path: Path) -> None:
     total = len(records(path))
 
     async def indexed() -> None:
-        while rows(path, "SELECT value FROM meta WHERE key = 'indexed'") != [(str(total),)]:
+        while rows(path, "SELECT value FROM meta WHERE key = 'indexed-2'") != [(str(total),)]:
             await asyncio.sleep(0.01)
 
     await asyncio.wait_for(indexed(), 60)
     await store.aclose()
-    index = "SELECT * FROM posting ORDER BY facet, segment", "SELECT * FROM calls"
-    noted = [rows(path, sql) for sql in index]
-    for sql in ("DELETE FROM posting", "DELETE FROM calls", "DELETE FROM meta WHERE key = 'indexed'"):
+    noted = contents_of_index(path)
+    assert all(noted)
+    for sql in (*(f"DELETE FROM {table}" for table in INDEX), "DROP TABLE word", "DELETE FROM meta WHERE key <> 'origin'"):
         rows(path, sql)
-    again = Ledger(path, "00000000000000ee", SystemClock())
-    again.create("test")
-    again.index(total)
-    again.close()
-    assert [rows(path, sql) for sql in index] == noted
+    index(path, total)
+    assert contents_of_index(path) == noted
+
+
+INDEX = ("posting", "digest", "phrase")
+
+
+def contents_of_index(path: Path) -> list[list[tuple[object, ...]]]:
+    in_words = "SELECT rowid FROM word WHERE word MATCH '\"refund\"*'"
+    return [rows(path, sql) for sql in (*(f"SELECT * FROM {table} ORDER BY 1, 2" for table in INDEX), in_words)]
+
+
+@pytest.mark.holds("audit:index-complete")
+async def test_an_older_store_is_searched_at_once_and_indexed_anew(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an earlier version left is not trusted with what it did not index."""
+    monkeypatch.setattr(Ledger, "unindexed", property(lambda _: 0))
+    await written(path)
+    as_of_version_2(path)
+    reader = Store.open_readonly(path)
+    await same_as_plain(reader, path)  # nobody brought the file up to date yet
+    await reader.aclose()
+    store = Store.open(path, "test")
+    await same_as_plain(store, path)
+    index(path, 30)
+    await same_as_plain(store, path)
+    index(path, 10_000)
+    await same_as_plain(store, path)
+    await store.aclose()
+
+
+async def written(path: Path) -> None:
+    store = Store.open(path, "test")
+    journal = Journal(store)
+    await write_calls(journal)
+    await journal.aclose()
+    await store.aclose()
+
+
+def as_of_version_2(path: Path) -> None:
+    for sql in (
+        "DROP TABLE digest",
+        "DROP TABLE phrase",
+        "CREATE TABLE calls (segment INTEGER PRIMARY KEY, digests BLOB NOT NULL) STRICT",
+        "INSERT INTO meta VALUES ('indexed', '50')",
+        "PRAGMA user_version = 2",
+    ):
+        rows(path, sql)
+
+
+async def same_as_plain(store: Store, path: Path) -> None:
+    query = Query(store)
+    for filters in FILTERS:
+        page = await query.page(replace(filters, limit=500))
+        assert numbers(page.records) == matching(path, filters), filters
+
+
+@pytest.mark.holds("audit:query-complete")
+async def test_text_is_found_where_sqlite_has_no_full_text_search(
+    store: Store, journal: Journal, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Ledger, "unindexed", property(lambda _: 0))
+    monkeypatch.setattr(words, "has_index", lambda: False)
+    await write_calls(journal)
+    index(path, 10_000)
+    assert rows(path, "SELECT 1 FROM sqlite_schema WHERE name = 'word'") == []
+    await same_as_plain(store, path)
+    monkeypatch.undo()  # another process has it: it does not believe an index that does not know every text
+    monkeypatch.setattr(Ledger, "unindexed", property(lambda _: 0))
+    await same_as_plain(store, path)
+    await journal.outcome(facts("one more"), OK)
+    index(path, 10)
+    assert contents_of_index(path)[-1]
+    await same_as_plain(store, path)
+
+
+@pytest.mark.holds("audit:query-complete")
+async def test_strangers_cannot_make_a_word_too_common_to_find(
+    store: Store, journal: Journal, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Ledger, "unindexed", property(lambda _: 0))
+    monkeypatch.setattr(candidates, "MAX_TEXTS", 5)
+    for i in range(20):
+        await journal.outcome(replace(facts(tool=f"refund_{i}", decision=UNKNOWN), fingerprint=None), REFUSED)
+    await write_calls(journal)
+    index(path, 10_000)
+    await same_as_plain(store, path)
+
+
+HOSTILE_TEXTS = [
+    '"',
+    "refund* OR tool",
+    'refund" OR "such',
+    "NEAR(refund tool)",
+    "words:refund",
+    "-refund",
+    "refund AND NOT tool",
+    "^refund",
+    "{refund}",
+    "refund\x00tool",
+    "'; DROP TABLE log; --",
+    "ｒｅｆｕｎｄ",
+    "réfund",
+    "x72x",
+]
+
+
+@pytest.mark.holds("audit:text-is-words")
+@pytest.mark.parametrize("text", HOSTILE_TEXTS)
+async def test_text_is_words_and_never_a_query_language(calls: Query, path: Path, text: str) -> None:
+    try:
+        page = await calls.page(Filters(text=text, limit=500))
+    except UsageError as error:
+        assert not plain_words(text)
+        assert "words" in error.message
+        return
+    folded = "".join(c for c in unicodedata.normalize("NFKD", text.replace("\0", " ")) if not unicodedata.combining(c))
+    assert numbers(page.records) == matching(path, Filters(text=folded))
+
+
+@pytest.mark.holds("audit:text-is-words")
+@pytest.mark.parametrize("text", ["", " ", "!?", "a b c d e f g h i", "x" * 513, "x" * 10_000_000, "\udcff"])
+async def test_text_without_words_or_beyond_all_bounds_is_refused(store: Store, text: str) -> None:
+    with pytest.raises(UsageError, match="text") as caught:
+        await Query(store).page(Filters(text=text))
+    assert "\udcff" not in caught.value.message
+
+
+@pytest.mark.parametrize("name", TEXT_FILTERS)
+async def test_a_value_that_is_no_text_or_too_long_is_refused(store: Store, name: str) -> None:
+    for value in ("\udcff", "y" * 10_000_000):
+        with pytest.raises(UsageError, match=f"The filter {name} is"):
+            await Query(store).page(Filters(**{name: value}))  # type: ignore[arg-type]
+
+
+@settings(deadline=None)
+@given(st.text(max_size=40), st.integers(0, 40))
+def test_a_beginning_of_a_word_begins_its_ascii_form(text: str, length: int) -> None:
+    for word in words.words(text):
+        start = word[: length or 1]
+        assert words.words(word) == (word,)
+        assert words.as_ascii((word,)).startswith(words.as_ascii((start,)))
+        assert words.as_ascii((word,)).isalnum()
+        assert words.has_word(text, start)
+
+
+# --- no filter is an oracle -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.holds("audit:filters-tell-nothing")
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_a_filter_finds_by_what_is_told_and_by_nothing_else(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    """Two logs that differ only in what a reader may not know answer the reader alike, whatever is asked."""
+    known = st.tuples(st.sampled_from(PEOPLE), st.sampled_from([ALLOW, DENY, None]))
+    story = data.draw(st.lists(known, max_size=12))
+    rows_of: Rows = data.draw(st.sampled_from(("own", "tenant")))
+    filters = data.draw(_filters())
+    answers = []
+    for secret in (UNKNOWN, data.draw(st.sampled_from([HIDING, replace(HIDING, effect=Effect.DENY)]))):
+        foreign = [ALLOW, DENY, UNKNOWN][data.draw(st.integers(0, 2))]
+        path = tmp_path_factory.mktemp("oracle") / "guard.db"
+        ledger = Ledger(path, "00000000000000dd", SystemClock())
+        ledger.create("test")
+        bodies = [_told_entry(i, who, decision, secret, foreign) for i, (who, decision) in enumerate(story)]
+        ledger.write([Unit((Entry(body),)) for body in bodies])
+        ledger.index(data.draw(st.integers(0, 12)) or 1)
+        ledger.close()
+        answers.append(asyncio.run(_ask(path, filters, rows_of)))
+    assert answers[0] == answers[1]
+
+
+def _told_entry(
+    i: int, who: tuple[str, str], decision: Decision | None, secret: Decision, foreign: Decision
+) -> bytes:
+    """A record; `None` stands for a call that found no tool, and what others do is not the reader's to know."""
+    told = facts(f"call-{i}", person(*who), TOOLS[i % 2], decision or secret)
+    if decision is None:
+        told = replace(told, fingerprint=None)
+    if who[1] != "acme":
+        told = replace(told, decision=foreign, tool=foreign.rule)
+    return record.outcome("b", told, REFUSED, None, {})
+
+
+def _filters() -> st.SearchStrategy[Filters]:
+    return st.builds(
+        Filters,
+        actor=st.sampled_from([None, None, "user:alice", "user:bob"]),
+        tenant=st.sampled_from([None, None, "acme", "globex"]),
+        tool=st.sampled_from([None, None, *TOOLS, "guard:default"]),
+        effect=st.sampled_from([None, None, "deny", "require_approval"]),
+        rule=st.sampled_from([None, None, "hide-vault", "guard:default", "refund-limit"]),
+        text=st.sampled_from([None, None, "treasurers", "vault", "such", "tool", "nobody", "refund more"]),
+        limit=st.sampled_from([1, 3, 50]),
+    )
+
+
+async def _ask(path: Path, filters: Filters, rows_of: Rows) -> object:
+    store = Store.open_readonly(path)
+    page = await Query(store).page(filters, rows=rows_of, principal=person("alice"))
+    await store.aclose()
+    return [(one["_n"], one["tool"], one["decision"]) for one in page.records], page.next

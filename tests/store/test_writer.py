@@ -173,7 +173,7 @@ async def test_an_idle_writer_indexes_what_it_wrote(store: Store, path: Path) ->
     await asyncio.gather(*(store.writer.submit(unit()) for _ in range(40)))
 
     async def indexed() -> None:
-        while rows(path, "SELECT value FROM meta WHERE key = 'indexed'") != [("40",)]:
+        while rows(path, "SELECT value FROM meta WHERE key = 'indexed-2'") != [("40",)]:
             await asyncio.sleep(0.01)
 
     await asyncio.wait_for(indexed(), 60)

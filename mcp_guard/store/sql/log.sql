@@ -53,7 +53,7 @@ SELECT n, line FROM log WHERE n >= :low AND n < :high ORDER BY n DESC LIMIT :lim
 -- name: log_bounds
 SELECT
     coalesce((SELECT max(n) FROM log) + 1, 0),
-    coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'indexed'), 0);
+    coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'indexed-2'), 0);
 
 -- name: log_first_since
 -- Times strictly increase with n, so the log is its own time index.
