@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from mcp_guard.audit.journal import Journal
 from mcp_guard.audit.query import TEXT_FILTERS, Filters, Query
@@ -96,11 +97,11 @@ def admission(decide: Decide, principal: Principal, resource: str) -> Decision:
 
 def parse_filters(filters: Mapping[str, str]) -> Filters:
     """Filters as they stand in a URI. Raises `UsageError` naming the one that is wrong, never its value."""
-    numbers = {name: _number(name, filters[name]) for name in NUMBER_FILTERS if name in filters}
-    limit = numbers.setdefault("limit", DEFAULT_LIMIT) or DEFAULT_LIMIT
+    numbers: dict[str, Any] = {name: _number(name, filters[name]) for name in NUMBER_FILTERS if name in filters}
+    limit = numbers.get("limit") or DEFAULT_LIMIT
     if limit > MAX_LIMIT:
         raise UsageError(f"The filter limit is larger than {MAX_LIMIT}.", hint="use `next` for the following page")
-    texts = {name: filters[name] for name in TEXT_FILTERS if name in filters}
+    texts: dict[str, Any] = {name: filters[name] for name in TEXT_FILTERS if name in filters}
     return Filters(**texts, **(numbers | {"limit": limit}))
 
 

@@ -150,7 +150,8 @@ def search_of(filters: Filters, rows: Rows, principal: Principal | None) -> Sear
     terms = [_term(kind, value, everything=everything) for kind, value in named if value is not None]
     ids = tuple((kind, value) for kind in ID_KINDS if (value := getattr(filters, kind)) is not None)
     starts = () if filters.text is None else _starts(filters.text)
-    return Search((*terms, *_scope(rows, principal)), ids, tuple(_word(start, everything=everything) for start in starts))
+    sought = tuple(_word(start, everything=everything) for start in starts)
+    return Search((*terms, *_scope(rows, principal)), ids, sought)
 
 
 def _check(name: str, value: str | None) -> None:

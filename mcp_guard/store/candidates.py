@@ -9,6 +9,7 @@ import orjson
 from mcp_guard.store import facets, words
 from mcp_guard.store.reader import Reader
 from mcp_guard.store.search import Search, Word, kind_of
+from mcp_guard.store.transaction import Parameters
 
 MAX_TEXTS = 256
 """Texts looked up for one word. Where more begin so, the word narrows nothing down and the records themselves are
@@ -49,7 +50,7 @@ class Candidates:
 
     async def _term(self, word: Word) -> Term | None:
         """The facets that stand for texts with this word, or `None` where they are too many."""
-        parameters = {"match": words.match(word.start), "limit": MAX_TEXTS + 1}
+        parameters: Parameters = {"match": words.match(word.start), "limit": MAX_TEXTS + 1}
         rows = await self._reader.all("words_find", parameters)
         if len(rows) > MAX_TEXTS:
             return None
@@ -66,7 +67,7 @@ class Candidates:
 
     async def _of_id(self, kind: str, value: str, low: int, high: int) -> Bitmaps:
         wanted = facets.digest(value)
-        parameters = {"kind": kind, "digest": wanted, "low": low, "high": high}
+        parameters: Parameters = {"kind": kind, "digest": wanted, "low": low, "high": high}
         rows = await self._reader.all("digest_find", parameters)
         return {
             segment: facets.positions(digests, wanted)

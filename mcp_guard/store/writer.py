@@ -62,6 +62,7 @@ class Writer:
         self._gathered: list[_Item] = []
         self._turns: set[asyncio.AbstractEventLoop] = set()
         self._idle_seconds = IDLE_SECONDS
+        self._since_index = 0
         self._gate = threading.Lock()
         sys.setswitchinterval(min(sys.getswitchinterval(), HAND_OVER_SECONDS))
         self._thread = threading.Thread(target=self._run, name="mcp-guard-writer", daemon=True)
@@ -157,7 +158,8 @@ class Writer:
             batch, open_ = self._next_batch()
             if batch:
                 self._write(batch)
-                if self._ledger.unindexed >= MAX_UNINDEXED:
+                self._since_index += sum(len(item[0].entries) for item in batch)
+                if self._ledger.unindexed >= MAX_UNINDEXED and self._since_index >= INDEX_STEP // 2:
                     self._index()
             elif open_ and self._errand is None:
                 self._index()
@@ -194,7 +196,12 @@ class Writer:
         _answer(batch, results)
 
     def _index(self) -> None:
-        """Index a step. Searches read what is not indexed, so a failure costs them time and nothing else."""
+        """Index a step. Searches read what is not indexed, so a failure costs them time and nothing else.
+
+        A step is at most twice what was written since the last one, so that an index that is far behind, as after an
+        upgrade, catches up without every batch having to wait for it.
+        """
+        self._since_index = 0
         try:
             self._ledger.index(INDEX_STEP)
             self._idle_seconds = IDLE_SECONDS

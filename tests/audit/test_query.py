@@ -23,7 +23,7 @@ from mcp_guard.store.store import Store
 from mcp_guard.store.values import Entry, Unit
 from tests.audit.helpers import ALLOW, DENY, OK, REFUSED, facts, person, records
 from tests.simulators.clock import FakeClock
-from tests.store.helpers import rows
+from tests.store.helpers import as_of_version_2, rows
 
 PEOPLE = [("alice", "acme"), ("bob", "acme"), ("alice", "globex")]
 TOOLS = ["payments_refund", "orders_find"]
@@ -89,7 +89,7 @@ def plain_words(text: str) -> list[str]:
 
 def matching(path: Path, filters: Filters, tenant: str | None = None, sub: str | None = None) -> list[int]:
     """The slow, obvious search."""
-    log: list[dict[str, Any]] = [told_of(record) if tenant else record for record in records(path)]  # type: ignore[arg-type]
+    log: list[dict[str, Any]] = [told_of(record) if tenant else record for record in records(path)]
     found = []
     for line in log:
         head = log[line["of"]] if isinstance(line.get("of"), int) else line
@@ -344,8 +344,10 @@ async def test_what_the_writer_notes_is_what_the_lines_say(path: Path) -> None:
     await store.aclose()
     noted = contents_of_index(path)
     assert all(noted)
-    for sql in (*(f"DELETE FROM {table}" for table in INDEX), "DROP TABLE word", "DELETE FROM meta WHERE key <> 'origin'"):
-        rows(path, sql)
+    for table in INDEX:
+        rows(path, f"DELETE FROM {table}")
+    rows(path, "DROP TABLE word")
+    rows(path, "DELETE FROM meta WHERE key <> 'origin'")
     index(path, total)
     assert contents_of_index(path) == noted
 
@@ -382,17 +384,6 @@ async def written(path: Path) -> None:
     await write_calls(journal)
     await journal.aclose()
     await store.aclose()
-
-
-def as_of_version_2(path: Path) -> None:
-    for sql in (
-        "DROP TABLE digest",
-        "DROP TABLE phrase",
-        "CREATE TABLE calls (segment INTEGER PRIMARY KEY, digests BLOB NOT NULL) STRICT",
-        "INSERT INTO meta VALUES ('indexed', '50')",
-        "PRAGMA user_version = 2",
-    ):
-        rows(path, sql)
 
 
 async def same_as_plain(store: Store, path: Path) -> None:
@@ -435,7 +426,7 @@ async def test_strangers_cannot_make_a_word_too_common_to_find(
 
 
 HOSTILE_TEXTS = [
-    '"',
+    '"refund"',
     "refund* OR tool",
     'refund" OR "such',
     "NEAR(refund tool)",
@@ -455,13 +446,8 @@ HOSTILE_TEXTS = [
 @pytest.mark.holds("audit:text-is-words")
 @pytest.mark.parametrize("text", HOSTILE_TEXTS)
 async def test_text_is_words_and_never_a_query_language(calls: Query, path: Path, text: str) -> None:
-    try:
-        page = await calls.page(Filters(text=text, limit=500))
-    except UsageError as error:
-        assert not plain_words(text)
-        assert "words" in error.message
-        return
     folded = "".join(c for c in unicodedata.normalize("NFKD", text.replace("\0", " ")) if not unicodedata.combining(c))
+    page = await calls.page(Filters(text=text, limit=500))
     assert numbers(page.records) == matching(path, Filters(text=folded))
 
 
@@ -519,9 +505,7 @@ def test_a_filter_finds_by_what_is_told_and_by_nothing_else(
     assert answers[0] == answers[1]
 
 
-def _told_entry(
-    i: int, who: tuple[str, str], decision: Decision | None, secret: Decision, foreign: Decision
-) -> bytes:
+def _told_entry(i: int, who: tuple[str, str], decision: Decision | None, secret: Decision, foreign: Decision) -> bytes:
     """A record; `None` stands for a call that found no tool, and what others do is not the reader's to know."""
     told = facts(f"call-{i}", person(*who), TOOLS[i % 2], decision or secret)
     if decision is None:

@@ -177,3 +177,20 @@ async def test_an_idle_writer_indexes_what_it_wrote(store: Store, path: Path) ->
             await asyncio.sleep(0.01)
 
     await asyncio.wait_for(indexed(), 60)
+
+
+async def test_an_index_far_behind_is_not_caught_up_at_every_batch(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After an upgrade a whole log has to be indexed: appends wait for a step now and then, not each for one."""
+    monkeypatch.setattr(writer_module, "IDLE_SECONDS", 3600.0)
+    monkeypatch.setattr(writer_module, "MAX_UNINDEXED", 4)
+    monkeypatch.setattr(writer_module, "INDEX_STEP", 20)
+    steps: list[int] = []
+    monkeypatch.setattr(Ledger, "index", lambda _, limit: steps.append(limit))
+    monkeypatch.setattr(Ledger, "unindexed", property(lambda _: 1000))
+    ledger = Ledger(path, "00000000000000aa", SystemClock())
+    ledger.create("test")
+    writer = Writer(ledger)
+    for _ in range(100):
+        await writer.submit(unit())
+    writer.close()
+    assert len(steps) == 10
