@@ -29,7 +29,9 @@ def as_told(record: Mapping[str, object]) -> dict[str, object]:
 
 def _without_inputs(record: Mapping[str, object]) -> dict[str, object]:
     found = {name: value for name, value in record.items() if name != INPUTS}
-    values = record.get("values")
+    values, erased = record.get("values"), record.get("erased")
     if isinstance(values, dict):
         found["values"] = {name: value for name, value in values.items() if name != INPUTS}
+    if isinstance(erased, list):
+        found["erased"] = [name for name in erased if name != INPUTS]
     return found
