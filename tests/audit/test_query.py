@@ -23,7 +23,7 @@ from mcp_guard.store.store import Store
 from mcp_guard.store.values import Entry, Unit
 from tests.audit.helpers import ALLOW, DENY, OK, REFUSED, facts, person, records
 from tests.simulators.clock import FakeClock
-from tests.store.helpers import as_of_version_2, rows
+from tests.store.helpers import as_of_version, rows
 
 PEOPLE = [("alice", "acme"), ("bob", "acme"), ("alice", "globex")]
 TOOLS = ["payments_refund", "orders_find"]
@@ -365,7 +365,8 @@ async def test_an_older_store_is_searched_at_once_and_indexed_anew(path: Path, m
     """What an earlier version left is not trusted with what it did not index."""
     monkeypatch.setattr(Ledger, "unindexed", property(lambda _: 0))
     await written(path)
-    as_of_version_2(path)
+    as_of_version(path, 3)
+    rows(path, "INSERT INTO meta VALUES ('indexed', '50')")
     reader = Store.open_readonly(path)
     await same_as_plain(reader, path)  # nobody brought the file up to date yet
     await reader.aclose()

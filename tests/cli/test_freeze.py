@@ -1,14 +1,12 @@
 """`mcp-guard freeze`, `unfreeze`: from the next decision on, whatever state the home is in."""
 
 import re
-import sqlite3
-from contextlib import closing
 
 import pytest
 
 from tests.cli.conftest import Guard
 from tests.simulators.process import Program
-from tests.store.helpers import as_of_version_2
+from tests.store.helpers import as_of_version
 
 WHY = ("--reason", "laptop stolen")
 LOOK = ("--json", "call", "orders_get", "order_id=ORD-1001")
@@ -110,9 +108,7 @@ def test_looking_and_lifting_make_no_store(arguments: tuple[str, ...], guard: Gu
 
 def test_what_is_frozen_shows_in_a_store_of_the_earlier_version_as_nothing(guard: Guard, desk: Program) -> None:
     guard(*LOOK)
-    as_of_version_2(desk.home / "var" / "guard.db")
-    with closing(sqlite3.connect(desk.home / "var" / "guard.db")) as database:
-        database.executescript("DROP TABLE freeze; PRAGMA user_version = 1")
+    as_of_version(desk.home / "var" / "guard.db", 1)
     assert guard("--json", "freeze", "--list").json == []
     assert guard("freeze", "--subject", "user:alice", *WHY).status == 0
     assert guard(*LOOK).status == 5

@@ -5,6 +5,7 @@ from contextlib import closing
 from pathlib import Path
 
 from mcp_guard.model.chain import genesis, leaf_hash
+from mcp_guard.store.queries import migrations
 from mcp_guard.store.values import Entry, Side, Unit
 
 SALT = bytes(range(32))
@@ -39,15 +40,19 @@ def assert_chained(path: Path, origin: str) -> int:
     return len(found)
 
 
-def as_of_version_2(path: Path) -> None:
-    """Take a store back to schema version 2: what stood in the index then is lost, which nothing may notice."""
-    for sql in (
-        "DROP TABLE digest",
-        "DROP TABLE phrase",
-        "DROP TABLE IF EXISTS word",
-        "DELETE FROM meta WHERE key <> 'origin'",
-        "CREATE TABLE calls (segment INTEGER PRIMARY KEY, digests BLOB NOT NULL) STRICT",
-        "INSERT INTO meta VALUES ('indexed', '50')",
-        "PRAGMA user_version = 2",
-    ):
-        rows(path, sql)
+def as_of_version(path: Path, version: int) -> None:
+    """Take a store back to an earlier schema: tables that came later are gone, those dropped since are there, empty."""
+    tables = "SELECT name, sql FROM sqlite_schema WHERE type = 'table' AND sql LIKE 'CREATE %'"
+    with closing(sqlite3.connect(":memory:")) as earlier:
+        for _, script in migrations()[:version]:
+            earlier.executescript(script)
+        then = dict(earlier.execute(tables).fetchall())
+    now = {str(name) for name, _ in rows(path, tables)}
+    if "word" in now:
+        rows(path, "DROP TABLE word")  # takes those it keeps for itself along
+    for name in sorted(now - then.keys()):
+        rows(path, f"DROP TABLE IF EXISTS {name}")
+    for name in then.keys() - now:
+        rows(path, then[name])
+    rows(path, "DELETE FROM meta WHERE key <> 'origin'")
+    rows(path, f"PRAGMA user_version = {version}")

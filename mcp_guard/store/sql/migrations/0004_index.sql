@@ -19,4 +19,4 @@ CREATE TABLE phrase (
     words TEXT NOT NULL
 ) STRICT;
 
-PRAGMA user_version = 3;
+PRAGMA user_version = 4;
