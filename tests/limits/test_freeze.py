@@ -12,7 +12,7 @@ from mcp_guard.model.errors import StoreUnavailable
 from mcp_guard.model.principal import Principal
 from mcp_guard.store.store import Store
 from mcp_guard.store.values import Entry
-from tests.store.helpers import rows
+from tests.store.helpers import as_of_version, rows
 
 ALICE = Principal("user:alice", "agent:local", "acme", "bearer", "token", chain=("agent:planner", "service:cron"))
 NOTE = Entry(b'{"boot":"b","kind":"config","state":{},"v":1}')
@@ -119,8 +119,7 @@ async def test_a_freeze_and_its_record_are_stored_together_or_not_at_all(store: 
 async def test_a_store_of_an_earlier_version_has_none(store: Store) -> None:
     path = store.path
     await store.aclose()
-    for statement in ("DROP TABLE freeze", "PRAGMA user_version = 1"):
-        rows(path, statement)
+    as_of_version(path, 1)
     reading = Store.open_readonly(path)
     try:
         assert await Freezes(reading).all() == []
