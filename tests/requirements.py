@@ -158,6 +158,15 @@ REQUIREMENTS: dict[str, Requirement] = {
         "design 6", "No call is decided by anything but one whole policy while policies are swapped a hundred times."
     ),
     "reload:needs-restart": Requirement("design 6", "What only a new start can give is refused and said."),
+    "change:loosening": Requirement(
+        "design 6",
+        "What lets more through (rules, roles, scopes, attributes, what tools need) is found and named; what cannot be judged counts as looser.",
+    ),
+    "change:second-person": Requirement(
+        "design 6; I10",
+        "Under change control a looser change waits for two authenticated people the policy in force lets confirm exactly it; a restart, a swap or the change itself is no way around.",
+    ),
+    "change:tightening": Requirement("design 6", "A change that only tightens applies at once."),
     "reload:every-process": Requirement("design 6", "Every serving process of a home follows its files."),
     # --- connect and secrets --------------------------------------------------------------------------------------
     "egress:judged-addresses": Requirement(

@@ -16,6 +16,7 @@ from mcp_guard.model.tool import Tool
 
 if TYPE_CHECKING:
     from mcp_guard.admin.checkup import Subject
+    from mcp_guard.model.decision import AccessRequest
     from mcp_guard.policy.cases import CaseResult
     from mcp_guard.policy.diff import Diff
 
@@ -104,22 +105,29 @@ def subject_of_checkup(home: Home) -> "Subject":
     )
 
 
-def diff_policies(definition: Definition, old: Path, new: Path) -> "Diff":
-    """What changes between two rules files under this home's tools, asked its policy tests first."""
+def questions_of_cases(definition: Definition) -> "list[AccessRequest]":
+    """The requests the home's policy tests are about."""
     from mcp_guard.admin.what_if import principal_of
     from mcp_guard.kit import yaml
     from mcp_guard.policy.case_file import read_cases
     from mcp_guard.policy.cases import question
+
+    home = definition.home
+
+    def who(subject: str, client: str, tenant: str) -> Principal:
+        return principal_of(definition.directory, subject, client, tenant)
+
+    cases = [case for path in test_files(home) for case in read_cases(yaml.load(path, shown(home)(path)))]
+    return [question(case, who, definition.environment) for case in cases]
+
+
+def diff_policies(definition: Definition, old: Path, new: Path) -> "Diff":
+    """What changes between two rules files under this home's tools, asked its policy tests first."""
     from mcp_guard.policy.diff import diff
     from mcp_guard.policy.load import load
 
     home = definition.home
     model, _ = policy_files(home)
     tagged, named = tags(definition.catalog), shown(home)
-
-    def who(subject: str, client: str, tenant: str) -> Principal:
-        return principal_of(definition.directory, subject, client, tenant)
-
-    cases = [case for path in test_files(home) for case in read_cases(yaml.load(path, named(path)))]
-    questions = [question(case, who, definition.environment) for case in cases]
-    return diff(load(model, old, tagged, shown_as=named), load(model, new, tagged, shown_as=named), questions)
+    before, after = (load(model, rules, tagged, shown_as=named) for rules in (old, new))
+    return diff(before, after, questions_of_cases(definition))

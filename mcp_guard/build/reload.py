@@ -10,8 +10,9 @@ import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+from mcp_guard.build.change import Waiting, judge
 from mcp_guard.build.definition import Definition
 from mcp_guard.build.live import Live
 from mcp_guard.build.questions import define_tested
@@ -20,6 +21,7 @@ from mcp_guard.model.errors import Invalid, StoreUnavailable
 from mcp_guard.model.problem import Problem
 
 if TYPE_CHECKING:
+    from mcp_guard.admin.change_control import ChangeControl
     from mcp_guard.audit.journal import Journal
     from mcp_guard.pipeline import Pipeline
 
@@ -35,31 +37,47 @@ class Standing:
 
     policy: str
     tools: int
-    refused: Sequence[Problem] = ()
+    reload: Literal["ok", "refused", "waiting"] = "ok"
+    problems: Sequence[Problem] = ()
 
     @classmethod
-    def of(cls, definition: Definition, refused: Sequence[Problem] = ()) -> "Standing":
-        return cls(definition.policy.version, len(definition.catalog), tuple(refused))
+    def of(
+        cls,
+        definition: Definition,
+        reload: Literal["ok", "refused", "waiting"] = "ok",
+        problems: Sequence[Problem] = (),
+    ) -> "Standing":
+        return cls(definition.policy.version, len(definition.catalog), reload, tuple(problems))
 
     def as_dict(self) -> Mapping[str, object]:
-        shown: dict[str, object] = {"policy": self.policy, "tools": self.tools, "reload": "ok"}
-        if self.refused:
-            shown |= {"reload": "refused", "problems": [problem.as_dict() for problem in self.refused]}
+        shown: dict[str, object] = {"policy": self.policy, "tools": self.tools, "reload": self.reload}
+        if self.problems:
+            shown["problems"] = [problem.as_dict() for problem in self.problems]
         return shown
 
 
 class Reloader:
     """Keeps a live definition up to date with the files it came from."""
 
-    def __init__(self, live: Live, journal: "Journal", pipeline: "Pipeline", stamp: Stamp) -> None:
-        """`stamp` is the look of the files before the live definition was read from them."""
+    def __init__(
+        self,
+        live: Live,
+        journal: "Journal",
+        pipeline: "Pipeline",
+        stamp: Stamp,
+        control: "ChangeControl | None" = None,
+    ) -> None:
+        """`stamp` is the look of the files before the live definition was read from them; `control` holds back what
+        lets more through."""
         self._live = live
         self._home = live.definition.home
         self._journal = journal
         self._pipeline = pipeline
+        self._control = control
         self._judged = self._moving = stamp
         self._configuration = stamp_of_configuration(self._home)
-        self._refused: tuple[Problem, ...] = ()
+        self._stays = False
+        self._waiting: str | None = None
 
     async def watch(self) -> None:
         """Look for changes for ever."""
@@ -73,7 +91,7 @@ class Reloader:
         self._mention_configuration(await asyncio.to_thread(stamp_of_configuration, self._home))
         stamp = await asyncio.to_thread(stamp_of, self._home)
         settled, self._moving = stamp == self._moving, stamp
-        if not settled or stamp == self._judged:
+        if not settled or (stamp == self._judged and not await self._was_confirmed()):
             return
         try:
             definition = await asyncio.to_thread(define_tested, self._home)
@@ -81,39 +99,53 @@ class Reloader:
                 return
             await self._take_over(definition)
         except Invalid as error:
-            await self._refuse(error.problems)
+            await self._keep("refused", error.problems)
         except StoreUnavailable:
             raise
         except Exception as error:  # noqa: BLE001 - whatever a file made us stumble over, what is in force stays
             what = f"reading the files failed unexpectedly ({type(error).__name__})"
-            await self._refuse([Problem("internal", what, str(self._home.directory.name))])
+            await self._keep("refused", [Problem("internal", what, self._home.directory.name)])
         self._judged = stamp
+
+    async def _was_confirmed(self) -> bool:
+        return (
+            self._control is not None and self._waiting is not None and await self._control.is_confirmed(self._waiting)
+        )
 
     async def _take_over(self, definition: Definition) -> None:
         before = self._live.definition
-        if not self._refused and definition.says_the_same(before):
+        if not self._stays and definition.says_the_same(before):
             return
+        accept = None
+        if self._control is not None:
+            verdict = await judge(self._control, definition)
+            if isinstance(verdict, Waiting):
+                await self._keep("waiting", [verdict.as_problem()], change=verdict.change)
+                self._waiting = verdict.change
+                return
+            accept = verdict
         generation = self._live.prepare(definition)
         standing = Standing.of(definition)
-        await self._journal.config(_reloaded(before, definition), standing=standing.as_dict())
+        await self._journal.config(_reloaded(before, definition), standing=standing.as_dict(), work=accept)
         self._live.replace(definition, generation, self._pipeline.settled)
-        self._refused = ()
+        self._stays, self._waiting = False, None
         _log.info("the files of the home are in force", extra={"policy": definition.policy.version[:12]})
 
-    async def _refuse(self, problems: Sequence[Problem]) -> None:
+    async def _keep(self, verdict: Literal["refused", "waiting"], problems: Sequence[Problem], **more: str) -> None:
         """Keep what is in force, and say so everywhere."""
         before, first = self._live.definition, problems[0]
-        standing = Standing.of(before, problems)
+        standing = Standing.of(before, verdict, problems)
         state = {
-            "what": "reload-refused",
+            "what": f"reload-{verdict}",
             "policy": before.policy.version,
             "problems": len(problems),
             "code": first.code,
             "file": first.file,
             "line": first.line,
+            **more,
         }
         await self._journal.config(state, standing=standing.as_dict())
-        self._refused = tuple(problems)
+        self._stays, self._waiting = True, None
         for problem in problems:
             _log.error("not reloaded: %s", problem)
 

@@ -10,7 +10,7 @@ from mcp_guard.build.definition import Definition, define
 from mcp_guard.build.guard import DRAIN_SECONDS, Guard, Identity
 from mcp_guard.build.live import Live
 from mcp_guard.build.questions import define_tested
-from mcp_guard.build.watch import Stamp, stamp_of
+from mcp_guard.build.watch import stamp_of
 from mcp_guard.config.home import Home
 from mcp_guard.identity.directory import Directory
 from mcp_guard.kit.clock import SystemClock, as_datetime
@@ -19,12 +19,14 @@ from mcp_guard.model.errors import StoreUnavailable
 from mcp_guard.model.principal import Principal
 
 if TYPE_CHECKING:
+    from mcp_guard.admin.change_control import ChangeControl
     from mcp_guard.admin.erase import EraseAdmin
     from mcp_guard.admin.freeze import FreezeAdmin
     from mcp_guard.admin.reveal import RevealAdmin
     from mcp_guard.admin.tokens import TokenAdmin
     from mcp_guard.audit.journal import Journal
     from mcp_guard.audit.query import Query
+    from mcp_guard.build.reload import Reloader
     from mcp_guard.identity.store import TokenStore
     from mcp_guard.limits.freeze import Freezes
     from mcp_guard.pipeline import Pipeline
@@ -41,6 +43,7 @@ async def open_guard(home: Home, *, serving: bool, verbosity: int = 0) -> AsyncI
 
     Raises `Invalid` for a broken home, `StoreUnavailable` for a store that cannot be written; nothing is served then.
     """
+    from mcp_guard.build.reload import Reloader
     from mcp_guard.secrets.redact import Redactor
     from mcp_guard.telemetry.log import configure
 
@@ -49,7 +52,8 @@ async def open_guard(home: Home, *, serving: bool, verbosity: int = 0) -> AsyncI
     redactor = Redactor()
     configure(verbose=verbosity, as_json=False, redact=redactor.text)
     async with (
-        _open_journal(home, redactor) as (store, journal),
+        open_journal(home, redactor) as (store, journal),
+        _change_controlled(live, store, journal) as control,
         _open_identity(live, redactor) as identity,
         _open_pipeline(live, store, journal, redactor, identity) as pipeline,
     ):
@@ -57,21 +61,34 @@ async def open_guard(home: Home, *, serving: bool, verbosity: int = 0) -> AsyncI
         if not serving:
             yield guard
             return
-        async with _serving(live, stamp, journal, pipeline):
+        async with _serving(live, journal, Reloader(live, journal, pipeline, stamp, control), pipeline):
             yield guard
 
 
 @asynccontextmanager
-async def _serving(live: Live, stamp: Stamp, journal: "Journal", pipeline: "Pipeline") -> AsyncIterator[None]:
+async def _change_controlled(live: Live, store: "Store", journal: "Journal") -> "AsyncIterator[ChangeControl | None]":
+    """Change control, where the home wants it: then nothing opens on files that wait for confirmation."""
+    if live.definition.home.settings.policy.change_control == "off":
+        yield None
+        return
+    from mcp_guard.admin.change_control import ChangeControl
+    from mcp_guard.build.change import admit
+
+    control = ChangeControl(store, journal, SystemClock())
+    await admit(control, live.definition)
+    yield control
+
+
+@asynccontextmanager
+async def _serving(live: Live, journal: "Journal", reloader: "Reloader", pipeline: "Pipeline") -> AsyncIterator[None]:
     """What a serving guard does beside answering: close what dead processes left open, and keep up with its files."""
     import asyncio
 
-    from mcp_guard.build.reload import Reloader, Standing
+    from mcp_guard.build.reload import Standing
 
     recovered = await journal.recover()
     standing = Standing.of(live.definition)
     await journal.boot(_boot_state(live.definition, recovered), standing=standing.as_dict())
-    reloader = Reloader(live, journal, pipeline, stamp)
     beside = [asyncio.create_task(_recover_for_ever(journal)), asyncio.create_task(reloader.watch())]
     try:
         yield
@@ -159,7 +176,8 @@ async def _open_identity(live: Live, redactor: "Redactor") -> AsyncIterator[Iden
 
 
 @asynccontextmanager
-async def _open_journal(home: Home, redactor: "Redactor") -> "AsyncIterator[tuple[Store, Journal]]":
+async def open_journal(home: Home, redactor: "Redactor") -> "AsyncIterator[tuple[Store, Journal]]":
+    """The home's store, open for writing, and the pen for its log."""
     from mcp_guard.audit.journal import Journal
     from mcp_guard.store.store import Store
 
@@ -206,7 +224,7 @@ async def open_tokens(home: Home, directory: Directory) -> "AsyncIterator[TokenA
     from mcp_guard.identity.store import TokenStore
     from mcp_guard.secrets.redact import Redactor
 
-    async with _open_journal(home, Redactor()) as (store, journal):
+    async with open_journal(home, Redactor()) as (store, journal):
         yield TokenAdmin(TokenStore(store), directory, journal, SystemClock())
 
 
@@ -230,7 +248,7 @@ async def open_freezing(home: Home) -> "AsyncIterator[FreezeAdmin]":
     from mcp_guard.limits.freeze import Freezes
     from mcp_guard.secrets.redact import Redactor
 
-    async with _open_journal(home, Redactor()) as (store, journal):
+    async with open_journal(home, Redactor()) as (store, journal):
         yield FreezeAdmin(Freezes(store), journal, SystemClock())
 
 
@@ -267,7 +285,7 @@ async def open_erasing(home: Home) -> "AsyncIterator[EraseAdmin]":
     from mcp_guard.audit.query import Query
     from mcp_guard.secrets.redact import Redactor
 
-    async with _open_journal(home, Redactor()) as (store, journal):
+    async with open_journal(home, Redactor()) as (store, journal):
         yield EraseAdmin(store, journal, Query(store))
 
 

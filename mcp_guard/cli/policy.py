@@ -9,6 +9,7 @@ import click
 from mcp_guard.cli.arguments import from_document
 from mcp_guard.cli.options import CLIENT, SUBJECT, TENANT
 from mcp_guard.cli.output import Output, pass_output
+from mcp_guard.cli.policy_confirm import confirm
 from mcp_guard.cli.policy_questions import diff, what_can, who_can
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ def policy() -> None:
     """Check, lint, test and question the policy."""
 
 
-for question in (who_can, what_can, diff):
+for question in (who_can, what_can, diff, confirm):
     policy.add_command(question)
 
 

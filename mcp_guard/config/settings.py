@@ -110,13 +110,15 @@ Networks = Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], Field
 
 
 class PolicyFiles(Strict):
-    """Where the policy is. Paths are relative to the home; `tests` are patterns."""
+    """Where the policy is, and who may loosen it. Paths are relative to the home; `tests` are patterns."""
 
-    unsupported: ClassVar[frozenset[str]] = frozenset({"change_control"})
     model: FilePath = "policy/model.conf"
     rules: FilePath = "policy/policy.csv"
     principals: FilePath = "policy/principals.yaml"
     tests: FilePaths = ("policy/tests/*.yaml",)
+    change_control: Literal["off", "second-person"] = Field(
+        default="off", description="Whether a change that lets more through waits for two people to confirm it."
+    )
 
 
 class LocalIdentity(Strict):

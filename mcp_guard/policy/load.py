@@ -14,7 +14,7 @@ from mcp_guard.policy.model_file import COLUMNS
 from mcp_guard.policy.roles import Link, Roles
 from mcp_guard.policy.rows import Reader, Vocabulary
 from mcp_guard.policy.scan import Line
-from mcp_guard.policy.snapshot import Rules, Snapshot
+from mcp_guard.policy.snapshot import Rules, Snapshot, Texts
 from mcp_guard.policy.who import Profile
 
 Tools = Mapping[str, Sequence[str]]
@@ -25,9 +25,20 @@ def load(model: Path, rules: Path, tools: Tools, *, shown_as: Callable[[Path], s
 
     Raises `Invalid` with every error of both files, or `self_check` where what was compiled is not what was written.
     """
-    loaded = read(model, rules, tools, shown_as=shown_as)
+    return _compiled(read(model, rules, tools, shown_as=shown_as), shown_as(rules))
+
+
+def restore(texts: Texts, tools: Tools, shown_as: str) -> Snapshot:
+    """The policy of texts that were kept (`Rules.texts`), for tools as they are given. Raises `Invalid`."""
+    loaded, problems = _judge(texts, tools, shown_as, shown_as)
+    if loaded is None:
+        raise Invalid(problem for problem in problems if problem.severity == "error")
+    return _compiled(loaded, shown_as)
+
+
+def _compiled(loaded: Rules, shown_as: str) -> Snapshot:
     compiled = Compiled(loaded)
-    if differences := self_check.difference(compiled, loaded, shown_as(rules)):
+    if differences := self_check.difference(compiled, loaded, shown_as):
         raise Invalid(differences)
     return compiled
 
@@ -79,21 +90,27 @@ def _subject(loaded: Rules, rules: Path, shown_as: str) -> Subject:
 def _examine(
     model: Path, rules: Path, tools: Tools, shown_as: Callable[[Path], str]
 ) -> tuple[Rules | None, list[Problem]]:
-    model_text, problems = _text(model, shown_as(model))
-    if not problems:
-        problems = model_file.check(model_text, shown_as(model))
+    model_text, unreadable_model = _text(model, shown_as(model))
     text, unreadable = _text(rules, shown_as(rules))
-    if unreadable:
-        return None, problems + unreadable
-    lines, reader, found = _read(text, tools, shown_as(rules))
-    problems += found
+    if unreadable_model or unreadable:
+        model_problems = unreadable_model or model_file.check(model_text, shown_as(model))
+        found = [] if unreadable else _read(text, tools, shown_as(rules))[2]
+        return None, [*model_problems, *unreadable, *found]
+    return _judge((model_text, text), tools, shown_as(model), shown_as(rules))
+
+
+def _judge(texts: Texts, tools: Tools, model: str, rules: str) -> tuple[Rules | None, list[Problem]]:
+    """The rules of two texts, and every problem; `model` and `rules` are how the texts are called."""
+    model_text, text = texts
+    lines, reader, found = _read(text, tools, rules)
+    problems = model_file.check(model_text, model) + found
     if not _has_errors(problems):
-        problems += _compare(text, lines, tools, shown_as(rules))
+        problems += _compare(text, lines, tools, rules)
     if _has_errors(problems):
         return None, problems
     tags = MappingProxyType({tool: frozenset(given) for tool, given in tools.items()})
     version = snapshot.version(model_text, text, tools)
-    return Rules(tuple(reader.rows), Roles.of(reader.links), tags, version), problems
+    return Rules(tuple(reader.rows), Roles.of(reader.links), tags, version, texts), problems
 
 
 def _text(path: Path, shown_as: str) -> tuple[str, list[Problem]]:

@@ -13,7 +13,7 @@ EFFECTS: tuple[str, ...] = tuple(effect.value for effect in Effect)
 RESERVED = "guard:"
 
 # What can be listed, read or called beside tools. The one place that knows them.
-RESOURCES = frozenset({"audit:records", "guard:whoami", "guard:permissions"})
+RESOURCES = frozenset({"audit:records", "guard:whoami", "guard:permissions", "guard:policy"})
 
 PRINCIPALS = ("user:", "service:", "agent:")
 _PLAIN = "[A-Za-z0-9][A-Za-z0-9._@+-]{0,126}"

@@ -1,7 +1,7 @@
 """A loaded policy: immutable, versioned, and able to answer."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 from typing import Protocol
@@ -12,15 +12,21 @@ from mcp_guard.model.principal import Principal
 from mcp_guard.policy.roles import Roles
 from mcp_guard.policy.rows import Row
 
+Texts = tuple[str, str]
+
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the files said: rows in their order, role links, the tags of every tool, and the version of it all."""
+    """What the files said: rows in their order, role links, the tags of every tool, and the version of it all.
+
+    `texts` are the model and the rules as they were written, for whoever has to keep them.
+    """
 
     rows: tuple[Row, ...]
     roles: Roles
     tags: Mapping[str, frozenset[str]]
     version: str
+    texts: Texts = field(default=("", ""), repr=False, compare=False)
 
 
 class Snapshot(Protocol):

@@ -79,7 +79,7 @@ BROKEN: list[tuple[str, str | bytes, str, tuple[int, int]]] = [
     ("retention", HEAD + "audit: {retention: 400d}\n", "unsupported", (3, 9)),
     ("engine", HEAD + "tasks: {engine: sqlite}\n", "unsupported", (3, 9)),
     ("inline wait", HEAD + "tasks: {inline_wait: 20s}\n", "unsupported", (3, 9)),
-    ("change control", HEAD + "policy: {change_control: true}\n", "unsupported", (3, 10)),
+    ("change control", HEAD + "policy: {change_control: true}\n", "value", (3, 10)),
 ]
 
 

@@ -1,0 +1,100 @@
+"""What a change of policy, people or tools would let through that is not let through now."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+
+from mcp_guard.identity.directory import Directory, Profile
+from mcp_guard.kit import strict_json
+from mcp_guard.manifest.catalog import Catalog
+from mcp_guard.model.decision import AccessRequest
+from mcp_guard.policy.diff import DecisionChange, diff
+from mcp_guard.policy.load import restore
+from mcp_guard.policy.snapshot import Snapshot
+from mcp_guard.store.transaction import Row
+
+Person = tuple[str, frozenset[str]]
+"""A digest of tenant and attributes, and the scopes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rulebook:
+    """What decides beside a call itself: the policy, what is known of people, and the scopes each tool needs."""
+
+    policy: Snapshot
+    people: Mapping[str, Person]
+    scopes: Mapping[str, frozenset[str]]
+
+    @classmethod
+    def of(cls, policy: Snapshot, directory: Directory, catalog: Catalog) -> "Rulebook":
+        people = {name: _person(profile) for name, profile in directory.profiles.items()}
+        return cls(policy, people, {name: entry.tool.scopes for name, entry in catalog.items()})
+
+    @classmethod
+    def restored(cls, row: Row) -> "Rulebook":
+        """A rulebook from what `as_row` gave. Raises `Invalid` where this version cannot read its policy any more."""
+        model, rules, tags, people, scopes = map(str, row)
+        policy = restore((model, rules), json.loads(tags), "the policy in force")
+        known = {name: (digest, frozenset(held)) for name, (digest, held) in json.loads(people).items()}
+        return cls(policy, known, {tool: frozenset(needed) for tool, needed in json.loads(scopes).items()})
+
+    def as_row(self) -> dict[str, str]:
+        """Texts to keep. Of attributes only a digest is kept."""
+        model, rules = self.policy.rules.texts
+        return {"model": model, "rules": rules, **{name: text.decode() for name, text in self._texts().items()}}
+
+    @property
+    def change(self) -> str:
+        """What this rulebook is called while it waits: the sha256 (hex) of all of it."""
+        return sha256(strict_json.dumps([self.policy.version, *map(bytes.decode, self._texts().values())])).hexdigest()
+
+    def _texts(self) -> dict[str, bytes]:
+        return {
+            "tags": strict_json.dumps({tool: sorted(tags) for tool, tags in self.policy.rules.tags.items()}),
+            "people": strict_json.dumps({name: [digest, sorted(held)] for name, (digest, held) in self.people.items()}),
+            "scopes": strict_json.dumps({tool: sorted(needed) for tool, needed in self.scopes.items()}),
+        }
+
+
+def _person(profile: Profile) -> Person:
+    return sha256(strict_json.dumps([profile.tenant, dict(profile.attributes)])).hexdigest(), profile.scopes
+
+
+def loosenings(old: Rulebook, new: Rulebook, questions: Iterable[AccessRequest]) -> list[str]:
+    """One line for everything found that `new` lets through and `old` does not; empty where it only tightens.
+
+    Decisions are compared over `questions` and generated ones (`policy.diff`). What cannot be judged counts as looser:
+    another tenant or other attributes of a principal, and rules with more questions to them than can be asked.
+    """
+    found = diff(old.policy, new.policy, questions)
+    lines = [_decided(change) for change in found.decisions if change.direction == "looser"]
+    if not found.complete:
+        lines.append("there is more to ask about the changed rules than can be asked, so what they allow is not known")
+    return [*lines, *_people(old.people, new.people), *_tools(old.scopes, new.scopes)]
+
+
+def _decided(change: DecisionChange) -> str:
+    asked, before, after = change.request, change.before, change.after
+    who = f"{asked.principal.subject} via {asked.principal.client}"
+    ways = f"{before.effect.value} by {before.rule} -> {after.effect.value} by {after.rule}"
+    return f"{asked.act} {asked.tool}, for example by {who}: {ways}"
+
+
+def _people(old: Mapping[str, Person], new: Mapping[str, Person]) -> Iterator[str]:
+    nobody = _person(Profile())
+    for name, (digest, scopes) in sorted(new.items()):
+        before, held = old.get(name, nobody)
+        if gained := sorted(scopes - held):
+            yield f"{name} gains the scope {' '.join(gained)}"
+        if digest != before:
+            yield f"{name} has another tenant or other attributes"
+    for name, (digest, _) in sorted(old.items()):
+        if name not in new and digest != nobody[0]:
+            yield f"{name} is not listed any more, and so has no tenant and no attributes"
+
+
+def _tools(old: Mapping[str, frozenset[str]], new: Mapping[str, frozenset[str]]) -> Iterator[str]:
+    for tool, needed in sorted(new.items()):
+        if dropped := sorted(old.get(tool, needed) - needed):
+            yield f"{tool} no longer needs the scope {' '.join(dropped)}"
