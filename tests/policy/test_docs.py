@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+from mcp_guard.config.settings import Settings
 from mcp_guard.policy.cases import run_cases
 from mcp_guard.policy.snapshot import Snapshot
 from tests.policy.conftest import Files, principal
@@ -31,6 +32,20 @@ def test_every_question_has_its_answer(files: Files, tmp_path: Path) -> None:
             assert [str(result) for result in results if not result.passed] == []
             questions += len(results)
     assert questions > 15
+
+
+def test_rows_shown_by_themselves_load(files: Files) -> None:
+    shown = [text for kind, text in BLOCKS if kind == "csv rows"]
+    assert shown
+    for text in shown:
+        files.load(*text.splitlines(), tools=TOOLS)
+
+
+def test_settings_shown_are_settings() -> None:
+    shown = [YAML(typ="safe").load(text) for kind, text in BLOCKS if kind == "yaml settings"]
+    assert shown
+    for settings in shown:
+        Settings.model_validate({"apiVersion": "mcp-guard/v1", "name": "docs", **settings})
 
 
 @pytest.mark.parametrize(("text", "code"), REFUSED)
