@@ -295,5 +295,5 @@ async def open_revealing(home: Home) -> "AsyncIterator[RevealAdmin]":
     from mcp_guard.admin.reveal import RevealAdmin
     from mcp_guard.secrets.redact import Redactor
 
-    async with _open_journal(home, Redactor()) as (store, journal):
+    async with open_journal(home, Redactor()) as (store, journal):
         yield RevealAdmin(store, journal)
