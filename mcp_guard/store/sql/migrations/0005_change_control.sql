@@ -17,4 +17,4 @@ CREATE TABLE confirmation (
     PRIMARY KEY (change, subject)
 ) STRICT, WITHOUT ROWID;
 
-PRAGMA user_version = 4;
+PRAGMA user_version = 5;
