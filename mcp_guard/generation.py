@@ -7,6 +7,7 @@ nothing is ever decided half by the old and half by the new.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from mcp_guard.connect.connector import Connector
 from mcp_guard.identity.directory import Directory
@@ -15,6 +16,9 @@ from mcp_guard.model.decision import AccessRequest, Act, Decision
 from mcp_guard.model.principal import Principal
 from mcp_guard.model.tool import Tool
 from mcp_guard.policy.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from mcp_guard.limits.seen import Seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,13 @@ class Generation:
     environment: Mapping[str, object]
     connectors: Mapping[str, Connector]
 
+    def seen_by(self, principal: Principal, seen: "Seen") -> frozenset[str] | None:
+        """What decisions about `principal` need to know of `seen`: nothing where the policy never asks for it.
+
+        Raises `StoreUnavailable`.
+        """
+        return seen.by(principal) if self.policy.uses_seen else None
+
     def decide(
         self,
         principal: Principal,
@@ -34,9 +45,11 @@ class Generation:
         name: str,
         now: datetime,
         arguments: Mapping[str, object] | None = None,
+        *,
+        seen: frozenset[str] | None = None,
     ) -> Decision:
-        """What the policy of this generation says of one act."""
-        return self.policy.decide(self.question(principal, act, name, now, arguments))
+        """What the policy of this generation says of one act. `seen` is needed where the policy `uses_seen`."""
+        return self.policy.decide(self.question(principal, act, name, now, arguments, seen=seen))
 
     def question(
         self,
@@ -45,19 +58,23 @@ class Generation:
         name: str,
         now: datetime,
         arguments: Mapping[str, object] | None = None,
+        *,
+        seen: frozenset[str] | None = None,
     ) -> AccessRequest:
         """One act as policy is asked about it."""
-        return AccessRequest(principal, act, name, now, arguments, self.environment)
+        return AccessRequest(principal, act, name, now, arguments, self.environment, seen)
 
-    def listing(self, principal: Principal, now: datetime) -> list[tuple[Tool, Decision]]:
+    def listing(
+        self, principal: Principal, now: datetime, seen: frozenset[str] | None = None
+    ) -> list[tuple[Tool, Decision]]:
         """Every tool by name, each with the decision whether `principal` may see it."""
-        decisions = self.policy.decide_all(principal, "list", list(self.catalog), now, self.environment)
+        decisions = self.policy.decide_all(principal, "list", list(self.catalog), now, self.environment, seen=seen)
         tools = (entry.tool for entry in self.catalog.values())
         return list(zip(tools, decisions, strict=True))
 
-    def visible(self, principal: Principal, now: datetime) -> Sequence[Tool]:
+    def visible(self, principal: Principal, now: datetime, seen: frozenset[str] | None = None) -> Sequence[Tool]:
         """The tools policy lets `principal` see, by name: exactly those a call does not answer as unknown."""
-        return [tool for tool, decision in self.listing(principal, now) if decision.allowed]
+        return [tool for tool, decision in self.listing(principal, now, seen) if decision.allowed]
 
 
 class InForce:

@@ -31,6 +31,7 @@ from mcp_guard.identity.binding import bound, sensitive_attributes
 from mcp_guard.kit.clock import Clock, as_datetime
 from mcp_guard.kit.failpoint import failpoint
 from mcp_guard.limits.freeze import Freezes
+from mcp_guard.limits.seen import Seen
 from mcp_guard.manifest.catalog import Entry
 from mcp_guard.model.call import FAILURES, Answer, DryRunView, Invocation, Receipt, RefusalView, ToolCall
 from mcp_guard.model.codes import Code, Executed
@@ -70,6 +71,7 @@ class _Trail:
     entry: Entry | None = None
     arguments: Mapping[str, object] | None = None
     justification: str | None = None
+    seen: frozenset[str] | None = None
     asked: AccessRequest | None = None
     decision: Decision | None = None
     intent: Stored | None = None
@@ -94,6 +96,11 @@ class _Trail:
         )
 
     @property
+    def brings(self) -> Sequence[str]:
+        """The labels of what the caller is shown of this call: an error may quote the other side like a result."""
+        return self.entry.tool.labels if self.acted and self.entry else ()
+
+    @property
     def acts_once(self) -> bool:
         return self.entry is not None and self.entry.tool.effects == "once"
 
@@ -111,12 +118,14 @@ class Pipeline:
         *,
         in_force: InForce,
         freezes: Freezes,
+        seen: Seen,
         journal: Journal,
         redact: Callable[[object], object],
         clock: Clock,
     ) -> None:
         self._in_force = in_force
         self._freezes = freezes
+        self._seen = seen
         self._journal = journal
         self._redact = redact
         self._clock = clock
@@ -125,11 +134,13 @@ class Pipeline:
 
     def visible_tools(self, principal: Principal) -> Sequence[Tool]:
         """The tools policy lets `principal` see, by name: exactly those that `call` does not answer as unknown."""
-        return self._in_force.current.visible(principal, self._now())
+        under = self._in_force.current
+        return under.visible(principal, self._now(), under.seen_by(principal, self._seen))
 
     async def list_tools(self, principal: Principal) -> Sequence[Tool]:
         """`visible_tools`, on record with what was withheld. Raises `StoreUnavailable` where it cannot be recorded."""
-        listing = self._in_force.current.listing(principal, self._now())
+        under = self._in_force.current
+        listing = under.listing(principal, self._now(), under.seen_by(principal, self._seen))
         shown = [tool for tool, decision in listing if decision.allowed]
         withheld = Counter(decision.rule for _, decision in listing if not decision.allowed)
         await self._journal.listed(principal, listings.state([tool.name for tool in shown], withheld))
@@ -192,8 +203,10 @@ class Pipeline:
 
     def _find(self, trail: _Trail) -> Entry:
         under = trail.under
+        # Before the catalog is asked: a store that fails must not tell a hidden tool from an unknown one.
+        trail.seen = under.seen_by(trail.principal, self._seen)
         entry = under.catalog.get(trail.call.tool)
-        trail.asked = under.question(trail.principal, "list", trail.call.tool, self._now())
+        trail.asked = under.question(trail.principal, "list", trail.call.tool, self._now(), seen=trail.seen)
         if entry is None:
             trail.decision = Decision(Effect.DENY, RULE_DEFAULT, NO_SUCH_TOOL, under.policy.version)
             raise UnknownTool()
@@ -218,7 +231,7 @@ class Pipeline:
     def _decide_call(self, trail: _Trail, tool: Tool, arguments: Mapping[str, object]) -> Decision:
         under, principal = trail.under, trail.principal
         version = under.policy.version
-        trail.asked = under.question(principal, "call", tool.name, self._now(), arguments)
+        trail.asked = under.question(principal, "call", tool.name, self._now(), arguments, seen=trail.seen)
         trail.decision = (
             self._freezes.decision(principal, tool.name, version)
             or scope_decision(tool.scopes, principal, version)
@@ -265,7 +278,7 @@ class Pipeline:
     async def _answer(self, trail: _Trail, shaped: Shaped) -> Answer:
         ending = Ending("ok", "yes", self._elapsed_us(trail), result=shaped.structured, has_result=True)
         try:
-            stored = await self._journal.outcome(trail.facts(), ending, trail.intent)
+            stored = await self._end(trail, ending)
         except StoreUnavailable:
             return self._refusal(trail, _unrecorded("yes"), None)
         return Answer(trail.call.id, shaped.structured, shaped.encoded.decode(), False, self._receipt(trail, stored))
@@ -287,7 +300,7 @@ class Pipeline:
         status = FAILURES.get(refusal.code, "refused")
         ending = Ending(status, refusal.executed, self._elapsed_us(trail), code=refusal.code)
         try:
-            stored = await self._journal.outcome(trail.facts(), ending, trail.intent)
+            stored = await self._end(trail, ending)
         except StoreUnavailable as error:
             unrecorded = _unrecorded(refusal.executed) if trail.acted else Refused("audit_unavailable", error.message)
             return self._refusal(trail, unrecorded, None)
@@ -301,6 +314,11 @@ class Pipeline:
         except StoreUnavailable as error:
             return self._refusal(trail, Refused("audit_unavailable", error.message), None)
         raise UnknownTool()
+
+    async def _end(self, trail: _Trail, ending: Ending) -> Stored:
+        """Record the outcome, and with it, in one commit, what the caller is about to be shown."""
+        noting = self._seen.noting(trail.principal, trail.brings)
+        return await self._journal.outcome(trail.facts(), ending, trail.intent, noting)
 
     # --- small parts ------------------------------------------------------------------------------------------------
 

@@ -672,6 +672,34 @@ REQUIREMENTS: dict[str, Requirement] = {
     ),
     "freeze:fails-closed": Requirement("I11", "While it cannot be told what is frozen, nothing is executed."),
     "freeze:recorded": Requirement("design 4", "A freeze and its lifting commit together with their record."),
+    # --- what an agent has seen ---------------------------------------------------------------------------------------
+    "seen:before-the-answer": Requirement(
+        "design 6",
+        "The labels of a tool are remembered in one commit with the outcome record, before its answer, result or error, leaves.",
+    ),
+    "seen:only-what-was-shown": Requirement(
+        "design 6", "A dry run, a refusal and a call that never reached the tool are not remembered as seen."
+    ),
+    "seen:whose": Requirement(
+        "design 6",
+        "What was seen belongs to tenant, subject and agent; over a delegation every hop has seen it, and what any hop saw counts.",
+    ),
+    "seen:window": Requirement(
+        "design 6",
+        "A label counts for the configured window after it was last returned, over restarts; then its row is deleted.",
+    ),
+    "seen:fails-closed": Requirement(
+        "I11; I6",
+        "While it cannot be told what was seen, a policy that asks for it lists and executes nothing, and hidden looks like unknown.",
+    ),
+    "seen:not-by-the-log": Requirement(
+        "design 6", "Reading a stored result out of the audit log counts like calling the tool."
+    ),
+    "seen:unknown-denies": Requirement(
+        "design 6",
+        "Where nobody looked what was seen, a row that asks fails: a protecting row denies, an allow row does not apply.",
+    ),
+    "seen:lint": Requirement("contract 3", "A condition that asks for a label no tool gives is named by lint."),
     "dry-run:decides-only": Requirement(
         "contract 4", "A dry run goes as far as the decision, tells it, is one record and executes nothing."
     ),

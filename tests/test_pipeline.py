@@ -167,6 +167,7 @@ async def test_the_inputs_of_every_decision_are_kept(home: Path) -> None:
     wanted = {
         "act": "call",
         "env": {"name": "demo"},
+        "seen": [],
         "scopes": ["mail:send", "orders:read", "payments:refund"],
         "attributes": {"department": "support"},
     }
@@ -458,7 +459,7 @@ async def test_what_a_list_showed_and_withheld_is_on_record(home: Path) -> None:
     async with _guard(home) as (guard, alice):
         shown = await guard.list_tools(alice)
         catalog = guard.definition.catalog
-    assert [tool.name for tool in shown] == [tool.name for tool in guard.visible_tools(alice)]
+        assert [tool.name for tool in shown] == [tool.name for tool in guard.visible_tools(alice)]
     [listed] = [record["state"] for record in _records(home) if record["kind"] == "read"]
     names = "".join(f"{tool.name}\n" for tool in shown)
     assert listed == {

@@ -158,7 +158,7 @@ def _visible(subject: Subject, catalog: "Catalog", policy: "Snapshot", known: Di
     if local is None:
         return Check("local identity", "ok", "not allowed here; every caller needs a token")
     now = as_datetime(subject.clock.now_us())
-    asked = (AccessRequest(local, "list", name, now, None, subject.environment) for name in catalog)
+    asked = (AccessRequest(local, "list", name, now, None, subject.environment, frozenset()) for name in catalog)
     visible = sum(policy.decide(request).allowed for request in asked)
     what = f"{local.subject} through {local.client} sees {visible} of {len(catalog)} tools"
     if visible or not catalog:

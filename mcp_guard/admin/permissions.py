@@ -13,6 +13,7 @@ from mcp_guard.generation import Generation, InForce
 from mcp_guard.identity.binding import bound
 from mcp_guard.kit.clock import Clock, as_datetime
 from mcp_guard.limits.freeze import Freezes, targets
+from mcp_guard.limits.seen import Seen
 from mcp_guard.model.decision import RULE_DEFAULT, Decision, Effect, scope_decision
 from mcp_guard.model.errors import Refused
 from mcp_guard.model.principal import Principal
@@ -29,6 +30,7 @@ class Permissions:
 
     in_force: InForce
     freezes: Freezes
+    seen: Seen
     journal: Journal
     clock: Clock
 
@@ -48,16 +50,16 @@ class Permissions:
         return {"policy": under.policy.version, "tools": rows}
 
     def _admission(self, under: Generation, principal: Principal) -> Decision:
-        now = self._now()
-        return admission(lambda who, act, name: under.decide(who, act, name, now), principal, PERMISSIONS)
+        now, seen = self._now(), under.seen_by(principal, self.seen)
+        return admission(lambda who, act, name: under.decide(who, act, name, now, seen=seen), principal, PERMISSIONS)
 
     async def _rows(self, under: Generation, principal: Principal) -> list[dict[str, object]]:
         version = under.policy.version
         frozen = {freeze.target: freeze.decision(version) for freeze in await self.freezes.all()}
-        now = self._now()
-        tools = under.visible(principal, now)
+        now, seen = self._now(), under.seen_by(principal, self.seen)
+        tools = under.visible(principal, now, seen)
         names = [tool.name for tool in tools]
-        found = outlooks(under.policy, principal, "call", names, now=now, environment=under.environment)
+        found = outlooks(under.policy, principal, "call", names, now=now, environment=under.environment, seen=seen)
         return [
             _row(tool, principal, _before_policy(tool, principal, frozen, version), outlook)
             for tool, outlook in zip(tools, found, strict=True)

@@ -1,7 +1,7 @@
 """Reading the audit log over MCP: decided by policy (`act=audit` on `audit:records`), narrowed to rows, recorded."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from mcp_guard.model.codes import Code
 from mcp_guard.model.decision import Act, Decision, Rows
 from mcp_guard.model.errors import Refused, UsageError
 from mcp_guard.model.principal import Principal
+from mcp_guard.store.transaction import Work
 
 RECORDS = "audit:records"
 WHOAMI = "guard:whoami"
@@ -20,6 +21,8 @@ MAX_LIMIT = 500
 
 Decide = Callable[[Principal, Act, str], Decision]
 Frozen = Callable[[Principal], Decision | None]
+Noting = Callable[[Principal, Set[str]], Work | None]
+"""What remembers that somebody was shown what these tools returned."""
 
 NUMBER_FILTERS = ("after", "before", "since", "until", "limit")
 RECORD_FILTERS = (*TEXT_FILTERS, *NUMBER_FILTERS)
@@ -30,10 +33,14 @@ _NUMBER = re.compile(r"[0-9]{1,16}")
 
 @dataclass(frozen=True, slots=True)
 class RecordReader:
-    """Every read is one decision and one `read` record, durable before the answer. Whoever is `frozen` reads no log."""
+    """Every read is one decision and one `read` record, durable before the answer. Whoever is `frozen` reads no log.
+
+    Stored results are shown again here, so reading them counts like calling the tool (`noting`).
+    """
 
     decide: Decide
     frozen: Frozen
+    noting: Noting
     query: Query
     journal: Journal
 
@@ -56,7 +63,9 @@ class RecordReader:
         """`{"call", "records": […]}`, oldest first, with the values that may be shown. Raises `Refused`."""
         rows = await self._admit(principal, "call")
         records = await self.query.call(call, rows=rows, principal=principal)
-        await self.journal.read(principal, {"what": "call", "rows": rows, "call": call, "count": len(records)})
+        tools = {str(record["tool"]) for record in records if "tool" in record}
+        state = {"what": "call", "rows": rows, "call": call, "count": len(records)}
+        await self.journal.read(principal, state, self.noting(principal, tools))
         return {"call": call, "records": records}
 
     async def status(self, principal: Principal) -> Mapping[str, object]:

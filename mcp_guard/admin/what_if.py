@@ -40,12 +40,16 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class WhatIf:
-    """Decides as the pipeline would, in its order: `list`, then scopes, then the call itself."""
+    """Decides as the pipeline would, in its order: `list`, then scopes, then the call itself.
+
+    `seen` are the labels of what was returned to the principal before.
+    """
 
     catalog: Catalog
     policy: Snapshot
     environment: Mapping[str, object]
     clock: Clock
+    seen: frozenset[str] = frozenset()
 
     def ask(self, principal: Principal, act: Act | None, name: str, arguments: Mapping[str, object]) -> Verdict:
         """What would happen. Without an act it is the one people mean: `audit` for the log, `call` for all else.
@@ -81,7 +85,7 @@ class WhatIf:
 
     def _decide(self, principal: Principal, act: Act, name: str, arguments: Mapping[str, object] | None) -> Verdict:
         now = as_datetime(self.clock.now_us())
-        request = AccessRequest(principal, act, name, now, arguments, self.environment)
+        request = AccessRequest(principal, act, name, now, arguments, self.environment, self.seen)
         return Verdict(self.policy.decide(request), tuple(near(self.policy.rules, request)))
 
 

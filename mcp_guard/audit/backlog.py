@@ -14,7 +14,7 @@ from mcp_guard.audit.health import Health
 from mcp_guard.model.errors import StoreUnavailable
 from mcp_guard.store.errors import InDoubt, IntentClosed
 from mcp_guard.store.tail import is_stored
-from mcp_guard.store.transaction import Transaction
+from mcp_guard.store.transaction import Transaction, Work
 from mcp_guard.store.values import Entry, Stored, Unit
 from mcp_guard.store.writer import Writer
 
@@ -25,33 +25,42 @@ RETRY_SECONDS = 1.0
 
 
 class Pending:
-    """One outcome on its way. However often it is submitted, it is stored once.
+    """One outcome on its way, with the rows that belong to it (`work`). However often submitted, it is stored once.
 
     With `only_if` it is stored only where that record is, with `unless` only where that is not: how a call ends whose
     intent is in doubt. The file decides, inside the transaction that would store it.
     """
 
-    __slots__ = ("_only_if", "_unless", "entry")
+    __slots__ = ("_only_if", "_unless", "_work", "entry")
 
-    def __init__(self, entry: Entry, *, only_if: Stored | None = None, unless: Stored | None = None) -> None:
+    def __init__(
+        self, entry: Entry, *, work: Work | None = None, only_if: Stored | None = None, unless: Stored | None = None
+    ) -> None:
         self.entry = entry
+        self._work = work
         self._only_if = only_if
         self._unless: tuple[Stored, ...] = () if unless is None else (unless,)
+
+    def alone(self) -> "Pending":
+        """The outcome without the rows."""
+        return Pending(self.entry)
 
     def unit(self) -> Unit:
         """What to submit. Refused with `IntentClosed` where there is nothing left to store."""
         free = self._only_if is None and not self._unless
-        return Unit((self.entry,), work=None if free else self._require_wanted)
+        return Unit((self.entry,), work=self._work if free else self._do_if_wanted)
 
     def doubted(self, error: InDoubt) -> None:
         """An attempt may have been stored after all."""
         self._unless += error.would_be
 
-    def _require_wanted(self, transaction: Transaction) -> None:
+    def _do_if_wanted(self, transaction: Transaction) -> None:
         if any(is_stored(transaction, record) for record in self._unless):
             raise IntentClosed()
         if self._only_if is not None and not is_stored(transaction, self._only_if):
             raise IntentClosed()
+        if self._work is not None:
+            self._work(transaction)
 
 
 class Backlog:

@@ -25,12 +25,11 @@ from mcp_guard.model.errors import StoreUnavailable
 from mcp_guard.model.principal import Principal
 from mcp_guard.store.errors import InDoubt, IntentClosed
 from mcp_guard.store.store import Store
-from mcp_guard.store.transaction import Transaction
+from mcp_guard.store.transaction import Transaction, Work
 from mcp_guard.store.values import Entry, Side, Stored, Unit
 
 Redact = Callable[[object], object]
 Storing = asyncio.Future[tuple[Stored, ...]]
-Work = Callable[[Transaction], None]
 
 STANDING = "standing"
 """The key of `meta` under which the last serving process says what is in force."""
@@ -102,18 +101,20 @@ class Journal:
         failpoint("audit.after-intent")
         return stored
 
-    async def outcome(self, facts: CallFacts, ending: Ending, intent: Stored | None = None) -> Stored:
-        """Record how a call ended, with or without an intent before it."""
+    async def outcome(
+        self, facts: CallFacts, ending: Ending, intent: Stored | None = None, work: Work | None = None
+    ) -> Stored:
+        """Record how a call ended, with or without an intent before it; rows of `work` commit with the record."""
         failpoint("audit.before-outcome")
         facts = self._clean(facts)
         of = None if intent is None else intent.n
-        stored = await self._write_outcome(Pending(self._ending(facts, ending, of)))
+        stored = await self._write_outcome(Pending(self._ending(facts, ending, of), work=work))
         failpoint("audit.after-outcome")
         return stored
 
-    async def read(self, principal: Principal, state: Mapping[str, object]) -> Stored:
-        """Record that somebody read the log."""
-        return await self._write(record.state(self._boot, "read", state, self._known(principal)))
+    async def read(self, principal: Principal, state: Mapping[str, object], work: Work | None = None) -> Stored:
+        """Record that somebody read the log; rows of `work` commit with the record."""
+        return await self._write(record.state(self._boot, "read", state, self._known(principal)), work)
 
     async def listed(self, principal: Principal, state: Mapping[str, object]) -> None:
         """Record what a list showed (`listings.state`). The same list of a principal within 60 s is counted.
@@ -203,6 +204,9 @@ class Journal:
         except asyncio.CancelledError:
             self._let_go(future, partial(self._backlog.keep_if_failed, pending))
             raise
+        except Exception:  # noqa: BLE001 - its own rows were refused: the call still ends in one outcome, and unanswered
+            self._backlog.keep(pending.alone())
+            raise StoreUnavailable("what belongs to the outcome cannot be stored") from None
         self._health.worked()
         return stored
 

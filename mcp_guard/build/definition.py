@@ -40,11 +40,11 @@ class Definition:
             == {name: entry.tool for name, entry in other.catalog.items()}
         )
 
-    def what_if(self) -> "WhatIf":
-        """Questions to this definition's policy."""
+    def what_if(self, seen: frozenset[str] = frozenset()) -> "WhatIf":
+        """Questions to this definition's policy, by somebody who was shown data of these labels."""
         from mcp_guard.admin.what_if import WhatIf
 
-        return WhatIf(self.catalog, self.policy, self.environment, SystemClock())
+        return WhatIf(self.catalog, self.policy, self.environment, SystemClock(), seen)
 
 
 def define(home: Home) -> Definition:

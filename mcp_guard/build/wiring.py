@@ -1,7 +1,7 @@
 """From a checked definition to what runs: the store, the pipeline, identity and the guard, opened and closed as one."""
 
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Set
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -29,9 +29,11 @@ if TYPE_CHECKING:
     from mcp_guard.build.reload import Reloader
     from mcp_guard.identity.store import TokenStore
     from mcp_guard.limits.freeze import Freezes
+    from mcp_guard.limits.seen import Seen
     from mcp_guard.pipeline import Pipeline
     from mcp_guard.secrets.redact import Redactor
     from mcp_guard.store.store import Store
+    from mcp_guard.store.transaction import Work
 
 RECOVERY_SECONDS = 30.0
 """How often a serving guard looks for intents of processes that are gone."""
@@ -128,18 +130,31 @@ def _wire(live: Live, store: "Store", journal: "Journal", pipeline: "Pipeline", 
     from mcp_guard.identity.store import TokenStore
     from mcp_guard.limits.freeze import NO_TOOL, Freezes
 
-    freezes, in_force, clock = Freezes(store), live.in_force, SystemClock()
+    freezes, seen, in_force, clock = Freezes(store), _seen(live, store), live.in_force, SystemClock()
 
     def decide(principal: Principal, act: Act, name: str) -> Decision:
-        return in_force.current.decide(principal, act, name, as_datetime(clock.now_us()))
+        under = in_force.current
+        now = as_datetime(clock.now_us())
+        return under.decide(principal, act, name, now, seen=under.seen_by(principal, seen))
+
+    def noting(principal: Principal, tools: Set[str]) -> "Work | None":
+        catalog = in_force.current.catalog
+        return seen.noting(principal, {label for name in tools & catalog.keys() for label in catalog[name].tool.labels})
 
     def frozen(principal: Principal) -> Decision | None:
         return freezes.decision(principal, NO_TOOL, in_force.current.policy.version)
 
-    records = RecordReader(decide, frozen, Query(store), journal)
+    records = RecordReader(decide, frozen, noting, Query(store), journal)
     authenticator = Authenticator(live.directory, TokenStore(store).find, clock, identity.access_tokens)
-    permissions = Permissions(in_force, freezes, journal, clock)
+    permissions = Permissions(in_force, freezes, seen, journal, clock)
     return Guard(live, pipeline, journal, records, permissions, authenticator, identity)
+
+
+def _seen(live: Live, store: "Store") -> "Seen":
+    from mcp_guard.kit.units import seconds
+    from mcp_guard.limits.seen import Seen
+
+    return Seen(store, seconds(live.definition.home.settings.policy.seen_window))
 
 
 @asynccontextmanager
@@ -206,6 +221,7 @@ async def _open_pipeline(
         pipeline = Pipeline(
             in_force=live.in_force,
             freezes=Freezes(store),
+            seen=_seen(live, store),
             journal=journal,
             redact=redactor.value,
             clock=SystemClock(),

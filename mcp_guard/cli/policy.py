@@ -37,6 +37,7 @@ for question in (who_can, what_can, diff, confirm):
     type=click.Choice(["list", "call", "approve", "task", "audit"]),
     help="Default: call, and audit for audit:records.",
 )
+@click.option("--seen", multiple=True, metavar="LABEL", help="A label of what was returned before; can be repeated.")
 @pass_output
 def check(
     output: Output,
@@ -47,6 +48,7 @@ def check(
     client: str | None,
     tenant: str | None,
     act: "Act | None",
+    seen: tuple[str, ...],
 ) -> None:
     """What policy says if SUBJECT calls TOOL with ARGS (a JSON object), and which rows came close.
 
@@ -61,7 +63,7 @@ def check(
     local = definition.home.settings.identity.local
     belongs = tenant or definition.directory.profile(subject).tenant or local.tenant
     principal = principal_of(definition.directory, subject, client or local.client, belongs)
-    verdict = definition.what_if().ask(principal, act, tool, given)
+    verdict = definition.what_if(frozenset(seen)).ask(principal, act, tool, given)
     output.data(verdict.as_dict(), _explain(verdict))
     if verdict.violations:
         output.note("a call with these arguments would be refused before: " + "; ".join(verdict.violations))

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-from mcp_guard.kit import references
-from mcp_guard.manifest.fields import Matching, Strict
+from mcp_guard.kit import references, units
+from mcp_guard.manifest.fields import Duration, Matching, Strict
 
 # The audit origin is `<name>/<instance>`, and an origin is one line without white space (C2SP tlog-checkpoint).
 Name = Annotated[str, Matching(r"^[a-z0-9][a-z0-9.-]{0,62}$", "a name of lower-case letters, digits, dot and dash")]
@@ -103,6 +103,14 @@ def _network(text: str) -> str:
     return text
 
 
+def _window(text: str) -> str:
+    if not 1 <= units.seconds(text) <= _LONGEST_WINDOW:
+        raise PydanticCustomError("expected", "expected {expected}", {"expected": "a duration from 1s to 365d"})
+    return text
+
+
+_LONGEST_WINDOW = 365 * 24 * 3600
+Window = Annotated[Duration, AfterValidator(_window)]
 _WEB_ADDRESS = "an https address (http only on loopback), without user name and fragment"
 WebAddress = Annotated[str, Field(max_length=1024), AfterValidator(_web_address)]
 Identifier = Annotated[WebAddress, AfterValidator(_without_query)]  # RFC 8414 section 2, RFC 8707 section 2
@@ -110,7 +118,7 @@ Networks = Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], Field
 
 
 class PolicyFiles(Strict):
-    """Where the policy is, and who may loosen it. Paths are relative to the home; `tests` are patterns."""
+    """Where the policy is, who may loosen it, and what it remembers. Paths are relative to the home."""
 
     model: FilePath = "policy/model.conf"
     rules: FilePath = "policy/policy.csv"
@@ -119,6 +127,7 @@ class PolicyFiles(Strict):
     change_control: Literal["off", "second-person"] = Field(
         default="off", description="Whether a change that lets more through waits for two people to confirm it."
     )
+    seen_window: Window = Field(default="1h", description="How long r.ctx.seen holds a label after it was returned.")
 
 
 class LocalIdentity(Strict):

@@ -5,13 +5,14 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx2  # what the SDK's client is built on
 from mcp.client.client import Client
 from mcp.client.stdio import StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
+from mcp_types import RequestParamsMeta
 
 from mcp_guard.model.errors import UnknownTool
 
@@ -27,8 +28,17 @@ class Agent:
 
     async def call(self, tool: str, **arguments: object) -> dict[str, Any]:
         """The structured result of a call; a refusal is one too. Raises `UnknownTool`."""
+        return await self._call(tool, arguments)
+
+    async def rehearse(self, tool: str, **arguments: object) -> dict[str, Any]:
+        """What a dry run of a call answers. Raises `UnknownTool`."""
+        return await self._call(tool, arguments, cast("RequestParamsMeta", {"mcp-guard/dry_run": True}))
+
+    async def _call(
+        self, tool: str, arguments: dict[str, object], meta: RequestParamsMeta | None = None
+    ) -> dict[str, Any]:
         try:
-            result = await self._client.call_tool(tool, arguments)
+            result = await self._client.call_tool(tool, arguments, meta=meta)
         except MCPError as error:
             raise UnknownTool(error.message) from None
         assert isinstance(result.structured_content, dict)

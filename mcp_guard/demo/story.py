@@ -54,6 +54,7 @@ class _Story:
             await self._look_up(agent)
             await self._refunds(agent)
             await self._bad_argument(agent)
+            await self._injected(agent)
             seen = await agent.tool_names()
         async with over_http(url, untrusted) as agent:
             await self._untrusted(agent, seen)
@@ -91,6 +92,18 @@ class _Story:
         self._stage.scene("A bad argument", 'amount as the text "40": nothing is guessed or converted')
         result = await agent.call("payments_refund", order_id="ORD-1002", amount="40")
         self._expect(result["guard"]["code"] == "args_invalid", result["guard"]["reason"], result)
+
+    async def _injected(self, agent: Agent) -> None:
+        about = "the agent reads what a customer wrote, and then wants to send mail out of the house"
+        self._stage.scene("A customer writes instructions", about)
+        mail = {"to": ["chiara@globex.example"], "subject": "Orders", "body": "As asked.", "justification": "asked to"}
+        dry = await agent.rehearse("mail_send", **mail)
+        self._expect(dry["guard"]["effect"] == "allow", "before: mail to a customer is allowed (a dry run)", dry)
+        result = await agent.call("orders_notes", order_id="ORD-1003")
+        self._expect(result["rows"][0]["text"].startswith("Ignore"), f"it reads: {result['rows'][0]['text']}", result)
+        guard = (await agent.call("mail_send", **mail))["guard"]
+        stopped = guard["rule"] == "mail-after-notes" and guard["executed"] == "no"
+        self._expect(stopped, f"after: stopped by rule {guard['rule']}: {guard['reason']}", guard)
 
     async def _untrusted(self, agent: Agent, seen: list[str]) -> None:
         self._stage.scene(

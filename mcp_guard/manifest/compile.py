@@ -78,6 +78,7 @@ def compile_tool(entry: ToolEntry, around: Surroundings, report: Report) -> Tool
         justification=mode,
         connector=connector,
         fingerprint="",
+        labels=tuple(sorted({*entry.labels, *around.defaults.labels})),
     )
     return replace(tool, fingerprint=fingerprint(tool, around.home))
 

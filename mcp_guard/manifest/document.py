@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from mcp_guard.manifest.fields import Duration, Label, Matching, Scope, Size, Strict, Tag, ToolName
+from mcp_guard.manifest.fields import Duration, Label, Matching, Scope, Size, Strict, Tag, ToolName, Word
 from mcp_guard.model.tool import Effects, JustificationMode, RetryOn
 
 Binding = Annotated[
@@ -28,6 +28,7 @@ Function = Annotated[
 ]
 Text = Annotated[str, Field(min_length=1, max_length=256)]
 JsonSchema = dict[str, Any]
+Labels = Annotated[list[Word], Field(max_length=16)]
 
 
 class Annotations(Strict):
@@ -94,13 +95,14 @@ class ToolEntry(Strict):
     """One tool. Exactly one of `http`, `sql`, `python` says what it does."""
 
     unsupported: ClassVar[frozenset[str]] = frozenset(
-        {"cost", "limits", "workflow", "command", "task", "mode", "labels", "version", "icons", "execution"}
+        {"cost", "limits", "workflow", "command", "task", "mode", "version", "icons", "execution"}
     )
     name: ToolName
     title: Text | None = None
     description: Annotated[str, Field(min_length=1, max_length=4096)]
     annotations: Annotations = Annotations()
     tags: list[Tag] = Field(default=[])
+    labels: Labels = Field(default=[], description="What results bring along: untrusted, pii, secret, …")
     effects: Effects | None = Field(default=None, description="The operator's word; `once` where nothing is said.")
     scopes: list[Scope] = Field(default=[])
     inputSchema: JsonSchema
@@ -117,14 +119,15 @@ class ToolEntry(Strict):
 
 
 class Defaults(Strict):
-    """What a tool of this file has where it says nothing. `scopes` and `tags` are added to a tool's own."""
+    """What a tool of this file has where it says nothing. `scopes`, `tags` and `labels` are added."""
 
-    unsupported: ClassVar[frozenset[str]] = frozenset({"cost", "limits", "mode", "labels"})
+    unsupported: ClassVar[frozenset[str]] = frozenset({"cost", "limits", "mode"})
     timeout: Duration = "30s"
     retry: RetryRule | None = None
     effects: Effects = "once"
     scopes: list[Scope] = Field(default=[])
     tags: list[Tag] = Field(default=[])
+    labels: Labels = Field(default=[])
     justification: JustificationMode = "none"
 
 

@@ -47,6 +47,9 @@ Tag = Annotated[
     str, Matching(r"^(risk|toolset|tag):[a-zA-Z0-9][a-zA-Z0-9._-]{0,62}$", "a tag such as risk:high or tag:billing")
 ]
 Label = Annotated[str, Matching(r"^[a-zA-Z0-9][a-zA-Z0-9._-]{0,62}$", "a plain name: letters, digits, dot, dash")]
+Word = Annotated[
+    str, Matching(r"^[a-z][a-z0-9_-]{0,31}$", "a lower-case word such as untrusted or pii, at most 32 characters")
+]
 Scope = Annotated[str, Matching(r"^[a-zA-Z0-9][a-zA-Z0-9._:/-]{0,126}$", "a scope such as orders:read")]
 ToolName = Annotated[
     str, Matching(r"^[a-zA-Z][a-zA-Z0-9_-]{0,63}$", "a name of letters, digits, _ and -, at most 64, a letter first")

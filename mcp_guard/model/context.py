@@ -1,8 +1,8 @@
 """The inputs of a decision as they are kept beside its record, so that it can be explained and replayed.
 
 A record names the actor and the tool, and beside it stand the arguments. What else a decision depends on is written
-here: `act`, `now` (whole unix seconds, all a condition can see), `env`, and where there are any `scopes`, `roles`
-(claimed by the credential) and `attributes` of the subject.
+here: `act`, `now` (whole unix seconds, all a condition can see), `env`, where there are any `scopes`, `roles`
+(claimed by the credential) and `attributes` of the subject, and where somebody looked `seen`.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ _T = TypeVar("_T")
 _ACTS: Mapping[str, Act] = {act: act for act in get_args(Act)}
 _AUTHS: Mapping[str, Auth] = {auth: auth for auth in get_args(Auth)}
 _ASSURANCES: Mapping[str, Assurance] = {assurance: assurance for assurance in get_args(Assurance)}
-_KEYS = frozenset({"act", "now", "env", "scopes", "roles", "attributes"})
+_KEYS = frozenset({"act", "now", "env", "scopes", "roles", "attributes", "seen"})
 
 
 def of_request(request: AccessRequest) -> dict[str, object]:
@@ -34,6 +34,8 @@ def of_request(request: AccessRequest) -> dict[str, object]:
         found["roles"] = sorted(principal.roles)
     if principal.attributes:
         found["attributes"] = dict(principal.attributes)
+    if request.seen is not None:
+        found["seen"] = sorted(request.seen)
     return found
 
 
@@ -62,7 +64,9 @@ def to_request(
         chain=_texts(actor.get("chain", [])),
     )
     act = _one_of(_ACTS, context.get("act"))
-    return AccessRequest(principal, act, tool, _moment(context.get("now")), arguments, _mapping(context.get("env")))
+    now, environment = _moment(context.get("now")), _mapping(context.get("env"))
+    seen = frozenset(_texts(context["seen"])) if "seen" in context else None
+    return AccessRequest(principal, act, tool, now, arguments, environment, seen)
 
 
 def _one_of(known: Mapping[str, _T], value: object) -> _T:

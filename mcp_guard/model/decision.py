@@ -56,7 +56,8 @@ class Obligations:
 class AccessRequest:
     """One question to the policy. `now` is an input, so that a decision can be replayed.
 
-    `arguments` is `None` where the act has none (`list`), so a condition that asks for one fails.
+    `arguments` is `None` where the act has none (`list`), so a condition that asks for one fails. `seen` are the labels
+    of what was returned to whoever asks; it is `None` where nobody looked, and then a condition that asks for it fails.
     """
 
     principal: Principal
@@ -65,6 +66,7 @@ class AccessRequest:
     now: datetime
     arguments: Mapping[str, object] | None = None
     environment: Mapping[str, object] = field(default_factory=lambda: _EMPTY)
+    seen: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

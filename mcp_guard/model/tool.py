@@ -66,7 +66,8 @@ class Tool:
 
     `input_schema` is what clients see and send; `arguments_schema` is the same without the justification. Arguments
     the guard fills in (`bind`) are in neither. `timeout` (seconds) is for one attempt. `sensitive` are JSON
-    pointers into arguments or result. `fingerprint` is the sha256 of everything that decides what executes.
+    pointers into arguments or result. `labels` say what its results bring along (`untrusted`, `pii`, …).
+    `fingerprint` is the sha256 of everything that decides what executes.
     """
 
     name: str
@@ -87,3 +88,4 @@ class Tool:
     justification: JustificationMode
     connector: ConnectorSpec
     fingerprint: str
+    labels: tuple[str, ...] = ()

@@ -9,10 +9,11 @@
       want: {effect: allow, rule: refund-small}
 
 `act` is `call` where nothing is said, `now` Monday 2026-01-05 12:00 UTC; it is written as quoted ISO 8601 with a zone
-or as unix seconds. Of `want.then` every key given has to be there with that value; durations may be written `4h`.
+or as unix seconds. `seen` lists labels of what was returned before; without it there was nothing. Of `want.then` every
+key given has to be there with that value; durations may be written `4h`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -24,7 +25,7 @@ from mcp_guard.policy import names, obligations
 
 DEFAULT_NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
 
-_KEYS = ("name", "as", "via", "tenant", "act", "tool", "args", "now", "want")
+_KEYS = ("name", "as", "via", "tenant", "act", "tool", "args", "seen", "now", "want")
 _WANTED_KEYS = ("effect", "rule", "then")
 _ACTS: dict[str, Act] = {"list": "list", "call": "call", "approve": "approve", "task": "task", "audit": "audit"}
 
@@ -42,6 +43,7 @@ class Case:
     act: Act
     tool: str
     arguments: Mapping[str, object]
+    seen: frozenset[str]
     now: datetime
     want: Mapping[str, object]
 
@@ -68,19 +70,16 @@ def _read(document: yaml.Document, index: int, entry: object, problems: list[Pro
     if not isinstance(entry, dict):
         complain("", "type", "a test is a mapping", "known keys: " + ", ".join(_KEYS))
         return None
-    for key in entry:
-        if key not in _KEYS:
-            hint = names.did_you_mean(key, _KEYS) or "known keys: " + ", ".join(_KEYS)
-            complain(key, "unknown_key", "is not known here", hint)
-    for key in ("name", "as", "via", "tenant", "tool"):
-        if not isinstance(entry.get(key), str) or not entry[key]:
-            complain(key, "missing", f"`{key}` is a text every test has")
+    _check_keys(entry, complain)
     act = _ACTS.get(str(entry.get("act", "call")))
     if act is None:
         complain("act", "value", "`act` is not one that exists", "acts: " + " ".join(names.ACTS))
     arguments = entry.get("args", {})
     if not isinstance(arguments, dict):
         complain("args", "type", "`args` is a mapping of arguments")
+    seen = _labels(entry.get("seen", []))
+    if seen is None:
+        complain("seen", "type", "`seen` is a list of labels", "for example seen: [untrusted]")
     now = _moment(entry.get("now"))
     if now is None:
         complain(
@@ -88,11 +87,28 @@ def _read(document: yaml.Document, index: int, entry: object, problems: list[Pro
         )
     if message := _wrong_want(entry.get("want")):
         complain("want", "value", message, "for example want: {effect: allow, rule: refund-small}")
-    if len(problems) > before or act is None or now is None:
+    if len(problems) > before or act is None or now is None or seen is None:
         return None
     who = (entry["as"], entry["via"], entry["tenant"])
     line, _ = document.position(pointer.join([index]))
-    return Case(entry["name"], document.file, line, *who, act, entry["tool"], arguments, now, entry["want"])
+    return Case(entry["name"], document.file, line, *who, act, entry["tool"], arguments, seen, now, entry["want"])
+
+
+def _check_keys(entry: Mapping[str, object], complain: Callable[..., None]) -> None:
+    for key in entry:
+        if key not in _KEYS:
+            hint = names.did_you_mean(key, _KEYS) or "known keys: " + ", ".join(_KEYS)
+            complain(key, "unknown_key", "is not known here", hint)
+    for key in ("name", "as", "via", "tenant", "tool"):
+        if not isinstance(entry.get(key), str) or not entry[key]:
+            complain(key, "missing", f"`{key}` is a text every test has")
+
+
+def _labels(value: object) -> frozenset[str] | None:
+    """A list of labels as a set, or `None` where it is not one."""
+    if not isinstance(value, list) or not all(isinstance(label, str) and label for label in value):
+        return None
+    return frozenset(value)
 
 
 def _moment(value: object) -> datetime | None:

@@ -68,7 +68,7 @@ def question(case: Case, principal_of: PrincipalOf, environment: Mapping[str, ob
     """The request a test is about."""
     principal = principal_of(case.subject, case.client, case.tenant)
     arguments = None if case.act == "list" else case.arguments
-    return AccessRequest(principal, case.act, case.tool, case.now, arguments, environment)
+    return AccessRequest(principal, case.act, case.tool, case.now, arguments, environment, case.seen)
 
 
 def _run(case: Case, snapshot: Snapshot, principal_of: PrincipalOf, environment: Mapping[str, object]) -> CaseResult:

@@ -58,6 +58,7 @@ class Writer:
     source: str
     bound: dict[str, object] = field(default_factory=dict)
     uses_args: bool = False
+    uses_seen: bool = False
     _temporaries: int = 0
     _depth: int = 0
 
@@ -179,6 +180,7 @@ class Writer:
         if found is None or not spelt_out or (names[length:] and not found.open):
             raise self._unknown_field(node, names)
         self.uses_args |= names[0] == "args"
+        self.uses_seen |= names[0] == "seen"
         if len(names) > MAX_DEPTH:
             raise self._wrong(node, "condition_too_long", "the field lies too deep", "shorten the path")
         if below := names[length:]:

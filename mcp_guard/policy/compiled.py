@@ -82,11 +82,12 @@ class _Memory:
 class Compiled:
     """A `Snapshot` that looks up instead of walking. Safe to share between threads: what it remembers is derived."""
 
-    __slots__ = ("_default", "_index", "_memory", "rules", "version")
+    __slots__ = ("_default", "_index", "_memory", "rules", "uses_seen", "version")
 
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
         self.version = rules.version
+        self.uses_seen = rules.uses_seen
         self._default = verdict.default(rules.version)
         self._index = Index.of(rules)
         self._memory = _Memory()
@@ -101,15 +102,22 @@ class Compiled:
         return self._over_delegation(request, place.roles, decision) if who.chain else decision
 
     def decide_all(
-        self, principal: Principal, act: Act, tools: Sequence[str], now: datetime, environment: Mapping[str, object]
+        self,
+        principal: Principal,
+        act: Act,
+        tools: Sequence[str],
+        now: datetime,
+        environment: Mapping[str, object],
+        *,
+        seen: frozenset[str] | None = None,
     ) -> list[Decision]:
         """`decide` without arguments for every one of `tools`, in their order."""
         place = self._place(principal.subject, principal, principal.roles, act)
         if place is None or principal.chain:
-            return [self.decide(AccessRequest(principal, act, tool, now, None, environment)) for tool in tools]
+            return [self.decide(AccessRequest(principal, act, tool, now, None, environment, seen)) for tool in tools]
         plans = self._plans(place.standing, tools)
         return [
-            plan.fixed or plan.decide(AccessRequest(principal, act, tool, now, None, environment), place.roles)
+            plan.fixed or plan.decide(AccessRequest(principal, act, tool, now, None, environment, seen), place.roles)
             for plan, tool in zip(plans, tools, strict=True)
         ]
 

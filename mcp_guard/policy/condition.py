@@ -1,8 +1,9 @@
 """One `when`: checked, compiled once, evaluated over a request without copying anything.
 
-Sees `r.ctx.args env.name now scopes subject client delegation` and may call `within all_domains matches hours`.
+Sees `r.ctx.args env.name now scopes seen subject client delegation` and may call `within all_domains matches hours`.
 `r.ctx.subject.roles` is every role the subject has in the tenant, granted here or claimed by the credential, and its
-own name; `r.ctx.now` is in whole unix seconds. Over a delegation `r.ctx` stays that of the subject.
+own name; `r.ctx.seen` holds the labels of what was returned to the subject and its agent lately; `r.ctx.now` is in
+whole unix seconds. Over a delegation `r.ctx` stays that of the subject.
 """
 
 from collections.abc import Callable, Collection
@@ -34,6 +35,7 @@ class Condition:
     text: str
     holds: Evaluate = field(compare=False, repr=False)
     uses_args: bool
+    uses_seen: bool = False
     constant: bool | None = None
 
 
@@ -44,7 +46,7 @@ def compile_condition(text: str) -> Condition:
     body = writer.boolean(tree)
     syntax.check_rewriting(text)
     holds = _factory(f"lambda {', '.join(writer.bound)}: lambda q, roles: {body}")(*writer.bound.values())
-    return Condition(text, holds, writer.uses_args, {"True": True, "False": False}.get(text))
+    return Condition(text, holds, writer.uses_args, writer.uses_seen, {"True": True, "False": False}.get(text))
 
 
 @lru_cache(maxsize=4096)

@@ -35,6 +35,7 @@ FIELDS: dict[tuple[str, ...], Field] = {
     ("env", "name"): Field("q.environment['name']", Kind.ANY),
     ("now",): Field("int(q.now.timestamp())", Kind.NUMBER),
     ("scopes",): Field("q.principal.scopes", Kind.TEXTS),
+    ("seen",): Field("q.seen", Kind.TEXTS),
     ("delegation",): Field("q.principal.chain", Kind.TEXTS),
     ("subject", "id"): Field("q.principal.subject", Kind.TEXT),
     ("subject", "tenant"): Field("q.principal.tenant", Kind.TEXT),

@@ -37,6 +37,10 @@ class Interpreter:
     def version(self) -> str:
         return self.rules.version
 
+    @property
+    def uses_seen(self) -> bool:
+        return self.rules.uses_seen
+
     def decide(self, request: AccessRequest) -> Decision:
         """Decide for the subject and every hop of its delegation; the strictest decision holds."""
         if not is_answerable(request):
@@ -49,9 +53,16 @@ class Interpreter:
         )
 
     def decide_all(
-        self, principal: Principal, act: Act, tools: Sequence[str], now: datetime, environment: Mapping[str, object]
+        self,
+        principal: Principal,
+        act: Act,
+        tools: Sequence[str],
+        now: datetime,
+        environment: Mapping[str, object],
+        *,
+        seen: frozenset[str] | None = None,
     ) -> list[Decision]:
-        return [self.decide(AccessRequest(principal, act, tool, now, None, environment)) for tool in tools]
+        return [self.decide(AccessRequest(principal, act, tool, now, None, environment, seen)) for tool in tools]
 
     def fitting(self, principal: Principal, act: Act, tool: str) -> list[Sequence[Row]]:
         request = AccessRequest(principal, act, tool, _ANY_TIME)

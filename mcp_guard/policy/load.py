@@ -1,13 +1,13 @@
 """From files to a snapshot: checked by us, loaded by stock Casbin, compared, compiled, and only then believed."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
 from mcp_guard.model.errors import Invalid
 from mcp_guard.model.problem import Problem
 from mcp_guard.policy import model_file, roles, scan, self_check, snapshot, stock
-from mcp_guard.policy.advice import Subject, arguments, people, shadow
+from mcp_guard.policy.advice import Subject, arguments, labels, people, shadow
 from mcp_guard.policy.advice.schema import Schema
 from mcp_guard.policy.compiled import Compiled
 from mcp_guard.policy.model_file import COLUMNS
@@ -59,11 +59,12 @@ def lint(
     shown_as: Callable[[Path], str] = str,
     schemas: Mapping[str, Schema] | None = None,
     principals: Mapping[str, Profile] | None = None,
+    given_labels: Collection[str] | None = None,
 ) -> list[Problem]:
     """Everything `load` would refuse, and warnings, in the order of the files.
 
     With `schemas` (of the tools' arguments, bound ones included) the conditions are held against them, with
-    `principals` the roles, attributes and approvers.
+    `principals` the roles, attributes and approvers, with `given_labels` what they ask `r.ctx.seen` for.
     """
     loaded, problems = _examine(model, rules, tools, shown_as)
     if loaded is None:
@@ -74,6 +75,8 @@ def lint(
         found += arguments.check(subject, schemas)
     if principals is not None:
         found += people.check(subject, principals)
+    if given_labels is not None:
+        found += labels.check(subject, given_labels)
     return sorted([*problems, *found], key=lambda problem: (problem.file == subject.file, problem.line, problem.column))
 
 

@@ -52,12 +52,13 @@ def outlooks(
     *,
     now: datetime,
     environment: Mapping[str, object],
+    seen: frozenset[str] | None = None,
 ) -> list[Outlook]:
     """The outlook of `principal` for each of `tools`, in their order."""
     hops = actors(policy.rules, AccessRequest(principal, act, "", now, None, environment))
     found = []
     for tool in tools:
-        request = AccessRequest(principal, act, tool, now, None, environment)
+        request = AccessRequest(principal, act, tool, now, None, environment, seen)
         fitting = policy.fitting(principal, act, tool)
         ways = [_of_actor(hop, rows, request, policy.version) for hop, rows in zip(hops, fitting, strict=False)]
         found.append(_together(ways) if ways else Outlook(verdict.default(policy.version)))

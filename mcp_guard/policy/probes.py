@@ -151,6 +151,7 @@ class Context:
         self.arguments: dict[str, object] = {}
         self.attributes: dict[str, object] = {}
         self.scopes: list[str] = []
+        self.seen: list[str] = []
         self.environment: dict[str, object] = {"name": "test"}
 
     def request(self, who: Somebody, act: Act, tool: str) -> AccessRequest:
@@ -160,7 +161,7 @@ class Context:
             scopes=frozenset(self.scopes), roles=who.claimed, attributes=self.attributes, chain=who.chain,
         )  # fmt: skip
         arguments = None if act == "list" else self.arguments
-        return AccessRequest(principal, act, tool, self.now, arguments, self.environment)
+        return AccessRequest(principal, act, tool, self.now, arguments, self.environment, frozenset(self.seen))
 
     def put(self, path: Path, value: object) -> None:
         """Set a field, as far as questions may choose it."""
@@ -173,6 +174,8 @@ class Context:
                 self.environment["name"] = value
             case ("scopes",) if isinstance(value, list):
                 self.scopes += filter(None, map(str, value))
+            case ("seen",) if isinstance(value, list):
+                self.seen += map(str, value)
             case ("now",) if type(value) is int and 0 <= value < 2**33:
                 self.now = datetime.fromtimestamp(value, UTC)
 

@@ -28,6 +28,11 @@ class Rules:
     version: str
     texts: Texts = field(default=("", ""), repr=False, compare=False)
 
+    @property
+    def uses_seen(self) -> bool:
+        """Whether any condition asks for `r.ctx.seen`."""
+        return any(row.when.uses_seen for row in self.rows)
+
 
 class Snapshot(Protocol):
     """One policy at one moment. Safe to share between threads; a reload makes another one."""
@@ -40,12 +45,24 @@ class Snapshot(Protocol):
     @property
     def rules(self) -> Rules: ...
 
+    @property
+    def uses_seen(self) -> bool:
+        """Whether any condition asks for `r.ctx.seen`; where none does, nobody need look."""
+        ...
+
     def decide(self, request: AccessRequest) -> Decision:
         """The decision; always one, never an exception."""
         ...
 
     def decide_all(
-        self, principal: Principal, act: Act, tools: Sequence[str], now: datetime, environment: Mapping[str, object]
+        self,
+        principal: Principal,
+        act: Act,
+        tools: Sequence[str],
+        now: datetime,
+        environment: Mapping[str, object],
+        *,
+        seen: frozenset[str] | None = None,
     ) -> list[Decision]:
         """`decide` without arguments for every one of `tools`, in their order: what a list is made of."""
         ...

@@ -43,6 +43,7 @@ def of_request(request: AccessRequest, roles: Collection[str]) -> View:
             "env": request.environment,
             "now": int(request.now.timestamp()),
             "scopes": sorted(principal.scopes),
+            "seen": None if request.seen is None else sorted(request.seen),
             "delegation": list(principal.chain),
             "client": {"id": principal.client},
             "subject": {

@@ -105,13 +105,19 @@ class _Handlers:
     async def list_resources(
         self, ctx: Context, params: types.PaginatedRequestParams | None
     ) -> types.ListResourcesResult:
-        resources = self._resources.listed(self._who(ctx))
+        try:
+            resources = self._resources.listed(self._who(ctx))
+        except GuardError as error:
+            raise _not_now(error) from None
         return types.ListResourcesResult(resources=resources, cache_scope="private", ttl_ms=0)
 
     async def list_templates(
         self, ctx: Context, params: types.PaginatedRequestParams | None
     ) -> types.ListResourceTemplatesResult:
-        templates = self._resources.templates(self._who(ctx))
+        try:
+            templates = self._resources.templates(self._who(ctx))
+        except GuardError as error:
+            raise _not_now(error) from None
         return types.ListResourceTemplatesResult(resource_templates=templates, cache_scope="private", ttl_ms=0)
 
     async def read_resource(self, ctx: Context, params: types.ReadResourceRequestParams) -> types.ReadResourceResult:
@@ -141,6 +147,10 @@ class _Handlers:
         principal = ctx.request.scope.get(PRINCIPAL)
         assert isinstance(principal, Principal), "the gate authenticates every HTTP request"
         return principal
+
+
+def _not_now(error: GuardError) -> MCPError:
+    return MCPError(types.INTERNAL_ERROR, "The resources cannot be listed now", {"code": error.code})
 
 
 _CALL_FORM: Final = "Invalid params: name is a string, arguments an object"

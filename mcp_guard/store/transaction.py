@@ -1,7 +1,7 @@
 """What a unit's `work` may do: run named statements inside the writer's transaction."""
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from mcp_guard.store.queries import statements
 
@@ -31,3 +31,7 @@ class Transaction:
     def all(self, name: str, parameters: Parameters = _NOTHING) -> list[Row]:
         """Every row."""
         return self._execute(self._statements[name], parameters).fetchall()
+
+
+Work = Callable[[Transaction], None]
+"""Rows that belong to a record, written in its transaction."""

@@ -31,6 +31,10 @@ async def journal(store: Store) -> AsyncIterator[Journal]:
     await made.aclose()
 
 
+def unlabelled(*_: object) -> None:
+    """What reading remembers where no tool has labels."""
+
+
 async def records(store: Store) -> list[dict[str, Any]]:
     """Everything on record, oldest first."""
     page = await Query(store).page(Filters(limit=500))

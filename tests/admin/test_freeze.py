@@ -13,7 +13,7 @@ from mcp_guard.model.decision import Decision, Effect
 from mcp_guard.model.errors import Refused, UsageError
 from mcp_guard.model.principal import Principal
 from mcp_guard.store.store import Store
-from tests.admin.conftest import records
+from tests.admin.conftest import records, unlabelled
 from tests.simulators.clock import FakeClock
 
 ALLOW = Decision(Effect.ALLOW, "r", "because", "p")
@@ -121,7 +121,7 @@ async def test_who_is_frozen_reads_no_log_and_is_told_why(
 ) -> None:
     await admin.freeze(frozen, "laptop stolen")
     reading = RecordReader(
-        lambda *_: ALLOW, lambda who: admin.freezes.decision(who, NO_TOOL, "p"), Query(store), journal
+        lambda *_: ALLOW, lambda who: admin.freezes.decision(who, NO_TOOL, "p"), unlabelled, Query(store), journal
     )
     for ask in (reading.page(ALICE, {}), reading.call(ALICE, "c"), reading.status(ALICE)):
         with pytest.raises(Refused, match="laptop stolen") as caught:
@@ -140,7 +140,7 @@ async def test_who_may_not_read_anyway_learns_nothing_of_a_freeze(
 ) -> None:
     await admin.freeze("user:alice", "laptop stolen")
     reading = RecordReader(
-        lambda *_: DENY, lambda who: admin.freezes.decision(who, NO_TOOL, "p"), Query(store), journal
+        lambda *_: DENY, lambda who: admin.freezes.decision(who, NO_TOOL, "p"), unlabelled, Query(store), journal
     )
     with pytest.raises(Refused) as caught:
         await reading.page(ALICE, {})

@@ -16,7 +16,7 @@ from mcp_guard.model.decision import AccessRequest, Act, Decision, Effect, Oblig
 from mcp_guard.model.errors import Refused, UsageError
 from mcp_guard.model.principal import Principal
 from mcp_guard.store.store import Store
-from tests.admin.conftest import records
+from tests.admin.conftest import records, unlabelled
 
 ALICE = Principal("user:alice", "agent:local", "acme", "bearer", "token")
 BOB = replace(ALICE, subject="user:bob")
@@ -37,7 +37,9 @@ def reader(store: Store, journal: Journal, answers: Answers) -> RecordReader:
     def decide(_: Principal, act: Act, name: str) -> Decision:
         return answers.get((act, name), DENY)
 
-    return RecordReader(decide, lambda who: Freezes(store).decision(who, NO_TOOL, "p"), Query(store), journal)
+    return RecordReader(
+        decide, lambda who: Freezes(store).decision(who, NO_TOOL, "p"), unlabelled, Query(store), journal
+    )
 
 
 def audits(decision: Decision) -> Answers:

@@ -39,6 +39,14 @@ def test_answers(question: tuple[str, ...], effect: str, rule: str, guard: Guard
     assert (answer["effect"], answer["rule"]) == (effect, rule)
 
 
+@pytest.mark.holds("cli:policy-check")
+def test_what_was_seen_is_part_of_the_question(guard: Guard) -> None:
+    mail = ("user:alice", "mail_send", '{"to": ["chiara@globex.example"]}')
+    assert guard("--json", "policy", "check", *mail).json["rule"] == "mail-known"
+    after = guard("--json", "policy", "check", *mail, "--seen", "pii", "--seen", "untrusted").json
+    assert (after["effect"], after["rule"]) == ("require_approval", "mail-after-notes")
+
+
 def test_for_people_it_says_what_would_come_first(guard: Guard, desk: Program) -> None:
     ran = guard("policy", "check", "user:alice", "payments_refund", '{"amount": "hunter2"}')
     assert ran.status == 0

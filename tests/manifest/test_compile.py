@@ -53,12 +53,15 @@ def test_nothing_said_is_the_careful_choice(compile_tool: Compile) -> None:
     assert (compiled.annotations, compiled.output_schema, compiled.idempotency_header) == ({}, None, None)
 
 
-def test_defaults_give_way_except_scopes_and_tags_which_add_up(lint_texts: Lint) -> None:
+def test_defaults_give_way_except_scopes_tags_and_labels_which_add_up(lint_texts: Lint) -> None:
     head = (
         "defaults: {timeout: 5s, effects: none, retry: {attempts: 2}, justification: required, "
-        "scopes: [a:read], tags: [tag:a]}\n"
+        "scopes: [a:read], tags: [tag:a], labels: [untrusted]}\n"
     )
-    own = "timeout: 1s\neffects: idempotent\nretry: {attempts: 4}\njustification: none\nscopes: [b:read]\ntags: [tag:b]"
+    own = (
+        "timeout: 1s\neffects: idempotent\nretry: {attempts: 4}\njustification: none\nscopes: [b:read]\ntags: [tag:b]\n"
+    )
+    own += "labels: [pii, untrusted]"
     catalog, problems = lint_texts(manifest(tool(name="one"), tool(name="two", more=own), head=head))
     assert catalog is not None, problems
     one, two = catalog["one"].tool, catalog["two"].tool
@@ -66,6 +69,7 @@ def test_defaults_give_way_except_scopes_and_tags_which_add_up(lint_texts: Lint)
     assert (two.timeout, two.effects, two.retry.attempts, two.justification) == (1.0, "idempotent", 4, "none")
     assert (one.scopes, one.tags) == (frozenset({"a:read"}), ("tag:a",))
     assert (two.scopes, two.tags) == (frozenset({"a:read", "b:read"}), ("tag:a", "tag:b"))
+    assert (one.labels, two.labels) == (("untrusted",), ("pii", "untrusted"))
 
 
 @pytest.mark.holds("manifest:retry-needs-key")

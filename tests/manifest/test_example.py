@@ -32,8 +32,12 @@ def test_the_tools_of_the_support_desk(catalog: Catalog) -> None:
         "customers_delete": ("once", ("risk:high", "toolset:customers"), ["customers:delete"]),
         "mail_send": ("once", ("risk:medium", "toolset:mail"), ["mail:send"]),
         "orders_get": ("none", ("risk:low", "toolset:orders"), ["orders:read"]),
+        "orders_notes": ("none", ("risk:low", "toolset:orders"), ["orders:read"]),
         "orders_search": ("none", ("risk:low", "toolset:orders"), ["orders:read"]),
         "payments_refund": ("once", ("risk:high", "toolset:payments"), ["payments:refund"]),
+    }
+    assert {name: entry.tool.labels for name, entry in catalog.items() if entry.tool.labels} == {
+        "orders_notes": ("untrusted",)
     }
 
 
@@ -77,6 +81,8 @@ def test_their_statements_run_on_the_orders_database(catalog: Catalog) -> None:
             CREATE TABLE customers(id TEXT PRIMARY KEY, name TEXT, email TEXT);
             CREATE TABLE orders(id TEXT PRIMARY KEY, customer_id TEXT REFERENCES customers(id), item TEXT, total REAL,
                                 status TEXT, placed_on TEXT);
+            CREATE TABLE notes(id INTEGER PRIMARY KEY, order_id TEXT, written_on TEXT, text TEXT);
+            INSERT INTO notes VALUES (1, 'ORD-1001', '2026-01-04', 'It is broken.');
             INSERT INTO customers VALUES ('CUS-1', 'Ada', 'ada@b.example');
             INSERT INTO orders VALUES ('ORD-1001', 'CUS-1', 'Lamp', 40.0, 'shipped', '2026-01-02'),
                                       ('ORD-1002', 'CUS-1', 'Desk', 400.0, 'placed', '2026-01-03');
@@ -96,5 +102,8 @@ def test_their_statements_run_on_the_orders_database(catalog: Catalog) -> None:
         assert catalog["orders_search"].check_result({"rows": everything, "truncated": False}) == []
         one = run("orders_get", order_id="ORD-1001")
         assert catalog["orders_get"].check_result({"rows": one, "truncated": False}) == []
+        notes = run("orders_notes", order_id="ORD-1001")
+        assert len(notes) == 1
+        assert catalog["orders_notes"].check_result({"rows": notes, "truncated": False}) == []
         assert run("customers_delete", customer_id="CUS-1") == []
         assert len(run("orders_get", order_id="ORD-1001")) == 1

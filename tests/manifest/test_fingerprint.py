@@ -56,6 +56,7 @@ CHANGES: list[tuple[str, object]] = [
     ("/tags", ["risk:high"]),
     ("/effects", "idempotent"),
     ("/scopes", ["payments:refund"]),
+    ("/labels", ["pii"]),
     ("/inputSchema/properties/id/pattern", "^P-"),
     ("/inputSchema/properties/amount/minimum", 2),
     ("/inputSchema/required", ["id", "amount", "note"]),
@@ -214,8 +215,9 @@ def test_defaults_and_toolset_are_part_of_it(lint_texts: Lint) -> None:
         "defaults: {timeout: 9s}\n",
         "defaults: {scopes: [a]}\n",
         "defaults: {tags: [tag:a]}\n",
+        "defaults: {labels: [pii]}\n",
     ):
         catalog, _ = lint_texts(manifest(tool(), head=head))
         assert catalog is not None
         prints.add(catalog["note_add"].tool.fingerprint)
-    assert len(prints) == 5
+    assert len(prints) == 6

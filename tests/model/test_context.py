@@ -37,7 +37,7 @@ def requests(draw: st.DrawFn) -> AccessRequest:
     )
     now = MONDAY_NOON.replace(microsecond=draw(st.sampled_from([0, 999_999])))
     act = draw(st.sampled_from(ACTS))
-    return AccessRequest(who, act, draw(TEXTS), now, draw(st.none() | VALUES), draw(VALUES))
+    return AccessRequest(who, act, draw(TEXTS), now, draw(st.none() | VALUES), draw(VALUES), draw(st.none() | SETS))
 
 
 @given(requests())
@@ -46,8 +46,8 @@ def test_what_was_written_is_the_same_question(asked: AccessRequest) -> None:
     actor = orjson.loads(strict_json.dumps(asked.principal.as_actor()))
     again = to_request(written, actor, asked.tool, asked.arguments)
     assert again.now.timestamp() == int(asked.now.timestamp())
-    same = (again.principal, again.act, again.tool, again.arguments, dict(again.environment))
-    assert same == (asked.principal, asked.act, asked.tool, asked.arguments, dict(asked.environment))
+    same = (again.principal, again.act, again.tool, again.arguments, dict(again.environment), again.seen)
+    assert same == (asked.principal, asked.act, asked.tool, asked.arguments, dict(asked.environment), asked.seen)
 
 
 def test_what_is_not_there_takes_no_room() -> None:
@@ -71,6 +71,8 @@ def test_what_is_not_there_takes_no_room() -> None:
         {"scopes": [1]},
         {"roles": {"role:x": 1}},
         {"attributes": []},
+        {"seen": "untrusted"},
+        {"seen": None},
         {"invented": 1},
     ],
     ids=repr,

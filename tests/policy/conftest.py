@@ -1,7 +1,7 @@
 """A small world to write policies in: five tools with tags, one tenant, people and agents."""
 
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -57,8 +57,9 @@ def request(
     act: Act = "call",
     who: Principal | None = None,
     now: datetime = MONDAY_NOON,
+    seen: frozenset[str] | None = None,
 ) -> AccessRequest:
-    return AccessRequest(who or principal(), act, tool, now, arguments, {"name": "demo"})
+    return AccessRequest(who or principal(), act, tool, now, arguments, {"name": "demo"}, seen)
 
 
 class Files:
@@ -93,10 +94,19 @@ class Files:
         *,
         schemas: Mapping[str, Schema] | None = None,
         principals: Mapping[str, Profile] | None = None,
+        given_labels: Collection[str] | None = None,
     ) -> list[Problem]:
         self.rules.write_text(content, encoding="utf-8", newline="")
         shown_as = operator.attrgetter("name")
-        return lint(self.model, self.rules, TOOLS, shown_as=shown_as, schemas=schemas, principals=principals)
+        return lint(
+            self.model,
+            self.rules,
+            TOOLS,
+            shown_as=shown_as,
+            schemas=schemas,
+            principals=principals,
+            given_labels=given_labels,
+        )
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ class Oracles:
         assert again == right, f"asked again: {again}\ninterpreter: {right}"
         if request.arguments is None:
             (listed,) = self.compiled.decide_all(
-                request.principal, request.act, [request.tool], request.now, request.environment
+                request.principal, request.act, [request.tool], request.now, request.environment, seen=request.seen
             )
             assert listed == right, f"in a list: {listed}\ninterpreter: {right}"
         self._tally.interpreter += 1

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import timedelta
+from typing import NamedTuple
 
 from hypothesis import strategies as st
 
@@ -19,7 +20,7 @@ ANYWHERE = [
     "True", "True", "True", "False", '"x:y" in r.ctx.scopes', 'r.ctx.subject.id == "user:alice"',
     'hours(r.ctx.now, "Mon 09:00-17:00")', 'r.ctx.subject.attributes.team in ("a", "b")', "r.ctx.now >= 1767614400",
     '"role:b" in r.ctx.subject.roles', '"agent:other" in r.ctx.delegation', 'r.ctx.client.id == "agent:local"',
-    'r.ctx.env.name == "demo"',
+    'r.ctx.env.name == "demo"', '"untrusted" in r.ctx.seen', 'not ("pii" in r.ctx.seen)',
 ]  # fmt: skip
 IN_CALLS = [
     "r.ctx.args.amount > 10 and r.ctx.args.amount <= 50", "0 < r.ctx.args.amount < 50", "r.ctx.args.amount > 50",
@@ -111,9 +112,16 @@ _arguments: st.SearchStrategy[Mapping[str, object]] = st.fixed_dictionaries(
 _acts: st.SearchStrategy[Act] = st.sampled_from(["call", "call", "call", "list", "audit", "approve", "task"])
 
 
-def _request(who: Principal, act: Act, tool: str, hours: int, arguments: Mapping[str, object]) -> AccessRequest:
-    now = MONDAY_NOON + timedelta(hours=hours)
-    return AccessRequest(who, act, tool, now, None if act == "list" else arguments, {"name": "demo"})
+class _Situation(NamedTuple):
+    hours: int
+    arguments: Mapping[str, object]
+    seen: frozenset[str] | None
+
+
+def _request(who: Principal, act: Act, tool: str, around: _Situation) -> AccessRequest:
+    now = MONDAY_NOON + timedelta(hours=around.hours)
+    arguments = None if act == "list" else around.arguments
+    return AccessRequest(who, act, tool, now, arguments, {"name": "demo"}, around.seen)
 
 
 _principals = st.builds(
@@ -133,6 +141,10 @@ requests: st.SearchStrategy[AccessRequest] = st.builds(
     _principals,
     _acts,
     st.sampled_from([*TOOLS, *names.RESOURCES, "unknown", "payments", "orders_*", "*", "", "risk:high"]),
-    st.sampled_from([0, 0, 6, 24]),
-    _arguments,
+    st.builds(
+        _Situation,
+        st.sampled_from([0, 0, 6, 24]),
+        _arguments,
+        st.sampled_from([None, frozenset(), frozenset({"untrusted"}), frozenset({"pii", "untrusted"})]),
+    ),
 )

@@ -37,6 +37,12 @@ GOOD = """\
 """
 
 
+SEEN = """\
+- {name: before, as: user:a, via: agent:x, tenant: acme, tool: mail_send, want: {effect: allow}}
+- {name: after, as: user:a, via: agent:x, tenant: acme, tool: mail_send, seen: [pii, untrusted], want: {effect: deny}}
+"""
+
+
 @pytest.fixture
 def snapshot(files: Files) -> Snapshot:
     return files.load(
@@ -121,3 +127,13 @@ def test_a_broken_file_is_refused_with_its_place(
         run(snapshot, tmp_path, text)
     first = caught.value.problems[0]
     assert (first.code, first.file, first.line) == (code, "cases.yaml", line)
+
+
+@pytest.mark.holds("policy:cases")
+def test_a_test_says_what_was_seen_and_without_it_there_was_nothing(files: Files, tmp_path: Path) -> None:
+    policy = files.load(row(id="all"), row(id="read", when='"untrusted" in r.ctx.seen', eft="deny"))
+    assert [str(result) for result in run(policy, tmp_path, SEEN) if not result.passed] == []
+    with pytest.raises(Invalid) as caught:
+        run(policy, tmp_path, SEEN.replace("[pii, untrusted]", "untrusted"))
+    (problem,) = caught.value.problems
+    assert (problem.code, problem.line) == ("type", 2)

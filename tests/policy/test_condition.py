@@ -31,10 +31,11 @@ ALICE = principal(
     scopes=frozenset({"orders:read"}), attributes={"department": "support", "level": 3}, chain=("agent:planner",)
 )
 ROLES = frozenset({"user:alice", "role:support"})
+SEEN = frozenset({"untrusted"})
 
 
 def holds(text: str) -> bool:
-    return compile_condition(text).holds(request(arguments=ARGUMENTS, who=ALICE), ROLES)
+    return compile_condition(text).holds(request(arguments=ARGUMENTS, who=ALICE, seen=SEEN), ROLES)
 
 
 @pytest.mark.parametrize(
@@ -80,6 +81,9 @@ def holds(text: str) -> bool:
         ('r.ctx.env.name == "demo"', True),
         ("r.ctx.now == 1767614400", True),
         ('"orders:read" in r.ctx.scopes', True),
+        ('"untrusted" in r.ctx.seen', True),
+        ('"secret" not in r.ctx.seen', True),
+        ('not ("pii" in r.ctx.seen)', True),
         ('"role:support" in r.ctx.subject.roles', True),
         ('"agent:planner" in r.ctx.delegation', True),
         ('r.ctx.subject.id == "user:alice"', True),
@@ -256,6 +260,10 @@ def test_a_list_request_has_no_arguments() -> None:
         ("r.ctx.args.a in (r.ctx.args.b, 1)", "condition_type"),
         ("1 in ('a', 'b')", "condition_type"),
         ("1 in r.ctx.scopes", "condition_type"),
+        ("1 in r.ctx.seen", "condition_type"),
+        ("r.ctx.seen == 'untrusted'", "condition_type"),
+        ("r.ctx.seen", "condition_type"),
+        ("r.ctx.seen.untrusted", "condition_field"),
         ("1 in 2", "condition_type"),
         ("r.ctx.args.path == 'C:\\\\x'", "condition_character"),
         ("r.ctx.аrgs.x == 1", "condition_character"),
@@ -321,6 +329,8 @@ def test_what_is_known_of_a_condition() -> None:
     assert compile_condition("False").constant is False
     assert compile_condition("r.ctx.args.a == 1").uses_args
     assert not compile_condition("'orders:read' in r.ctx.scopes").uses_args
+    assert compile_condition("True and not ('pii' in r.ctx.seen)").uses_seen
+    assert not compile_condition("'pii' in r.ctx.scopes or 'seen' == 'x'").uses_seen
 
 
 # --- properties -------------------------------------------------------------------------------------------------------
@@ -343,7 +353,7 @@ def test_any_text_compiles_or_is_refused(text: str) -> None:
 
 def _outcome(condition: Condition) -> object:
     try:
-        return condition.holds(request(arguments=ARGUMENTS, who=ALICE), ROLES)
+        return condition.holds(request(arguments=ARGUMENTS, who=ALICE, seen=SEEN), ROLES)
     except (TypeError, KeyError, ValueError):
         return None
 
@@ -390,6 +400,6 @@ def _stock(text: str) -> Any:
 
     from mcp_guard.policy.functions import FUNCTIONS
 
-    context = view.of_request(request(arguments=ARGUMENTS, who=ALICE), ROLES)
+    context = view.of_request(request(arguments=ARGUMENTS, who=ALICE, seen=SEEN), ROLES)
     functions = {name: function.call for name, function in FUNCTIONS.items()}
     return SimpleEval(f"({stock.rewritten(text)})", functions).eval({"r_ctx": context})

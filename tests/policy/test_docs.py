@@ -59,7 +59,19 @@ def test_there_are_refused_rows() -> None:
 
 
 @pytest.mark.parametrize(
-    "word", ["within", "all_domains", "matches", "hours", "approvers", "not=requester", "quorum", "expires", "rows"]
+    "word",
+    [
+        "within",
+        "all_domains",
+        "matches",
+        "hours",
+        "approvers",
+        "not=requester",
+        "quorum",
+        "expires",
+        "rows",
+        "r.ctx.seen",
+    ],
 )
 def test_every_function_and_obligation_is_named(word: str) -> None:
     assert word in PAGE

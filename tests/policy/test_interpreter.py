@@ -5,6 +5,8 @@ from collections.abc import Mapping
 import pytest
 
 from mcp_guard.model.decision import RULE_DEFAULT, Act, Effect
+from mcp_guard.policy.compiled import Compiled
+from mcp_guard.policy.interpreter import Interpreter
 from mcp_guard.policy.verdict import FAILED, NO_RULE
 from tests.policy.conftest import Files, principal, request, row
 
@@ -169,3 +171,33 @@ def test_now_is_an_input(files: Files) -> None:
     snapshot = files.load(row(id="open", when='hours(r.ctx.now, "Mon-Fri 09:00-17:00")'))
     assert snapshot.decide(request(now=datetime(2026, 1, 5, 12, tzinfo=UTC))).allowed
     assert not snapshot.decide(request(now=datetime(2026, 1, 4, 12, tzinfo=UTC))).allowed
+
+
+@pytest.mark.holds("seen:unknown-denies")
+@pytest.mark.parametrize(
+    ("eft", "then", "expected"),
+    [
+        ("deny", "-", {None: "deny r", frozenset(): "allow ok", frozenset({"pii"}): "deny r"}),
+        ("allow", "-", {None: "allow ok", frozenset(): "allow ok", frozenset({"pii"}): "allow r"}),
+        (
+            "require_approval",
+            "approvers=role:a",
+            {None: "deny r", frozenset(): "allow ok", frozenset({"pii"}): "require_approval r"},
+        ),
+    ],
+)
+def test_what_nobody_looked_up_helps_nobody(
+    eft: str, then: str, expected: dict[frozenset[str] | None, str], files: Files
+) -> None:
+    rules = files.load(row(id="r", when='"pii" in r.ctx.seen', eft=eft, then=then), row(id="ok")).rules
+    for engine in (Interpreter(rules), Compiled(rules)):
+        assert engine.uses_seen
+        for seen, decided in expected.items():
+            decision = engine.decide(request(arguments={}, seen=seen))
+            assert f"{decision.effect.value} {decision.rule}" == decided, seen
+
+
+def test_a_policy_that_never_asks_need_not_look(files: Files) -> None:
+    rules = files.load(row(when='"seen" in r.ctx.args')).rules
+    assert not Interpreter(rules).uses_seen
+    assert not Compiled(rules).uses_seen

@@ -18,7 +18,9 @@ BIG = "r.ctx.args.amount > 100"
 
 def look(policy: Snapshot, question: AccessRequest) -> Outlook:
     who, tools = question.principal, [question.tool]
-    (found,) = outlooks(policy, who, question.act, tools, now=question.now, environment=question.environment)
+    (found,) = outlooks(
+        policy, who, question.act, tools, now=question.now, environment=question.environment, seen=question.seen
+    )
     return found
 
 

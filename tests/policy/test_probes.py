@@ -41,7 +41,7 @@ def test_edges_of_other_constants() -> None:
 def test_questions_reach_every_rule_and_the_default() -> None:
     rules = read(HOME / "model.conf", HOME / "policy.csv", TOOLS)
     compiled, world, random = Compiled(rules), World.of(rules), Random(1)
-    named = {compiled.decide(world.draw(random)).rule for _ in range(4000)}
+    named = {compiled.decide(world.draw(random)).rule for _ in range(12_000)}
     assert {rule.id for rule in rules.rows} - named == set()
 
 

@@ -29,6 +29,7 @@ AMOUNT, COUNTRY = ("args", "amount"), ("args", "country")
         ('"country" in r.ctx.args', [Use(COUNTRY, 13, presence=True)]),
         ('"level" in r.ctx.subject.attributes', [Use(("subject", "attributes", "level"), 11, presence=True)]),
         ('"x:y" in r.ctx.scopes', [Use(("scopes",), 9, Kind.LIST, ("x:y",))]),
+        ('not ("pii" in r.ctx.seen)', [Use(("seen",), 14, Kind.LIST, ("pii",))]),
         (
             'matches(r.ctx.args.country, "D?") or hours(r.ctx.now, "Mon 09:00-17:00")',
             [
