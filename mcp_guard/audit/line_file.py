@@ -56,7 +56,7 @@ class FilePiece(NamedTuple):
                 held = lines[cut:]
                 if cut:
                     at += cut
-                    yield Block(_split(lines[:cut]))
+                    yield Block(_as_lines(lines[:cut]))
                 if not read:
                     return
 
@@ -74,7 +74,7 @@ def file_size(path: Path) -> int:
         return file.seek(0, SEEK_END)
 
 
-def _split(lines: bytes) -> list[bytes]:
+def _as_lines(lines: bytes) -> list[bytes]:
     found = (PREFIX + lines.replace(b"\n", b"\n" + PREFIX)).split(b"\n")
     if found[-1] == PREFIX:  # what is behind the last line feed
         found.pop()

@@ -100,18 +100,18 @@ def _check(task: Task, piece: Piece) -> tuple[Piece, Span | None]:
 
 
 _Checked = Iterator[tuple[Piece, Span | None]]
-_Check = Callable[[Piece], tuple[Piece, Span | None]]
+_CheckPiece = Callable[[Piece], tuple[Piece, Span | None]]
 
 
 @contextmanager
-def _mapper(workers: int) -> Iterator[Callable[[_Check, Iterable[Piece]], _Checked]]:
+def _mapper(workers: int) -> Iterator[Callable[[_CheckPiece, Iterable[Piece]], _Checked]]:
     """`map`, on several processes where there are several workers; what is begun is ended with the context."""
     if workers <= 1:
         yield map
         return
     with get_context("spawn").Pool(workers, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
 
-        def ahead(check: _Check, pieces: Iterable[Piece]) -> _Checked:
+        def ahead(check: _CheckPiece, pieces: Iterable[Piece]) -> _Checked:
             rest = iter(pieces)
             waiting = deque(pool.apply_async(check, (piece,)) for piece in islice(rest, workers * _AHEAD))
             while waiting:

@@ -17,6 +17,7 @@ from mcp_guard.audit.record_check import check_sides
 from mcp_guard.audit.record_form import NOT_CANONICAL, NOT_JSON, Record
 from mcp_guard.audit.span import Block, Span, Task
 from mcp_guard.audit.statements import Statement, Trust
+from mcp_guard.audit.sweep import Progress
 from mcp_guard.kit import strict_json
 from mcp_guard.model import ed25519
 from mcp_guard.model.errors import StoreUnavailable
@@ -28,8 +29,8 @@ PIECE = 65_536
 """Records of a store that are checked at a time."""
 _MEMORY_BLOCK = 1024
 
-Progress = Callable[[int, int], None]
-"""Told how much of how much is done."""
+Draw = Callable[[int], Progress | None]
+"""Given how much there is to do, whom to tell how much more is done."""
 
 
 def verify(
@@ -38,7 +39,7 @@ def verify(
     deep: bool = False,
     evidence: Evidence | None = None,
     workers: int = 1,
-    progress: Progress | None = None,
+    progress: Draw | None = None,
 ) -> Report:
     """Check a store, an exported `.jsonl` file, or lines, and hold them against the evidence.
 
@@ -54,7 +55,7 @@ def verify(
     try:
         if is_store(source):
             return _verify_store(source, task, evidence, workers, progress)
-        told = _told(progress, file_size(source))
+        told = progress(file_size(source)) if progress else None
         return examine(file_pieces(source), task, evidence, workers=workers, progress=told)
     except OSError as error:
         raise StoreUnavailable(f"the file cannot be read: {error.strerror}", hint="check the path") from None
@@ -85,28 +86,14 @@ def verify_signature(public_key: bytes, signature: bytes, message: bytes) -> boo
     return True
 
 
-def _verify_store(path: Path, task: Task, evidence: Evidence, workers: int, progress: Progress | None) -> Report:
+def _verify_store(path: Path, task: Task, evidence: Evidence, workers: int, progress: Draw | None) -> Report:
     deep = task.parse is not None
     with Scan(path) as scan:
         evidence = replace(evidence, origin=evidence.origin or scan.origin())
         end = scan.end()
     task = replace(task, keyed=True, beside=check_sides if deep else None)
     pieces = (_StorePiece(path, first, min(first + PIECE, end), deep) for first in range(0, end, PIECE))
-    return examine(pieces, task, evidence, workers=workers, progress=_told(progress, end))
-
-
-def _told(progress: Progress | None, total: int) -> Callable[[int], None] | None:
-    """Adds up what pieces report."""
-    if progress is None:
-        return None
-    done = 0
-
-    def add(more: int) -> None:
-        nonlocal done
-        done = min(total, done + more)
-        progress(done, total)
-
-    return add
+    return examine(pieces, task, evidence, workers=workers, progress=progress(end) if progress else None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,18 +58,22 @@ def _moment(text: str) -> datetime | None:
     return moment if moment.tzinfo is not None else None
 
 
-class _Kept(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions of click only
-    """`N:LEAF`, as a receipt states them."""
+class _Evidence(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions of click only
+    """What a log is held against, converted by a function of `audit.evidence`, which is imported when it is needed."""
 
-    name = "n:leaf"
+    def __init__(self, name: str, function: str) -> None:
+        self.name = name
+        self._function = function
 
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, str]:
-        if isinstance(value, tuple):
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> object:
+        from mcp_guard.audit import evidence
+
+        if not isinstance(value, str):  # click converts a default that is already converted
             return value
-        match = re.fullmatch(r"([0-9]{1,15}):([0-9a-f]{64})", str(value))
-        if match is None:
-            self.fail("expected N:LEAF, a record number and 64 hex digits, as `n` and `leaf` of a receipt", param, ctx)
-        return int(match.group(1)), match.group(2)
+        try:
+            return getattr(evidence, self._function)(value)
+        except evidence.EvidenceError as error:
+            self.fail(str(error), param, ctx)
 
 
 class _Salt(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions of click only
@@ -89,5 +93,9 @@ SUBJECT = _Principal("subject", ("user:", "service:"))
 CLIENT = _Principal("agent", ("agent:",))
 TENANT = _Tenant()
 MOMENT = _Moment()
-KEPT = _Kept()
 SALT = _Salt()
+KNOWN = _Evidence("n:leaf", "known_record")
+LOG_KEY = _Evidence("vkey", "log_key")
+WITNESS_KEY = _Evidence("vkey", "witness_key")
+CHECKPOINT = _Evidence("file", "checkpoint_file")
+AGE = _Evidence("duration", "whole_seconds")
