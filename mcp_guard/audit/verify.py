@@ -5,6 +5,7 @@ rewrite, only what is known from elsewhere can prove: a record, a checkpoint, an
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from mcp_guard.audit.sweep import Progress
 from mcp_guard.kit import strict_json
 from mcp_guard.model import ed25519
 from mcp_guard.model.errors import StoreUnavailable
+from mcp_guard.model.note import NoteError
 from mcp_guard.store.scan import Scan, is_store
 
 __all__ = ["Evidence", "Fresh", "Known", "Report", "Statement", "Trust", "verify", "verify_signature"]
@@ -89,11 +91,21 @@ def verify_signature(public_key: bytes, signature: bytes, message: bytes) -> boo
 def _verify_store(path: Path, task: Task, evidence: Evidence, workers: int, progress: Draw | None) -> Report:
     deep = task.parse is not None
     with Scan(path) as scan:
-        evidence = replace(evidence, origin=evidence.origin or scan.origin())
+        kept = _statements(scan.checkpoints())
+        evidence = replace(evidence, origin=evidence.origin or scan.origin(), statements=evidence.statements + kept)
         end = scan.end()
     task = replace(task, keyed=True, beside=check_sides if deep else None)
     pieces = (_StorePiece(path, first, min(first + PIECE, end), deep) for first in range(0, end, PIECE))
     return examine(pieces, task, evidence, workers=workers, progress=progress(end) if progress else None)
+
+
+def _statements(notes: Sequence[bytes]) -> tuple[Statement, ...]:
+    """The checkpoints a store keeps. One that cannot be read is as good as none: they are no evidence by themselves."""
+    found = []
+    for note in notes:
+        with suppress(NoteError):
+            found.append(Statement.parse(note))
+    return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)

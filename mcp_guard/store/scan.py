@@ -9,6 +9,7 @@ from mcp_guard.store.errors import unavailable
 from mcp_guard.store.queries import statements
 
 CHUNK = 1024
+MOST_CHECKPOINTS = 100_000
 MAGIC = b"SQLite format 3\x00"
 Numbered = tuple[int, bytes]
 
@@ -46,6 +47,13 @@ class Scan:
     def end(self) -> int:
         """The number behind the last row's."""
         return int(str(self._all("log_bounds", {})[0][0]))
+
+    def checkpoints(self) -> list[bytes]:
+        """The signed notes that are kept beside the log, by size. A store of an earlier version has none."""
+        if not self._all("checkpoint_exists", {}):
+            return []
+        rows = self._all("checkpoints_from", {"size": 0, "limit": MOST_CHECKPOINTS})
+        return [str(note).encode() for _, note in rows]
 
     def chunks(self, first: int = 0, end: int | None = None) -> Iterator[list[Numbered]]:
         """Row numbers and stored lines of `[first, end)`, in order, `CHUNK` at a time."""

@@ -25,3 +25,6 @@ SELECT size, note FROM checkpoint WHERE size >= :size ORDER BY size LIMIT :limit
 -- name: checkpoints_prune
 DELETE FROM checkpoint
 WHERE for_good = 0 AND size < (SELECT min(size) FROM (SELECT size FROM checkpoint ORDER BY size DESC LIMIT :keep));
+
+-- name: checkpoint_exists
+SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'checkpoint';
