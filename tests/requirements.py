@@ -385,6 +385,10 @@ REQUIREMENTS: dict[str, Requirement] = {
     "audit:verify-stream": Requirement(
         "bar: verify", "A log of any size and with lines of any length is verified in bounded memory; progress is told."
     ),
+    "audit:standalone": Requirement(
+        "design 5; bar: tamper matrix",
+        "One file of plain Python 3.11, made of the program's own lines, gives the program's verdict on an export.",
+    ),
     "audit:query-complete": Requirement(
         "contract 4", "Every filter and page finds exactly what a plain search of every line would, indexed or not."
     ),

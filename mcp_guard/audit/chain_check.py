@@ -65,15 +65,15 @@ class ChainCheck:
 
     def feed(
         self, lines: Sequence[bytes], numbers: Sequence[int] | None = None, following: bytes | None = None
-    ) -> list[bytes] | Broken:
-        """The leaves of these lines, or the first that is wrong; after that, feed no more.
+    ) -> tuple[list[bytes], Broken | None]:
+        """The leaves of these lines up to the first that is wrong, and that one; after it, feed no more.
 
         `following` is the line behind them: where a link does not fit, it tells which of the two records changed.
         """
         if not self.place.leaf and lines:
             self.place = self.place._replace(leaf=stated_link(lines[0]))
         leaves = self._hold(lines, numbers)
-        return self._find(lines, numbers, following) if leaves is None else leaves
+        return self._find(lines, numbers, following) if leaves is None else (leaves, None)
 
     def _hold(self, lines: Sequence[bytes], numbers: Sequence[int] | None) -> list[bytes] | None:
         """The leaves, if all of these lines are right; then the place is moved behind them, else it is left alone."""
@@ -114,13 +114,18 @@ class ChainCheck:
         self.first_time = self.first_time or times[0]
         return leaves
 
-    def _find(self, lines: Sequence[bytes], numbers: Sequence[int] | None, following: bytes | None) -> Broken:
-        """The first line that is wrong."""
+    def _find(
+        self, lines: Sequence[bytes], numbers: Sequence[int] | None, following: bytes | None
+    ) -> tuple[list[bytes], Broken]:
+        """The leaves before the first line that is wrong, and that line."""
+        good: list[bytes] = []
         for position, line in enumerate(lines):
             number = None if numbers is None else numbers[position]
-            if self._hold((line,), None if number is None else (number,)) is None:
+            leaves = self._hold((line,), None if number is None else (number,))
+            if leaves is None:
                 behind = lines[position + 1] if position + 1 < len(lines) else following
-                return self._explain(number, line, behind)
+                return good, self._explain(number, line, behind)
+            good += leaves
         raise AssertionError("a list of right lines is right")
 
     def _explain(self, number: int | None, line: bytes, following: bytes | None) -> Broken:

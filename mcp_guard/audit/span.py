@@ -95,19 +95,14 @@ class _Check:
     def feed(self, block: Block, following: bytes | None) -> bool:
         """Whether everything is right so far."""
         first, span = self._chain.place.n, self._span
-        leaves = self._chain.feed(block.lines, block.numbers, following)
-        error = leaves if isinstance(leaves, Broken) else None
+        leaves, span.error = self._chain.feed(block.lines, block.numbers, following)
         if self._form:
-            error = self._check_forms(self._form, block, first, error)
-        if isinstance(leaves, Broken):
-            span.error = error
-            return False
-        span.noted += noted(block.lines, first)
+            span.error = self._check_forms(self._form, block, first, span.error)
+        span.noted += noted(block.lines[: len(leaves)], first)
         span.leaves |= {n: leaves[n - first].hex() for n in self._task.numbers if first <= n < first + len(leaves)}
         if self._task.tree:
             self._grow(leaves, first)
-        span.error = error
-        return error is None
+        return span.error is None
 
     def finish(self) -> Span:
         span = self._span
