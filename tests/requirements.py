@@ -29,6 +29,28 @@ REQUIREMENTS: dict[str, Requirement] = {
     "decision:has-rule-and-reason": Requirement(
         "I7", "A decision without rule, reason or policy version cannot be constructed."
     ),
+    "policy:explain": Requirement(
+        "contract 5; policy issue 4",
+        "An explanation shows for every hop each row that fits, what became of it and what its condition saw, and agrees with the decision.",
+    ),
+    "policy:explain-hides": Requirement(
+        "I8",
+        "No value a tool calls sensitive is shown by an explanation, asked or recorded; nothing is executed or recorded.",
+    ),
+    "policy:explain-stock": Requirement(
+        "design 6", "Stock Casbin's own answer is shown beside ours; where the two need not agree it is said why."
+    ),
+    "policy:explain-recorded": Requirement(
+        "policy issue 4", "A call on record is explained with its own inputs, then and by the policy in force."
+    ),
+    "policy:replay": Requirement(
+        "policy issue 4",
+        "The policy that decided changes nothing when it is replayed; another one's differences are named with rule, direction, count and an example, and a looser one exits 4.",
+    ),
+    "policy:replay-honest": Requirement(
+        "policy issue 4; I8",
+        "What is erased, altered, made up, sensitive, redacted or about a tool that is gone is counted as not replayed, never guessed, and breaks nothing.",
+    ),
     # --- manifest and config --------------------------------------------------------------------------------------
     "manifest:refused-with-place": Requirement(
         "I10; contract 2",

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from mcp_guard.identity.binding import bound
+from mcp_guard.identity.binding import bound, sensitive_attributes
 from mcp_guard.identity.directory import Directory
 from mcp_guard.kit.clock import Clock, as_datetime
 from mcp_guard.manifest.catalog import Catalog
@@ -11,6 +12,7 @@ from mcp_guard.model.decision import RULE_DEFAULT, AccessRequest, Act, Decision,
 from mcp_guard.model.errors import Refused, UnknownTool
 from mcp_guard.model.principal import Principal
 from mcp_guard.policy.explain import Near, near
+from mcp_guard.policy.explanation import Explanation, explained
 from mcp_guard.policy.names import RESOURCES, did_you_mean
 from mcp_guard.policy.snapshot import Snapshot
 
@@ -39,6 +41,28 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class Explained:
+    """A decision with the reasons of the policy. Where they differ, the call would end before its rules are asked."""
+
+    decision: Decision
+    explanation: Explanation
+    violations: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, object]:
+        """The shape of `policy explain --json`: `{"effect","rule","reason","then","policy","act","hops"}`."""
+        shown = {name: value for name, value in Verdict(self.decision).as_dict().items() if name != "near"}
+        return shown | self.explanation.as_dict()
+
+
+class _Question(NamedTuple):
+    """What policy is asked in the end. `ended` is the decision where it would not be asked any more."""
+
+    request: AccessRequest
+    ended: Decision | None = None
+    violations: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class WhatIf:
     """Decides as the pipeline would, in its order: `list`, then scopes, then the call itself.
 
@@ -56,37 +80,57 @@ class WhatIf:
 
         Raises `UnknownTool` where `name` is neither a tool nor a resource of the policy.
         """
+        question = self._question(principal, act, name, arguments)
+        if question.ended is not None:
+            return Verdict(question.ended, violations=question.violations)
+        request = question.request
+        return Verdict(self.policy.decide(request), tuple(near(self.policy.rules, request)), question.violations)
+
+    def explain(self, principal: Principal, act: Act | None, name: str, arguments: Mapping[str, object]) -> Explained:
+        """`ask` with every reason. Raises like it. What the tool calls sensitive is not shown."""
+        question = self._question(principal, act, name, arguments)
+        found = explained(self.policy, question.request, self.hidden(name))
+        return Explained(question.ended or found.decision, found, question.violations)
+
+    def hidden(self, name: str) -> tuple[str, ...]:
+        """Where sensitive values of a tool stand below `r.ctx`, as JSON pointers."""
+        entry = self.catalog.get(name)
+        if entry is None:
+            return ()
+        tool = entry.tool
+        attributes = sensitive_attributes(tool.bind, tool.sensitive)
+        return (*(f"/args{where}" for where in tool.sensitive), *(f"/subject{where}" for where in attributes))
+
+    def _question(self, principal: Principal, act: Act | None, name: str, arguments: Mapping[str, object]) -> _Question:
         if name not in self.catalog and name not in RESOURCES:
             hint = did_you_mean(name, [*self.catalog, *RESOURCES]) or "`mcp-guard tools list` shows the tools"
             raise UnknownTool(hint=hint)
         if act is None:
             act = "audit" if name.startswith("audit:") else "call"
         if act != "call":
-            return self._decide(principal, act, name, None if act == "list" else arguments)
-        listing = self._decide(principal, "list", name, None)
-        return listing if not listing.decision.allowed else self._call(principal, name, arguments)
+            return _Question(self._request(principal, act, name, None if act == "list" else arguments))
+        listing = self._request(principal, "list", name, None)
+        seen = self.policy.decide(listing).allowed
+        return self._call(principal, name, arguments) if seen else _Question(listing)
 
-    def _call(self, principal: Principal, name: str, arguments: Mapping[str, object]) -> Verdict:
+    def _call(self, principal: Principal, name: str, arguments: Mapping[str, object]) -> _Question:
         entry = self.catalog.get(name)
         if entry is None:
-            return self._decide(principal, "call", name, arguments)
+            return _Question(self._request(principal, "call", name, arguments))
         violations = tuple(str(violation) for violation in entry.check_arguments(arguments))
-        lacking = scope_decision(entry.tool.scopes, principal, self.policy.version)
-        if lacking is not None:
-            return Verdict(lacking, violations=violations)
         given, _ = entry.split(arguments)
+        ended = scope_decision(entry.tool.scopes, principal, self.policy.version)
         try:
             given |= bound(entry.tool.bind, principal)
         except Refused as refusal:
-            denial = Decision(Effect.DENY, RULE_DEFAULT, refusal.reason, self.policy.version)
-            return Verdict(denial, violations=violations)
-        decided = self._decide(principal, "call", name, given)
-        return Verdict(decided.decision, decided.near, violations)
+            ended = ended or Decision(Effect.DENY, RULE_DEFAULT, refusal.reason, self.policy.version)
+        return _Question(self._request(principal, "call", name, given), ended, violations)
 
-    def _decide(self, principal: Principal, act: Act, name: str, arguments: Mapping[str, object] | None) -> Verdict:
+    def _request(
+        self, principal: Principal, act: Act, name: str, arguments: Mapping[str, object] | None
+    ) -> AccessRequest:
         now = as_datetime(self.clock.now_us())
-        request = AccessRequest(principal, act, name, now, arguments, self.environment, self.seen)
-        return Verdict(self.policy.decide(request), tuple(near(self.policy.rules, request)))
+        return AccessRequest(principal, act, name, now, arguments, self.environment, self.seen)
 
 
 def principal_of(directory: Directory, subject: str, client: str, tenant: str) -> Principal:

@@ -3,6 +3,7 @@
 Whoever may not read all records is told of them as `audit.told` says, and finds them by what they are told.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,7 +14,7 @@ from mcp_guard.audit.journal import STANDING
 from mcp_guard.audit.told import DECIDED, as_told
 from mcp_guard.model.chain import leaf_hash
 from mcp_guard.model.decision import Rows
-from mcp_guard.model.errors import UsageError
+from mcp_guard.model.errors import LogBroken, UsageError
 from mcp_guard.model.principal import Principal
 from mcp_guard.store.facets import HIDDEN, facet, hidden_name
 from mcp_guard.store.finder import END, Finder, Record, number_of
@@ -26,6 +27,8 @@ from mcp_guard.store.words import has_word, words
 MAX_VALUE: Final = 512
 """Characters of a filter's value, at most."""
 MAX_WORDS: Final = 8
+_NUMBER: Final = re.compile("[0-9]{1,15}")
+"""Record numbers are shorter than this; call ids are 32 hex digits."""
 
 _FACETS: Final = {
     "actor": "sub",
@@ -109,6 +112,18 @@ class Query:
         found = await self._finder.find(search_of(Filters(call=call), rows, principal), 0, END, END)
         return _told([record | await self._beside(record) for record in reversed(found)], rows)
 
+    async def find(self, which: str) -> tuple[str | None, list[Record]]:
+        """A call by its id, or by the number of one of its records: its id and records, as `call` gives them.
+
+        A record that belongs to no call stands alone; nothing is found where there is none.
+        """
+        if not _NUMBER.fullmatch(which):
+            return which, await self.call(which)
+        number = int(which)
+        page = await self.page(Filters(after=number - 1, before=number + 1, limit=1))
+        call = page.records[0].get("call") if page.records else None
+        return (call, await self.call(call)) if isinstance(call, str) else (None, page.records)
+
     async def status(self) -> dict[str, object]:
         """The state of the log: its name, length, head and how many intents wait for their outcome."""
         row = await self._store.reader.one("log_status")
@@ -133,10 +148,17 @@ class Query:
             high = min(high, await self._finder.first_since(filters.until))
         return low, high
 
+    async def sides(self, n: int) -> bytes:
+        """What stands beside a record, packed as `store.side` does; empty for nothing."""
+        row = await self._store.reader.one("sides_of", {"n": n})
+        return row[0] if row is not None and isinstance(row[0], bytes) else b""
+
     async def _beside(self, record: Record) -> Record:
-        row = await self._store.reader.one("sides_of", {"n": number_of(record)})
-        sides = unpack(row[0]) if row is not None and isinstance(row[0], bytes) else ()
-        values = {side.field: orjson.loads(side.value) for side in sides if side.value is not None}
+        try:
+            sides = unpack(await self.sides(number_of(record)))
+            values = {side.field: orjson.loads(side.value) for side in sides if side.value is not None}
+        except ValueError:
+            raise LogBroken(f"what stands beside record {number_of(record)} cannot be read") from None
         erased = [name for name in committed(record) if name not in values]
         return {"values": values, "erased": erased} if erased else {"values": values}
 

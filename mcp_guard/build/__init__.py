@@ -2,7 +2,14 @@
 
 from mcp_guard.build.definition import Definition, define, load_directory
 from mcp_guard.build.guard import Guard
-from mcp_guard.build.questions import diff_policies, lint_policy, run_policy_cases, subject_of_checkup
+from mcp_guard.build.questions import (
+    ask_stock,
+    diff_policies,
+    lint_policy,
+    replay_policy,
+    run_policy_cases,
+    subject_of_checkup,
+)
 from mcp_guard.build.wiring import (
     open_erasing,
     open_freezes,
@@ -17,6 +24,7 @@ from mcp_guard.build.wiring import (
 __all__ = [
     "Definition",
     "Guard",
+    "ask_stock",
     "define",
     "diff_policies",
     "lint_policy",
@@ -29,6 +37,7 @@ __all__ = [
     "open_revealing",
     "open_token_store",
     "open_tokens",
+    "replay_policy",
     "run_policy_cases",
     "subject_of_checkup",
 ]

@@ -13,12 +13,16 @@ from mcp_guard.model.errors import Invalid
 from mcp_guard.model.principal import Principal
 from mcp_guard.model.problem import Problem
 from mcp_guard.model.tool import Tool
+from mcp_guard.policy.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from mcp_guard.admin.checkup import Subject
+    from mcp_guard.admin.replay import Replayed
     from mcp_guard.model.decision import AccessRequest
     from mcp_guard.policy.cases import CaseResult
     from mcp_guard.policy.diff import Diff
+    from mcp_guard.policy.explanation import Explanation
+    from mcp_guard.policy.second_opinion import Opinion
 
 
 def lint_policy(home: Home) -> list[Problem]:
@@ -125,10 +129,41 @@ def questions_of_cases(definition: Definition) -> "list[AccessRequest]":
 def diff_policies(definition: Definition, old: Path, new: Path) -> "Diff":
     """What changes between two rules files under this home's tools, asked its policy tests first."""
     from mcp_guard.policy.diff import diff
+
+    return diff(load_rules(definition, old), load_rules(definition, new), questions_of_cases(definition))
+
+
+def load_rules(definition: Definition, rules: Path) -> Snapshot:
+    """Another rules file as a policy for this home's tools. Raises `Invalid`."""
     from mcp_guard.policy.load import load
 
-    home = definition.home
-    model, _ = policy_files(home)
-    tagged, named = tags(definition.catalog), shown(home)
-    before, after = (load(model, rules, tagged, shown_as=named) for rules in (old, new))
-    return diff(before, after, questions_of_cases(definition))
+    model, _ = policy_files(definition.home)
+    return load(model, rules, tags(definition.catalog), shown_as=shown(definition.home))
+
+
+def replay_policy(
+    definition: Definition, rules: Path | None, principals: Path | None, since: int, until: int | None
+) -> "Replayed":
+    """Ask a policy about the decisions on record from `since` on and before `until` (unix µs).
+
+    Without `rules` it is the policy in force, without `principals` everybody is who they were. Raises `Invalid`, and
+    `StoreUnavailable`.
+    """
+    from mcp_guard.admin.replay import People, Replayer, replay
+    from mcp_guard.audit.asked import decisions
+    from mcp_guard.identity import directory
+
+    people = None
+    if principals is not None:
+        people = People(definition.directory, directory.load(principals, shown(definition.home)(principals)))
+    policy = definition.policy if rules is None else load_rules(definition, rules)
+    return replay(Replayer(policy, definition.catalog, people), decisions(definition.home.store, since, until))
+
+
+def ask_stock(definition: Definition, explanation: "Explanation") -> "Opinion":
+    """What stock Casbin makes of an explained question under this home's rules."""
+    from mcp_guard.policy.load import text_of
+    from mcp_guard.policy.second_opinion import ask
+
+    _, rules = policy_files(definition.home)
+    return ask(text_of(rules, shown(definition.home)(rules)), definition.policy.rules, explanation)

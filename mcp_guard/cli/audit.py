@@ -26,8 +26,6 @@ _KINDS = ("intent", "outcome", "approval", "task", "config", "boot", "shutdown")
 _MORE_KINDS = ("key", "anchor", "erase", "prune", "fault", "read")
 _STATUSES = ("ok", "refused", "error", "timeout", "cancelled", "unknown")
 _EFFECTS = ("allow", "deny", "require_approval")
-_MOST_DIGITS = 15
-"""Record numbers are shorter than this; call ids are 32 hex digits."""
 
 
 @click.group()
@@ -67,7 +65,7 @@ def _filtering(command: "Callable[..., None]") -> "Callable[..., None]":
 @pass_output
 def tail(output: Output, /, **filters: Any) -> None:
     """The newest records, oldest first; all filters given must hold."""
-    page = _with_query(output, lambda query: query.page(_filters(**filters)))
+    page = with_query(output, lambda query: query.page(_filters(**filters)))
     records = list(reversed(page.records))
     output.table({"records": records}, _COLUMNS, [_cells(record) for record in records])
 
@@ -85,7 +83,7 @@ def query(output: Output, /, **filters: Any) -> None:
 
     With --json the page is {"records": […], "next"?}; `next` is the --before of the following page.
     """
-    page = _with_query(output, lambda query: query.page(_filters(**filters)))
+    page = with_query(output, lambda query: query.page(_filters(**filters)))
     output.table(page.as_dict(), _COLUMNS, [_cells(record) for record in page.records])
     if page.next is not None:
         output.note(f"more: --before {page.next}")
@@ -96,27 +94,17 @@ def query(output: Output, /, **filters: Any) -> None:
 @pass_output
 def show(output: Output, which: str) -> None:
     """Every record of a call, by its id or the number of one of its records, with what may be shown of its values."""
-    number = int(which) if which.isascii() and which.isdigit() and len(which) <= _MOST_DIGITS else None
-    call, records = _with_query(output, lambda query: _find(query, which, number))
+    call, records = with_query(output, lambda query: query.find(which))
     if not records:
         raise UsageError("There is no such record in the log.", hint="`mcp-guard audit tail` shows their numbers")
     output.data({"call": call, "records": records}, (json.dumps(record, indent=2) for record in records))
-
-
-async def _find(query: "Query", which: str, number: int | None) -> tuple[str | None, list[dict[str, Any]]]:
-    """The records of a call; a record that belongs to none stands alone."""
-    if number is None:
-        return which, await query.call(which)
-    page = await query.page(_filters(after=number - 1, before=number + 1, limit=1))
-    call = page.records[0].get("call") if page.records else None
-    return (call, await query.call(call)) if isinstance(call, str) else (None, page.records)
 
 
 @audit.command()
 @pass_output
 def status(output: Output) -> None:
     """The state of the log: its name, length and head."""
-    found = _with_query(output, lambda query: query.status())
+    found = with_query(output, lambda query: query.status())
     output.data(found, (f"{key}: {value}" for key, value in found.items()))
 
 
@@ -211,7 +199,8 @@ def _filters(**values: Any) -> Any:
     return Filters(**values)
 
 
-def _with_query(output: Output, ask: "Callable[[Query], Awaitable[_T]]") -> _T:
+def with_query(output: Output, ask: "Callable[[Query], Awaitable[_T]]") -> _T:
+    """Ask this home's log. Raises `StoreUnavailable`."""
     import asyncio
 
     from mcp_guard.build import open_query

@@ -91,6 +91,8 @@ class _Salt(click.ParamType):  # type: ignore[type-arg]  # generic in newer vers
 
 SUBJECT = _Principal("subject", ("user:", "service:"))
 CLIENT = _Principal("agent", ("agent:",))
+HOP = _Principal("principal", ("user:", "service:", "agent:"))
+ACT = click.Choice(["list", "call", "approve", "task", "audit"])
 TENANT = _Tenant()
 MOMENT = _Moment()
 SALT = _Salt()

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 import click
 
 from mcp_guard.cli.arguments import from_document
-from mcp_guard.cli.options import CLIENT, SUBJECT, TENANT
+from mcp_guard.cli.options import ACT, CLIENT, SUBJECT, TENANT
 from mcp_guard.cli.output import Output, pass_output
 from mcp_guard.cli.policy_confirm import confirm
+from mcp_guard.cli.policy_explain import explain
 from mcp_guard.cli.policy_questions import diff, what_can, who_can
+from mcp_guard.cli.policy_replay import replay
 
 if TYPE_CHECKING:
     from mcp_guard.admin.what_if import Verdict
@@ -22,7 +24,7 @@ def policy() -> None:
     """Check, lint, test and question the policy."""
 
 
-for question in (who_can, what_can, diff, confirm):
+for question in (explain, who_can, what_can, diff, replay, confirm):
     policy.add_command(question)
 
 
@@ -32,11 +34,7 @@ for question in (who_can, what_can, diff, confirm):
 @click.argument("arguments", default="{}", metavar="[ARGS]")
 @click.option("--client", type=CLIENT, help="The agent (default: identity.local.client).")
 @click.option("--tenant", type=TENANT, help="Default: the subject's tenant.")
-@click.option(
-    "--act",
-    type=click.Choice(["list", "call", "approve", "task", "audit"]),
-    help="Default: call, and audit for audit:records.",
-)
+@click.option("--act", type=ACT, help="Default: call, and audit for audit:records.")
 @click.option("--seen", multiple=True, metavar="LABEL", help="A label of what was returned before; can be repeated.")
 @pass_output
 def check(

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, get_args
 
 from mcp_guard.model.principal import Principal
 
@@ -17,6 +17,7 @@ RULE_SCOPE = "guard:scope"
 NO_SUCH_TOOL = "there is no such tool"
 RULE_FROZEN = "guard:frozen"
 
+_ROWS: Mapping[str, Rows] = {rows: rows for rows in get_args(Rows)}
 _EMPTY: Mapping[str, object] = MappingProxyType({})
 
 
@@ -50,6 +51,20 @@ class Obligations:
             if value is not None:
                 found[name] = value
         return found
+
+    @classmethod
+    def from_dict(cls, found: Mapping[str, object]) -> "Obligations":
+        """What `as_dict` wrote. Raises `ValueError` for anything else."""
+        made = cls(
+            approvers=_texts(found.get("approvers", [])),
+            not_requester=found.get("not") == "requester",
+            quorum=_whole(found.get("quorum")),
+            expires=_whole(found.get("expires")),
+            rows=_ROWS[rows] if isinstance(rows := found.get("rows"), str) and rows in _ROWS else None,
+        )
+        if made.as_dict() != found:
+            raise ValueError("obligations of the guard are expected")
+        return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +116,29 @@ class Decision:
         if then := self.then.as_dict():
             record["then"] = then
         return record
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, object]) -> "Decision":
+        """What `as_record` wrote; further keys are somebody else's. Raises `ValueError` for anything else."""
+        then = record.get("then", {})
+        if not isinstance(then, dict):
+            raise ValueError("obligations are a mapping")
+        effect, rule, reason, policy = (record.get(name) for name in ("effect", "rule", "reason", "policy"))
+        if not (isinstance(rule, str) and isinstance(reason, str) and isinstance(policy, str)):
+            raise ValueError("a decision names its rule, its reason and its policy")
+        return cls(Effect(str(effect)), rule, reason, policy, Obligations.from_dict(then))
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise ValueError("a list of texts is expected")
+    return tuple(value)
+
+
+def _whole(value: object) -> int | None:
+    if value is not None and type(value) is not int:
+        raise ValueError("a whole number is expected")
+    return value
 
 
 def scope_decision(needed: frozenset[str], principal: Principal, policy: str) -> Decision | None:

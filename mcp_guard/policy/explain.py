@@ -1,6 +1,7 @@
 """Which rules came close, and what kept them from applying."""
 
-from typing import TypedDict
+from collections.abc import Sequence
+from typing import NamedTuple, TypedDict
 
 from mcp_guard.model.decision import AccessRequest
 from mcp_guard.policy.interpreter import Actor, actors, missed, outcome
@@ -19,19 +20,37 @@ class Near(TypedDict):
     because: str
 
 
+class Miss(NamedTuple):
+    """A row that does not apply, and why not."""
+
+    row: Row
+    reasons: Sequence[str]
+
+    def as_near(self) -> Near:
+        row = self.row
+        return Near(rule=row.id, line=row.line, effect=row.effect.value, because="; ".join(self.reasons))
+
+
 def near(rules: Rules, request: AccessRequest) -> list[Near]:
     """At most five rows about this act and tool that did not apply, the nearest misses first.
 
     A row is as near as it has columns that fit; its condition counts as one. Values of arguments are never shown.
     """
-    found: dict[str, tuple[int, Near]] = {}
+    found: dict[str, Miss] = {}
     for actor in actors(rules, request):
-        for row in rules.rows:
-            reasons = _reasons(rules, row, actor, request)
-            if reasons and row.id not in found:
-                entry = Near(rule=row.id, line=row.line, effect=row.effect.value, because="; ".join(reasons))
-                found[row.id] = (len(reasons), entry)
-    return [entry for _, entry in sorted(found.values(), key=lambda item: (item[0], item[1]["line"]))][:MOST]
+        for miss in misses(rules, actor, request):
+            found.setdefault(miss.row.id, miss)
+    return [miss.as_near() for miss in sorted(found.values(), key=_nearness)][:MOST]
+
+
+def misses(rules: Rules, actor: Actor, request: AccessRequest) -> list[Miss]:
+    """Every row about this act and tool that does not apply to one hop, the nearest first."""
+    found = [Miss(row, reasons) for row in rules.rows if (reasons := _reasons(rules, row, actor, request))]
+    return sorted(found, key=_nearness)
+
+
+def _nearness(miss: Miss) -> tuple[int, int]:
+    return len(miss.reasons), miss.row.line
 
 
 def _reasons(rules: Rules, row: Row, actor: Actor, request: AccessRequest) -> list[str]:

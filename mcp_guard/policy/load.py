@@ -116,6 +116,14 @@ def _judge(texts: Texts, tools: Tools, model: str, rules: str) -> tuple[Rules | 
     return Rules(tuple(reader.rows), Roles.of(reader.links), tags, version, texts), problems
 
 
+def text_of(rules: Path, shown_as: str) -> str:
+    """The text of a rules file. Raises `Invalid` where there is none."""
+    text, problems = _text(rules, shown_as)
+    if problems:
+        raise Invalid(problems)
+    return text
+
+
 def _text(path: Path, shown_as: str) -> tuple[str, list[Problem]]:
     try:
         data = path.read_bytes()

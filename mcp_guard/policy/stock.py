@@ -1,7 +1,7 @@
 """Stock Casbin, met only here: it loads what we have checked, and what it holds must be what we read."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from mcp_guard.policy.functions import FUNCTIONS
@@ -18,7 +18,7 @@ def rewritten(text: str) -> str:
     return re.sub(r"!(?!=)", "not ", text.replace("&&", "and").replace("||", "or"))
 
 
-def load(text: str, tags: Mapping[str, Sequence[str]]) -> Any:
+def load(text: str, tags: Mapping[str, Collection[str]]) -> Any:
     """A stock enforcer of our model with the rows of `text`, the tools' tags as `g2`, and our functions.
 
     `text` has been checked; stock Casbin's logging is off, because it writes arguments.

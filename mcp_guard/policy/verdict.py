@@ -38,20 +38,26 @@ def settle(matched: Iterable[Matched], act: str, version: str) -> Decision:
 
     A condition that fails makes a deny or approval row deny and an allow row not apply.
     """
-    rows: dict[Effect, list[Matched]] = {effect: [] for effect in Effect}
+    found = deciding(matched)
+    if not found:
+        return default(version)
+    first = found[0]
+    if first.outcome == "failed":
+        return Decision(Effect.DENY, first.row.id, FAILED, version)
+    if first.row.effect is Effect.DENY:
+        return Decision(Effect.DENY, first.row.id, first.row.why, version)
+    return _granted([matched.row for matched in found], act, version)
+
+
+def deciding(matched: Iterable[Matched]) -> Sequence[Matched]:
+    """The rows a decision is made of, the one it is named after first; none where nothing applies."""
+    rows: dict[Effect, list[Matched]] = {effect: [] for effect in _STRICTNESS}
     for found in matched:
         if found.outcome == "applied":
             rows[found.row.effect].append(found)
         elif found.outcome == "failed" and found.row.effect is not Effect.ALLOW:
             rows[Effect.DENY].append(found)
-    if denying := rows[Effect.DENY]:
-        first = denying[0]
-        reason = first.row.why if first.outcome == "applied" else FAILED
-        return Decision(Effect.DENY, first.row.id, reason, version)
-    for effect in (Effect.REQUIRE_APPROVAL, Effect.ALLOW):
-        if rows[effect]:
-            return _granted([found.row for found in rows[effect]], act, version)
-    return default(version)
+    return next(filter(None, rows.values()), ())
 
 
 def _granted(rows: Sequence[Row], act: str, version: str) -> Decision:

@@ -36,23 +36,26 @@ class View:
 
 def of_request(request: AccessRequest, roles: Collection[str]) -> View:
     """`r.ctx` of a request. `roles` are the subject's, in the request's tenant."""
+    return View(fields_of(request, roles))
+
+
+def fields_of(request: AccessRequest, roles: Collection[str]) -> dict[str, object]:
+    """The same as plain values, for people to read."""
     principal = request.principal
-    return View(
-        {
-            "args": request.arguments,
-            "env": request.environment,
-            "now": int(request.now.timestamp()),
-            "scopes": sorted(principal.scopes),
-            "seen": None if request.seen is None else sorted(request.seen),
-            "delegation": list(principal.chain),
-            "client": {"id": principal.client},
-            "subject": {
-                "id": principal.subject,
-                "tenant": principal.tenant,
-                "auth": principal.auth,
-                "assurance": principal.assurance,
-                "roles": sorted(roles),
-                "attributes": principal.attributes,
-            },
-        }
-    )
+    return {
+        "args": request.arguments,
+        "env": request.environment,
+        "now": int(request.now.timestamp()),
+        "scopes": sorted(principal.scopes),
+        "seen": None if request.seen is None else sorted(request.seen),
+        "delegation": list(principal.chain),
+        "client": {"id": principal.client},
+        "subject": {
+            "id": principal.subject,
+            "tenant": principal.tenant,
+            "auth": principal.auth,
+            "assurance": principal.assurance,
+            "roles": sorted(roles),
+            "attributes": principal.attributes,
+        },
+    }

@@ -66,6 +66,11 @@ class Scan:
             yield rows
             first = rows[-1][0] + 1
 
+    def first_since(self, time_us: int) -> int:
+        """The number of the first record that is not older than a time (unix µs)."""
+        ((first,),) = self._all("log_first_since", {"time": time_us})
+        return first  # type: ignore[return-value]  # the query's column: an integer
+
     def sides(self, first: int, end: int) -> dict[int, bytes]:
         """What stands beside the records `[first, end)`, packed as `store.side` does."""
         return dict(self._all("sides_between", {"first": first, "end": end}))  # type: ignore[arg-type]  # STRICT columns

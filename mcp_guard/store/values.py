@@ -17,7 +17,8 @@ MAX_PIECE = 16 * 1024 * 1024 - 1
 class Side(NamedTuple):
     """What stands beside a record and can be erased: the salt of a commitment and, where it may be kept, its value.
 
-    `field` names the commitment: `args`, `result`, `why`, or `args/reason` for a sensitive part, whose value is `None`.
+    `field` names the commitment: `args`, `ctx`, `result`, `why`, or `args/reason` for a sensitive part, whose value is
+    `None`.
     """
 
     field: str
