@@ -425,6 +425,10 @@ REQUIREMENTS: dict[str, Requirement] = {
         "I6; I12",
         "A filter finds by what its reader is told: it never tells of others' records, or of what hides a tool.",
     ),
+    "audit:follow": Requirement(
+        "contract 5; bar: files",
+        "`audit tail -f` prints every matching record once, in order, whichever process wrote it, and says when the log goes back.",
+    ),
     "audit:text-is-words": Requirement(
         "contract 4; bar: hostile input",
         "Free text is words; no character of it is an operator, and none or too many words are refused.",

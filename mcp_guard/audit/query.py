@@ -10,6 +10,7 @@ from typing import Final
 import orjson
 
 from mcp_guard.audit.commitment import committed
+from mcp_guard.audit.follow import Follower, News
 from mcp_guard.audit.journal import STANDING
 from mcp_guard.audit.told import DECIDED, as_told
 from mcp_guard.model.chain import leaf_hash
@@ -105,6 +106,10 @@ class Query:
         found = await self._finder.find(search, low, high, filters.limit + 1)
         records = found[: filters.limit]
         return Page(_told(records, rows), number_of(records[-1]) if len(found) > filters.limit else None)
+
+    async def follow(self, filters: Filters) -> Follower:
+        """What is appended from now on and is asked for, for somebody who reads everything. Raises `UsageError`."""
+        return Follower(await News.of(self._store), search_of(filters, "all", None))
 
     async def call(self, call: str, *, rows: Rows = "all", principal: Principal | None = None) -> list[Record]:
         """Every record of a call, oldest first. `values` holds what is kept beside it, nothing sensitive; `erased`,
@@ -207,7 +212,7 @@ def _term(kind: str, value: str, *, everything: bool) -> tuple[str, ...]:
 def _word(start: str, *, everything: bool) -> Word:
     if everything:
         return Word(start, ("tool", "reason", hidden_name("reason")))
-    return Word(start, ("tool", "reason"), HIDDEN if has_word(DECIDED["reason"], start) else None)
+    return Word(start, ("tool", "reason"), has_word(DECIDED["reason"], start))
 
 
 def _scope(rows: Rows, principal: Principal | None) -> tuple[tuple[str, ...], ...]:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from mcp_guard.cli import privacy
+from mcp_guard.cli.log_table import COLUMNS, cells
 from mcp_guard.cli.options import AGE, CHECKPOINT, KNOWN, LOG_KEY, MOMENT, WITNESS_KEY
 from mcp_guard.cli.output import Output, pass_output
-from mcp_guard.kit.clock import as_datetime
 from mcp_guard.model.errors import UsageError
 
 if TYPE_CHECKING:
@@ -62,12 +62,21 @@ def _filtering(command: "Callable[..., None]") -> "Callable[..., None]":
 @audit.command()
 @_filtering
 @click.option("-n", "--limit", default=20, show_default=True, type=click.IntRange(1, 500), help="At most that many.")
+@click.option("-f", "--follow", is_flag=True, help="Go on with what is appended, by any process, until interrupted.")
 @pass_output
-def tail(output: Output, /, **filters: Any) -> None:
-    """The newest records, oldest first; all filters given must hold."""
+@click.pass_context
+def tail(ctx: click.Context, output: Output, /, follow: bool, **filters: Any) -> None:
+    """The newest records, oldest first; all filters given must hold.
+
+    With -f and --json every record is one line of its own (JSON Lines), since there is no end to close a document at.
+    """
+    if follow:
+        from mcp_guard.cli.follow import follow as go_on
+
+        ctx.exit(go_on(output, _filters(**filters)))
     page = with_query(output, lambda query: query.page(_filters(**filters)))
     records = list(reversed(page.records))
-    output.table({"records": records}, _COLUMNS, [_cells(record) for record in records])
+    output.table({"records": records}, COLUMNS, [cells(record) for record in records])
 
 
 @audit.command()
@@ -84,7 +93,7 @@ def query(output: Output, /, **filters: Any) -> None:
     With --json the page is {"records": […], "next"?}; `next` is the --before of the following page.
     """
     page = with_query(output, lambda query: query.page(_filters(**filters)))
-    output.table(page.as_dict(), _COLUMNS, [_cells(record) for record in page.records])
+    output.table(page.as_dict(), COLUMNS, [cells(record) for record in page.records])
     if page.next is not None:
         output.note(f"more: --before {page.next}")
 
@@ -171,25 +180,6 @@ def _evidence(*, keys: Any, checkpoints: Any, witnesses: Any, age: int | None, e
         trust=Trust(verify_signature, keys, witnesses) if keys or witnesses else None,
         known=expect,
         fresh=None if age is None else Fresh(age, int(time.time())),
-    )
-
-
-_COLUMNS = ("n", "time", "kind", "actor", "via", "tool", "effect", "rule", "status", "code")
-
-
-def _cells(record: dict[str, Any]) -> tuple[object, ...]:
-    actor, decision = record.get("actor", {}), record.get("decision", {})
-    return (
-        record["_n"],
-        as_datetime(record["_t"]).strftime("%Y-%m-%d %H:%M:%S"),
-        record["kind"],
-        actor.get("sub"),
-        actor.get("via"),
-        record.get("tool"),
-        decision.get("effect"),
-        decision.get("rule"),
-        record.get("status"),
-        record.get("code"),
     )
 
 

@@ -7,17 +7,24 @@ import signal
 from collections.abc import AsyncIterator
 
 
+class Stop(asyncio.Event):
+    """Set by a signal; `interrupted` where that was SIGINT."""
+
+    interrupted = False
+
+
 @contextlib.asynccontextmanager
-async def stop_on_signals() -> AsyncIterator[asyncio.Event]:
+async def stop_on_signals() -> AsyncIterator[Stop]:
     """An event that SIGTERM and SIGINT set, so that the log is closed properly before the process ends.
 
     A second signal ends the process at once; whatever it leaves open is closed as unknown by the next one.
     """
-    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    stop, loop = Stop(), asyncio.get_running_loop()
 
     def ask(number: int, _: object) -> None:
         if stop.is_set():
             os._exit(128 + number)
+        stop.interrupted = number == signal.SIGINT
         loop.call_soon_threadsafe(stop.set)
 
     previous = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}

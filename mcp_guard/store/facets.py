@@ -7,6 +7,7 @@ no bitmaps but a digest at the record's place.
 
 import zlib
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from hashlib import sha256
 
 import orjson
@@ -52,9 +53,13 @@ def facets(found: Traits) -> tuple[str, ...]:
 
 def facet(name: str, value: object, *, hidden: bool = False) -> str:
     """The name of one facet."""
-    if name == "reason":
-        value = sha256(str(value).encode("utf-8", "replace")).hexdigest()[:_REASON_DIGITS]
-    return f"{hidden_name(name) if hidden and name in _DECIDED else name}:{value}"
+    text = _short(str(value)) if name == "reason" else value
+    return f"{hidden_name(name) if hidden and name in _DECIDED else name}:{text}"
+
+
+@lru_cache(maxsize=4096)
+def _short(reason: str) -> str:
+    return sha256(reason.encode("utf-8", "replace")).hexdigest()[:_REASON_DIGITS]
 
 
 def hidden_name(name: str) -> str:
@@ -62,12 +67,18 @@ def hidden_name(name: str) -> str:
     return f"hidden-{name}"
 
 
+def texts(found: Traits) -> Iterator[tuple[str, str]]:
+    """What free text is looked for in: the kind of text (`tool`, `reason`, `hidden-reason`) and the text."""
+    if isinstance(found.tool, str):
+        yield "tool", found.tool
+    if isinstance(found.reason, str):
+        yield "reason" if found.hidden is None else hidden_name("reason"), found.reason
+
+
 def phrases(found: Traits) -> Iterator[tuple[str, str]]:
-    """What free text is looked for in: the facets that stand for a text, and the text."""
-    for name in ("tool", "reason"):
-        text = getattr(found, name)
-        if isinstance(text, str):
-            yield facet(name, text, hidden=found.hidden is not None), text
+    """The same, by the facets that stand for the texts."""
+    for kind, text in texts(found):
+        yield f"{kind}:{text if kind == 'tool' else _short(text)}", text
 
 
 def read(line: bytes) -> tuple[Traits, int | None, Ids]:

@@ -35,6 +35,16 @@ class Finder:
             found += await self._indexed(search, low, min(high, indexed), limit - len(found))
         return found
 
+    async def end(self) -> int:
+        """The number the next record will have."""
+        return (await self._bounds())[0]
+
+    async def following(self, first: int, limit: int) -> list[tuple[Record, Traits]]:
+        """The records `[first, first + limit)`, oldest first, each with its traits and those of its intent."""
+        page = await self._newest(first, first + limit, limit)
+        traits = await self._traits(page)
+        return [(record, traits[number_of(record)]) for record in reversed(page)]
+
     async def records(self, numbers: Iterable[int]) -> list[Record]:
         """The records of these numbers, newest first."""
         wanted = list(numbers)
@@ -93,11 +103,11 @@ class Finder:
         if low >= high:
             return []
         found: list[Record] = []
-        candidates = Candidates(self._reader, search)
+        candidates = await Candidates.of(self._reader, search)
         async for numbers in candidates.blocks(low, high):
-            while wanted := list(islice(numbers, _DOUBTFUL_PAGE if search.is_doubtful else limit - len(found))):
+            while wanted := list(islice(numbers, limit - len(found) if candidates.left.is_open else _DOUBTFUL_PAGE)):
                 page = await self.records(wanted)
-                found += await self._wanted(search, page) if search.is_doubtful else page
+                found += page if candidates.left.is_open else await self._wanted(candidates.left, page)
                 if len(found) >= limit:
                     return found[:limit]
         return found

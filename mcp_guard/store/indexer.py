@@ -146,7 +146,7 @@ def _put_phrases(transaction: Transaction, found: Iterable[Found]) -> None:
     one that has catches up."""
     distinct = dict.fromkeys(traits for _, traits, _ in found)
     for facet, text in dict(phrase for traits in distinct for phrase in facets.phrases(traits)).items():
-        transaction.run("phrase_put", {"facet": facet, "words": words.as_ascii(words.words(text))})
+        transaction.run("phrase_put", {"facet": facet, "words": " ".join(words.words(text))})
     if words.has_index():
         transaction.run("words_make")
         row = transaction.one("meta_get", {"key": _WORDED})

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from mcp_guard.store.facets import facets, ids, phrases
+from mcp_guard.store.facets import facets, ids, texts
 from mcp_guard.store.values import ID_KINDS, Traits
 from mcp_guard.store.words import has_word
 
@@ -11,12 +11,12 @@ from mcp_guard.store.words import has_word
 class Word(NamedTuple):
     """A word, given by its beginning, in a text of one of the kinds `within` (`tool`, `reason`, `hidden-reason`).
 
-    Records with the facet `or_facet` count as if they had it.
+    Calls that found no tool count as if they had it where it is what they are told (`or_hidden`).
     """
 
     start: str
     within: tuple[str, ...]
-    or_facet: str | None = None
+    or_hidden: bool = False
 
 
 class Search(NamedTuple):
@@ -30,11 +30,6 @@ class Search(NamedTuple):
     def is_open(self) -> bool:
         """Whether every record is wanted."""
         return not (self.terms or self.ids or self.words)
-
-    @property
-    def is_doubtful(self) -> bool:
-        """Whether the index only says what may be wanted: digests collide, and words are looked up by an ASCII form."""
-        return bool(self.ids or self.words)
 
     def matches(self, record: Mapping[str, object], traits: Traits) -> bool:
         """Whether a record is wanted. `traits` are its own with those of its intent."""
@@ -53,12 +48,6 @@ class Search(NamedTuple):
 
 
 def _has(traits: Traits, word: Word) -> bool:
-    if word.or_facet is not None and word.or_facet in facets(traits):
+    if word.or_hidden and traits.hidden is not None:
         return True
-    texts = (text for name, text in phrases(traits) if kind_of(name) in word.within)
-    return any(has_word(text, word.start) for text in texts)
-
-
-def kind_of(name: str) -> str:
-    """The kind of a facet by its name."""
-    return name.partition(":")[0]
+    return any(kind in word.within and has_word(text, word.start) for kind, text in texts(traits))

@@ -1,20 +1,21 @@
 """Words of a text, for finding: one way to take a text apart, whatever does the looking up.
 
 SQLite's own tokenisers follow the Unicode tables it was built with, Python's those of its version. So a text is taken
-apart here, and the full-text index is given ASCII only, in which neither a tokeniser nor its query language can see
-anything but words.
+apart here, and the full-text index is given words with blanks between them: its `ascii` tokeniser parts text nowhere
+else, because what is not ASCII belongs to a word there.
 """
 
 import re
 import sqlite3
 import unicodedata
-from functools import cache
+from functools import cache, lru_cache
 
 from mcp_guard.store.queries import statements
 
 _ASCII_WORD = re.compile(r"[0-9a-z]+")
 
 
+@lru_cache(maxsize=4096)
 def words(text: str) -> tuple[str, ...]:
     """The words of a text: runs of letters and digits, without case, accents and compatibility forms."""
     folded = text.casefold()
@@ -29,19 +30,9 @@ def has_word(text: str, start: str) -> bool:
     return any(word.startswith(start) for word in words(text))
 
 
-def as_ascii(found: tuple[str, ...]) -> str:
-    """Words for the full-text index. A beginning of a word is the beginning of its ASCII form; two words may share a
-    form, so whoever looks up compares."""
-    return " ".join(word if word.isascii() else "".join(map(_written_out, word)) for word in found)
-
-
 def match(start: str) -> str:
-    """The full-text query for words that begin so."""
-    return f'"{as_ascii((start,))}"*'
-
-
-def _written_out(character: str) -> str:
-    return character if character.isascii() else f"x{ord(character):x}x"
+    """The full-text query for words that begin so. Words are letters and digits, so no operator can stand in one."""
+    return f'"{start}"*'
 
 
 @cache

@@ -1,7 +1,9 @@
 """Asking the log: the answer is what a plain search of every line would find, indexed or not."""
 
 import asyncio
+import sqlite3
 import unicodedata
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from mcp_guard.model.decision import Decision, Effect, Rows
 from mcp_guard.model.errors import LogBroken, UsageError
 from mcp_guard.store import candidates, facets, words
 from mcp_guard.store.ledger import Ledger
+from mcp_guard.store.queries import statements
 from mcp_guard.store.store import Store
 from mcp_guard.store.values import Entry, Unit
 from tests.audit.helpers import ALLOW, DENY, OK, REFUSED, facts, person, records
@@ -469,13 +472,18 @@ async def test_a_value_that_is_no_text_or_too_long_is_refused(store: Store, name
 
 @settings(deadline=None)
 @given(st.text(max_size=40), st.integers(0, 40))
-def test_a_beginning_of_a_word_begins_its_ascii_form(text: str, length: int) -> None:
-    for word in words.words(text):
-        start = word[: length or 1]
-        assert words.words(word) == (word,)
-        assert words.as_ascii((word,)).startswith(words.as_ascii((start,)))
-        assert words.as_ascii((word,)).isalnum()
-        assert words.has_word(text, start)
+def test_the_full_text_index_parts_text_as_words_do(text: str, length: int) -> None:
+    found = words.words(text)
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute(statements()["words_make"])
+        connection.execute("INSERT INTO word (rowid, words) VALUES (1, ?)", (" ".join(found),))
+        for word in found:
+            start = word[: length or 1]
+            assert words.has_word(text, start)
+            assert connection.execute("SELECT rowid FROM word WHERE word MATCH ?", (words.match(start),)).fetchall()
+            for other in (f"{word}0", f"0{word}"):
+                matches = connection.execute("SELECT rowid FROM word WHERE word MATCH ?", (words.match(other),))
+                assert bool(matches.fetchall()) == words.has_word(text, other)
 
 
 # --- no filter is an oracle -----------------------------------------------------------------------------------------

@@ -1,0 +1,25 @@
+"""Records as rows for people."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mcp_guard.kit.clock import as_datetime
+
+COLUMNS = ("n", "time", "kind", "actor", "via", "tool", "effect", "rule", "status", "code")
+
+
+def cells(record: Mapping[str, Any]) -> tuple[object, ...]:
+    """What a row says of a record; an outcome of an intent has no actor and tool of its own."""
+    actor, decision = record.get("actor", {}), record.get("decision", {})
+    return (
+        record["_n"],
+        as_datetime(record["_t"]).strftime("%Y-%m-%d %H:%M:%S"),
+        record["kind"],
+        actor.get("sub"),
+        actor.get("via"),
+        record.get("tool"),
+        decision.get("effect"),
+        decision.get("rule"),
+        record.get("status"),
+        record.get("code"),
+    )
