@@ -41,6 +41,10 @@ tools:
       headers: {{Authorization: "Bearer ${{token:call}}"}}
       json: {{note: "{{note}}"}}
       egress: {{networks: [127.0.0.0/8]}}
+  - name: ledger_ping
+    description: Say that somebody is there.
+    inputSchema: {{type: object, properties: {{}}}}
+    http: {{method: POST, url: "{upstream}", egress: {{networks: [127.0.0.0/8]}}}}
   - name: ledger_post
     description: Post to the ledger of another company.
     scopes: [ledger:write]
@@ -264,6 +268,23 @@ async def test_an_upstream_gets_a_token_of_the_guard_and_never_the_caller_s(fede
     log = federated.program.run("--json", "audit", "query", "--limit", "500").out
     assert sent.rpartition(".")[2] not in log
     assert presented.rpartition(".")[2] not in log
+
+
+@pytest.mark.holds("identity:caller-token-stays")
+@pytest.mark.parametrize("kind", ["of the issuer", "of our own"])
+async def test_a_tool_without_a_credential_sends_none(kind: str, federated: Federated) -> None:
+    """Whatever the caller presents, and in whatever header: an upstream that records everything sees nothing of it."""
+    own = federated.program.token("user:alice", "--client", "agent:local")
+    presented = own if kind == "of our own" else federated.token(jti="seen-nowhere")
+    extra = (f"X-Api-Key: {presented}", f"Cookie: session={presented}", f"Proxy-Authorization: Bearer {presented}")
+    before = len(federated.upstream.requests)
+    body = call_body("ledger_ping", {})
+    data = request(federated.serving.port, body, token=presented, tool="ledger_ping", extra=extra)
+    answered = await exchange(federated.serving.port, data)
+    assert _result(answered)["isError"] is False, answered.body
+    (seen,) = federated.upstream.requests[before:]
+    assert seen.header("authorization") is None
+    assert presented.rpartition("_")[2].rpartition(".")[2] not in repr((seen.target, seen.headers, seen.body))
 
 
 @pytest.mark.holds("identity:exchange", "identity:caller-token-stays")
