@@ -287,6 +287,10 @@ REQUIREMENTS: dict[str, Requirement] = {
         "bar: files",
         "A locked, full, deleted, replaced or failing database is a refusal with a reason, and writing resumes by itself when the fault is gone.",
     ),
+    "store:ballast": Requirement(
+        "bar: faults",
+        "On a full disk outcomes of what was begun still fit and nothing is begun; it goes on by itself with space.",
+    ),
     "store:in-doubt": Requirement(
         "traps: SQLite", "Where a failed commit cannot be looked up each unit is told so, and the file decides later."
     ),

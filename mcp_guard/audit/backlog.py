@@ -28,27 +28,35 @@ class Pending:
     """One outcome on its way, with the rows that belong to it (`work`). However often submitted, it is stored once.
 
     With `only_if` it is stored only where that record is, with `unless` only where that is not: how a call ends whose
-    intent is in doubt. The file decides, inside the transaction that would store it.
+    intent is in doubt. The file decides, inside the transaction that would store it. `acted` where something was done.
     """
 
-    __slots__ = ("_only_if", "_unless", "_work", "entry")
+    __slots__ = ("_acted", "_only_if", "_unless", "_work", "entry")
 
     def __init__(
-        self, entry: Entry, *, work: Work | None = None, only_if: Stored | None = None, unless: Stored | None = None
+        self,
+        entry: Entry,
+        *,
+        work: Work | None = None,
+        acted: bool = False,
+        only_if: Stored | None = None,
+        unless: Stored | None = None,
     ) -> None:
         self.entry = entry
         self._work = work
+        self._acted = acted
         self._only_if = only_if
         self._unless: tuple[Stored, ...] = () if unless is None else (unless,)
 
     def alone(self) -> "Pending":
         """The outcome without the rows."""
-        return Pending(self.entry)
+        return Pending(self.entry, acted=self._acted)
 
     def unit(self) -> Unit:
         """What to submit. Refused with `IntentClosed` where there is nothing left to store."""
         free = self._only_if is None and not self._unless
-        return Unit((self.entry,), work=self._work if free else self._do_if_wanted)
+        ends = self._acted or self.entry.closes is not None
+        return Unit((self.entry,), work=self._work if free else self._do_if_wanted, ends=ends)
 
     def doubted(self, error: InDoubt) -> None:
         """An attempt may have been stored after all."""
@@ -90,6 +98,11 @@ class Backlog:
             self._closing += closes
         self._arm()
 
+    def worked(self) -> None:
+        """A record became durable. While only endings are taken that does not make writing work again."""
+        if not self._writer.endings_only:
+            self._health.worked()
+
     def failed(self, error: StoreUnavailable, pending: Pending | None = None) -> None:
         """A first attempt at a record failed; `pending` is to be tried again."""
         self._health.failed(error)
@@ -120,13 +133,16 @@ class Backlog:
 
     async def aclose(self) -> None:
         """One last attempt; what fails now is closed as unknown by the next process."""
-        self._disarm()
+        await self._wait()
         self.flush()
         self._report_gap()
-        waiting = {*self._in_flight, *({self._reporting} if self._reporting else ())}
-        if waiting:
-            await asyncio.wait(waiting)
+        await self._wait()
         self._disarm()
+
+    async def _wait(self) -> None:
+        """Until what was submitted is stored, or kept again."""
+        if waiting := {*self._in_flight, *({self._reporting} if self._reporting else ())}:
+            await asyncio.wait(waiting)
 
     def _settled(self, pending: Pending, future: asyncio.Future[tuple[Stored, ...]]) -> None:
         self._in_flight.discard(future)
@@ -134,7 +150,7 @@ class Backlog:
             return
         error = future.exception()
         if error is None:
-            self._health.worked()
+            self.worked()
         elif isinstance(error, StoreUnavailable) and not isinstance(error, IntentClosed):
             self._keep_failed(pending, error)
 
@@ -154,7 +170,7 @@ class Backlog:
         self._reporting = None
         if not future.cancelled() and future.exception() is None:
             self._health.missed -= missed
-            self._health.worked()
+            self.worked()
         self._arm()
 
     def _arm(self) -> None:

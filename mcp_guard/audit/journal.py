@@ -97,7 +97,7 @@ class Journal:
         except asyncio.CancelledError:
             self._let_go(future, partial(self._end_unacted, facts, "cancelled"))
             raise
-        self._health.worked()
+        self._backlog.worked()
         failpoint("audit.after-intent")
         return stored
 
@@ -108,7 +108,8 @@ class Journal:
         failpoint("audit.before-outcome")
         facts = self._clean(facts)
         of = None if intent is None else intent.n
-        stored = await self._write_outcome(Pending(self._ending(facts, ending, of), work=work))
+        acted = ending.executed != "no"
+        stored = await self._write_outcome(Pending(self._ending(facts, ending, of), work=work, acted=acted))
         failpoint("audit.after-outcome")
         return stored
 
@@ -184,7 +185,7 @@ class Journal:
         except StoreUnavailable as error:
             self._backlog.failed(error)
             raise
-        self._health.worked()
+        self._backlog.worked()
         return stored
 
     async def _write_outcome(self, pending: Pending) -> Stored:
@@ -207,7 +208,7 @@ class Journal:
         except Exception:  # noqa: BLE001 - its own rows were refused: the call still ends in one outcome, and unanswered
             self._backlog.keep(pending.alone())
             raise StoreUnavailable("what belongs to the outcome cannot be stored") from None
-        self._health.worked()
+        self._backlog.worked()
         return stored
 
     async def _write_fault(self, state: Mapping[str, object]) -> None:
@@ -216,7 +217,7 @@ class Journal:
     async def _close_orphan(self, n: int, intent: Mapping[str, object]) -> int:
         body = record.orphan(self._boot, intent, self._clock.now_us())
         try:
-            await self._submit(Unit((Entry(body, closes=n),)))
+            await self._submit(Unit((Entry(body, closes=n),), ends=True))
         except IntentClosed:
             return 0
         return 1

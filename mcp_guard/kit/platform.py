@@ -21,6 +21,20 @@ def make_private_file(path: Path) -> None:
     os.close(descriptor)
 
 
+def allocate(path: Path, size: int) -> None:
+    """Make a file only its owner can read, with `size` bytes of disk really behind it. Raises `OSError`."""
+    descriptor = os.open(path, os.O_CREAT | os.O_RDWR | getattr(os, "O_NOFOLLOW", 0), 0o600)
+    try:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(descriptor, 0, size)
+        else:
+            os.ftruncate(descriptor, 0)
+            while (left := size - os.lseek(descriptor, 0, os.SEEK_CUR)) > 0:
+                os.write(descriptor, os.urandom(min(left, 1 << 20)))  # nothing a file system could store as nothing
+    finally:
+        os.close(descriptor)
+
+
 def is_private(path: Path) -> bool:
     """Whether nobody but the owner can read or write the file. Always true on Windows, which has no such bits."""
     if os.name != "posix":

@@ -34,6 +34,11 @@ class Batch:
         self._intents: list[int] = []
         self._closes: list[int] = []
 
+    @property
+    def opens(self) -> bool:
+        """Whether there is an intent in it."""
+        return bool(self._intents)
+
     def seal(self, units: Iterable[tuple[Entry, ...]]) -> list[tuple[Stored, ...]]:
         """Seal the entries of several units in order; where each unit's records will stand."""
         n, leaf, t, now = self.tail.n, self.tail.leaf, self.tail.t, self._now

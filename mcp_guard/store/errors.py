@@ -23,6 +23,12 @@ class IntentClosed(StoreUnavailable):
     default_hint = "another process closed it, taking this one for dead; `mcp-guard audit show` has both records"
 
 
+class DiskFull(StoreUnavailable):
+    """The disk or its quota is full: only the outcomes of what was begun are written, out of space set aside."""
+
+    default_hint = _MEANINGS["SQLITE_FULL"][1]
+
+
 class InDoubt(StoreUnavailable):
     """A commit failed and whether it took effect cannot be told yet. `would_be` is where the unit stands if it did."""
 
@@ -33,6 +39,12 @@ class InDoubt(StoreUnavailable):
 
 class SidesChanged(Exception):
     """What stands beside a record is not what it was when its erasure was planned."""
+
+
+def wants_space(error: Exception) -> bool:
+    """Whether giving back space could help. What a quota refuses comes as a failed write."""
+    name = getattr(error, "sqlite_errorname", None)
+    return isinstance(error, DiskFull) or name in ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE")
 
 
 def unavailable(error: sqlite3.Error | OSError) -> StoreUnavailable:

@@ -16,9 +16,10 @@ from mcp_guard.kit.failpoint import failpoint
 from mcp_guard.model.chain import Tail
 from mcp_guard.model.errors import LogBroken, StoreUnavailable
 from mcp_guard.store import indexer, tiles
+from mcp_guard.store.ballast import Ballast
 from mcp_guard.store.batch import Batch
 from mcp_guard.store.database import Identity, create_file, identity, open_writer
-from mcp_guard.store.errors import InDoubt, IntentClosed, unavailable
+from mcp_guard.store.errors import DiskFull, InDoubt, IntentClosed, unavailable, wants_space
 from mcp_guard.store.head import Head, Sign
 from mcp_guard.store.locks import OsLock
 from mcp_guard.store.tail import check_continuity, holds, read_tail
@@ -62,6 +63,8 @@ class Ledger:
         self._tiled = 0
         self._notes: indexer.Recent[indexer.Note] = indexer.Recent()
         self._leaves: indexer.Recent[bytes] = indexer.Recent()
+        self._ballast = Ballast(path, clock)
+        self._endings_only = False
         self.origin = ""
 
     def create(self, name: str) -> None:
@@ -86,13 +89,20 @@ class Ledger:
         Where that cannot be told, the result of each unit is `InDoubt`.
         """
         with self._turn():
-            return self._transact(units)
+            return self._write(units)
 
     def alone(self, errand: Callable[[Turn], _T]) -> _T:
         """Several commits with nobody else's between them. Raises `StoreUnavailable`, and what `errand` raises."""
         with self._turn():
+            if not self._ballast.is_ready():
+                raise DiskFull()
             assert self._transaction is not None
             return errand(Turn(self._transact, self._transaction.one, self._sign_with))
+
+    @property
+    def endings_only(self) -> bool:
+        """Whether the disk was full at the last batch, so that only what ends something is taken."""
+        return self._endings_only
 
     @property
     def unindexed(self) -> int:
@@ -112,6 +122,8 @@ class Ledger:
         Raises `StoreUnavailable`; the log is never affected.
         """
         with self._turn():
+            if self._endings_only:
+                raise DiskFull()
             transaction = self._begin()
             self._indexed = indexer.advance(transaction, limit, self._notes)
             first = tiles.tiled(transaction)
@@ -129,6 +141,7 @@ class Ledger:
                 self.head.store(transaction, at_once=True)
                 transaction.run("commit")
         with suppress(StoreUnavailable), _Held(self._lock):
+            self._give_back()
             self._drop()
         self._drop()
         self._lock.close()
@@ -160,6 +173,12 @@ class Ledger:
             transaction.run("commit")
             self.head = head
         return self.head
+
+    def _give_back(self) -> None:
+        """Leave no ballast behind where nobody owes the log an outcome."""
+        with suppress(sqlite3.Error):
+            if self._transaction is not None and self._transaction.one("inflight_any") is None:
+                self._ballast.release()
 
     def _ready(self) -> None:
         if self._connection is not None and identity(self._path) != self._identity:
@@ -205,6 +224,35 @@ class Ledger:
         if self.head:
             self.head.follow(transaction, tail.n)
 
+    def _write(self, units: Sequence[Unit]) -> list[Result]:
+        """One batch, or of a batch for which there is no space what ends something."""
+        if not self._ballast.is_ready():
+            return self._write_endings(units)
+        if self._endings_only:
+            self._endings_only = False
+            self._drop()
+            self._ready()
+        try:
+            return self._transact(units)
+        except (sqlite3.Error, DiskFull) as error:
+            if not wants_space(error):
+                raise
+            self._drop()
+            self._ballast.release()
+            return self._write_endings(units)
+
+    def _write_endings(self, units: Sequence[Unit]) -> list[Result]:
+        self._endings_only = True
+        self._ready()
+        assert self._transaction is not None
+        self._transaction.run("wal_autocheckpoint_off")  # the database would grow into the space the endings need
+        results: list[Result] = [DiskFull() for _ in units]
+        places = [place for place, unit in enumerate(units) if unit.ends]
+        if places:
+            for place, result in zip(places, self._transact([units[place] for place in places]), strict=True):
+                results[place] = result
+        return results
+
     def _transact(self, units: Sequence[Unit]) -> list[Result]:
         transaction = self._begin()
         batch, results = self._fill(transaction, units, careful=False)
@@ -213,6 +261,8 @@ class Ledger:
             transaction = self._begin()
             batch, results = self._fill(transaction, units, careful=True)
             batch.write(transaction, self._boot)
+        if batch.opens and not self._ballast.take_aboard():
+            raise DiskFull()
         if self.head:
             self.head.store(transaction)
         failpoint("store.before-commit")
@@ -238,7 +288,7 @@ class Ledger:
         failed: list[tuple[int, Exception]] = []
         closed: set[int] = set()
         for position, unit in enumerate(units):
-            entries, work = unit
+            entries, work, _ = unit
             if careful and not _all_open(transaction, unit, closed):
                 failed.append((position, IntentClosed()))
             elif work is not None and (error := _work(transaction, work)) is not None:

@@ -98,8 +98,10 @@ class Unit(NamedTuple):
 
     `work` runs on the writer's thread inside the transaction, before the records. Raising undoes this unit alone and
     the caller gets what was raised. It may run more than once, each time on an undone state, so it only touches the
-    transaction.
+    transaction. `ends` marks what records the end of something already begun: on a full disk it is still taken, out of
+    the space set aside for it.
     """
 
     entries: tuple[Entry, ...]
     work: Callable[[Transaction], None] | None = None
+    ends: bool = False

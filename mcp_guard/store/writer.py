@@ -73,6 +73,11 @@ class Writer:
         """Units waiting for a batch."""
         return self._queue.qsize() + len(self._gathered)
 
+    @property
+    def endings_only(self) -> bool:
+        """Whether the disk is full, so that only units that end something are taken."""
+        return self._ledger.endings_only
+
     def submit(self, unit: Unit) -> AsyncFuture:
         """Queue a unit from a running event loop; the future resolves once it is durable.
 

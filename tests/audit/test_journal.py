@@ -43,6 +43,13 @@ async def until(path: Path, count: int) -> list[dict[str, object]]:
     return records(path)
 
 
+async def settled(journal: Journal) -> None:
+    """Wait until writing works again, and the journal knows."""
+    async with asyncio.timeout(60):
+        while not journal.health.ok:
+            await asyncio.sleep(0.01)
+
+
 @pytest.mark.holds("audit:intent-before-act")
 async def test_an_act_leaves_an_intent_and_its_outcome(journal: Journal, path: Path) -> None:
     intent = await journal.intent(facts())
@@ -235,9 +242,40 @@ async def test_health_turns_good_by_itself_and_the_gap_is_on_record(
     move(tmp_path / "away" / "guard.db", path)
     (gap,) = await until(path, 1)
     assert gap["state"] == {"code": "audit_unavailable", "where": "store", "count": 3, "us": 4_000_000}
-    assert journal.health.ok
+    await settled(journal)
     await journal.read(person(), {"what": "status"})
     assert len(records(path)) == 2, "once"
+
+
+# --- the disk is full -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.holds("store:ballast", "crash:fail-closed", "audit:gap-on-record")
+async def test_on_a_full_disk_acts_end_and_none_begins_until_there_is_space(
+    journal: Journal, path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backlog, "RETRY_SECONDS", 0.01)
+    begun = [await journal.intent(facts(f"c{i}")) for i in range(2)]
+    disk = Disk(monkeypatch)
+    disk.fail_while("SQLITE_FULL", path.with_name("guard.db.ballast").exists)
+    disk.arm()
+    with pytest.raises(StoreUnavailable, match="full"):
+        await journal.intent(facts("new"))
+    await journal.outcome(facts("c0"), OK, begun[0])
+    await journal.outcome(facts("read"), OK)
+    with pytest.raises(StoreUnavailable, match="full"):
+        await journal.outcome(facts("refused", decision=DENY), REFUSED)
+    await journal.outcome(facts("c1"), OK, begun[1])
+    with pytest.raises(StoreUnavailable, match="full"):
+        journal.require_writable()
+    disk.mend()
+    clock.advance(5)
+    await settled(journal)
+    journal.require_writable()
+    told = [(record["kind"], record.get("call")) for record in records(path)]
+    assert told[:5] == [("intent", "c0"), ("intent", "c1"), ("outcome", "c0"), ("outcome", "read"), ("outcome", "c1")]
+    assert sorted(map(str, told[5:])) == sorted(map(str, [("outcome", "refused"), ("fault", None)]))
+    assert verify(path, deep=True).ok
 
 
 # --- a commit is in doubt -------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ statement runs (or is undone) for real and the driver's error is raised in its p
 """
 
 import sqlite3
+from collections.abc import Callable
 
 import pytest
 
@@ -29,6 +30,9 @@ class Disk:
         self._plain = Transaction.run
         self._error: str | None = None
         self._at_commit: tuple[str, bool, bool] | None = None
+        self._condition: tuple[str, Callable[[], bool]] | None = None
+        self._armed = False
+        self._changes = 0
         disk = self
 
         def run(tx: Transaction, name: str, *parameters: object) -> int:
@@ -44,14 +48,27 @@ class Disk:
         """The next COMMIT fails, before or after it took effect; `for_good` so does everything behind it."""
         self._at_commit = (error, lands, for_good)
 
+    def fail_while(self, error: str, condition: Callable[[], bool]) -> None:
+        """Once armed, every COMMIT of something written fails and is undone while the condition holds."""
+        self._condition = (error, condition)
+
+    def arm(self) -> None:
+        self._armed = True
+
     def mend(self) -> None:
-        self._error = self._at_commit = None
+        self._error = self._at_commit = self._condition = None
 
     def _run(self, tx: Transaction, name: str, *parameters: object) -> int:
         if self._error is not None and name == "begin":
             raise driver_error(self._error)
+        if name == "begin":
+            self._changes = _changes(tx)
         if name == "commit":
             self.commits += 1
+            wrote = _changes(tx) > self._changes
+            if wrote and self._armed and self._condition is not None and self._condition[1]():
+                self._plain(tx, "rollback")
+                raise driver_error(self._condition[0])
             if self._at_commit is not None:
                 error, lands, for_good = self._at_commit
                 self._at_commit = None
@@ -59,3 +76,9 @@ class Disk:
                 self._plain(tx, "commit" if lands else "rollback")
                 raise driver_error(error)
         return self._plain(tx, name, *parameters)  # type: ignore[arg-type]  # passed on as it came
+
+
+def _changes(tx: Transaction) -> int:
+    connection = getattr(tx._execute, "__self__", None)
+    assert isinstance(connection, sqlite3.Connection)
+    return connection.total_changes

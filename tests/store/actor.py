@@ -4,12 +4,14 @@ import asyncio
 import os
 import resource
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
 from mcp_guard.model.errors import StoreUnavailable
 from mcp_guard.store.store import Store
 from mcp_guard.store.values import Unit
-from tests.store.helpers import entry, unit
+from tests.store.helpers import assert_chained, entry, rows, unit
 
 
 def say(*words: object) -> None:
@@ -49,6 +51,42 @@ def full(path: Path) -> None:
     store.writer.submit_sync(_big())
     say("acknowledged:", acknowledged + 1)
     asyncio.run(store.aclose())
+
+
+def brim(path: Path) -> None:
+    """Begin acts until the file system is full, end all of them, make room, go on."""
+    store = Store.open(path, "test")
+    submit = store.writer.submit_sync
+    begun: list[int] = []
+    filler = path.parent / "filler"
+    try:
+        while True:
+            (stored,) = submit(unit("intent", opens=True))
+            begun.append(stored.n)
+            if len(begun) == 20:  # somebody else fills the disk meanwhile
+                fill(filler)
+    except StoreUnavailable as error:
+        say("refused:", error.message)
+    say("intents:", len(begun))
+    ended = [submit(Unit((entry("outcome" * 50, closes=n),), ends=True)) for n in begun]
+    say("outcomes:", len(ended))
+    say("open:", len(rows(path, "SELECT * FROM inflight")))
+    filler.unlink()
+    deadline = time.monotonic() + 30
+    while store.writer.endings_only and time.monotonic() < deadline:
+        with suppress(StoreUnavailable):
+            submit(unit("intent", opens=True))
+            say("goes on: yes")
+    asyncio.run(store.aclose())
+    assert_chained(path, store.origin)
+    say("chained: yes")
+
+
+def fill(path: Path) -> None:
+    """Write until nothing fits any more."""
+    with path.open("wb", buffering=0) as file, suppress(OSError):
+        while file.write(bytes(4096)):
+            pass
 
 
 def denied(path: Path) -> None:

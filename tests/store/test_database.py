@@ -18,7 +18,11 @@ from tests.store.helpers import rows, unit
 
 
 def open_at(path: Path) -> None:
-    Ledger(path, BOOT, FakeClock()).create("test")
+    ledger = Ledger(path, BOOT, FakeClock())
+    try:
+        ledger.create("test")
+    finally:
+        ledger.close()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="file modes")

@@ -21,6 +21,9 @@ DELETE FROM inflight WHERE n IN (SELECT value FROM json_each(:intents));
 -- name: inflight_has
 SELECT 1 FROM inflight WHERE n = :n;
 
+-- name: inflight_any
+SELECT 1 FROM inflight LIMIT 1;
+
 -- name: inflight_all
 SELECT inflight.n, inflight.boot, log.line
 FROM inflight JOIN log ON log.n = inflight.n

@@ -33,6 +33,9 @@ PRAGMA trusted_schema = OFF;
 -- name: wal_autocheckpoint
 PRAGMA wal_autocheckpoint = 1000;
 
+-- name: wal_autocheckpoint_off
+PRAGMA wal_autocheckpoint = 0;
+
 -- name: journal_size_limit
 PRAGMA journal_size_limit = 67108864;
 
