@@ -51,6 +51,13 @@ REQUIREMENTS: dict[str, Requirement] = {
         "policy issue 4; I8",
         "What is erased, altered, made up, sensitive, redacted or about a tool that is gone is counted as not replayed, never guessed, and breaks nothing.",
     ),
+    "policy:coverage": Requirement(
+        "policy issue 4",
+        "A row is covered where a decision is made of it; uncovered ones are listed with their line, and a coverage that is too small exits 4.",
+    ),
+    "policy:junit": Requirement(
+        "policy issue 4; I8", "Test results as JUnit XML are well-formed for any name and hold no argument."
+    ),
     # --- manifest and config --------------------------------------------------------------------------------------
     "manifest:refused-with-place": Requirement(
         "I10; contract 2",

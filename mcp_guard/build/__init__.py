@@ -4,6 +4,7 @@ from mcp_guard.build.definition import Definition, define, load_directory
 from mcp_guard.build.guard import Guard
 from mcp_guard.build.questions import (
     ask_stock,
+    cover_policy,
     diff_policies,
     lint_policy,
     replay_policy,
@@ -25,6 +26,7 @@ __all__ = [
     "Definition",
     "Guard",
     "ask_stock",
+    "cover_policy",
     "define",
     "diff_policies",
     "lint_policy",

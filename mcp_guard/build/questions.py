@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mcp_guard.admin.replay import Replayed
     from mcp_guard.model.decision import AccessRequest
     from mcp_guard.policy.cases import CaseResult
+    from mcp_guard.policy.coverage import Coverage
     from mcp_guard.policy.diff import Diff
     from mcp_guard.policy.explanation import Explanation
     from mcp_guard.policy.second_opinion import Opinion
@@ -61,6 +62,13 @@ def run_policy_cases(definition: Definition, files: Sequence[Path]) -> "list[Cas
         return principal_of(definition.directory, subject, client, tenant)
 
     return run_cases(found, definition.policy, who, environment=definition.environment, shown_as=shown(home))
+
+
+def cover_policy(definition: Definition, results: "Sequence[CaseResult]") -> "Coverage":
+    """What policy tests that were run cover of the policy."""
+    from mcp_guard.policy.coverage import coverage
+
+    return coverage(definition.policy, [result.asked for result in results])
 
 
 def define_tested(home: Home) -> Definition:

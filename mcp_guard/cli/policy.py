@@ -1,7 +1,6 @@
 """`mcp-guard policy …`."""
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -9,6 +8,7 @@ import click
 from mcp_guard.cli.arguments import from_document
 from mcp_guard.cli.options import ACT, CLIENT, SUBJECT, TENANT
 from mcp_guard.cli.output import Output, pass_output
+from mcp_guard.cli.policy_cases import run_tests
 from mcp_guard.cli.policy_confirm import confirm
 from mcp_guard.cli.policy_explain import explain
 from mcp_guard.cli.policy_questions import diff, what_can, who_can
@@ -24,8 +24,8 @@ def policy() -> None:
     """Check, lint, test and question the policy."""
 
 
-for question in (explain, who_can, what_can, diff, replay, confirm):
-    policy.add_command(question)
+for command in (run_tests, explain, who_can, what_can, diff, replay, confirm):
+    policy.add_command(command)
 
 
 @policy.command()
@@ -89,21 +89,3 @@ def lint(ctx: click.Context, output: Output) -> None:
         output.note("no problems")
     if any(problem.severity == "error" for problem in problems):
         ctx.exit(3)
-
-
-@policy.command("test")
-@click.argument("files", nargs=-1, metavar="[FILE …]", type=click.Path(path_type=Path, dir_okay=False))
-@pass_output
-@click.pass_context
-def run_tests(ctx: click.Context, output: Output, files: tuple[Path, ...]) -> None:
-    """Run the policy tests of the home, or those in FILES; exit 4 if one fails or there is none."""
-    from mcp_guard.build import define, run_policy_cases
-
-    results = run_policy_cases(define(output.load_home()), [file.absolute() for file in files])
-    failed = [result for result in results if not result.passed]
-    lines = [str(result) for result in failed] + [f"{len(results) - len(failed)} passed, {len(failed)} failed"]
-    output.data([result.as_dict() for result in results], lines)
-    if not results:
-        output.note("no tests found; policy.tests in mcp-guard.yaml says where they are")
-    if failed or not results:
-        ctx.exit(4)

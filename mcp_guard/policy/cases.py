@@ -21,6 +21,7 @@ class CaseResult:
     """How one test ended. `differences` is empty where it passed."""
 
     case: Case
+    asked: AccessRequest
     decision: Decision
     differences: tuple[str, ...]
 
@@ -72,8 +73,9 @@ def question(case: Case, principal_of: PrincipalOf, environment: Mapping[str, ob
 
 
 def _run(case: Case, snapshot: Snapshot, principal_of: PrincipalOf, environment: Mapping[str, object]) -> CaseResult:
-    decision = snapshot.decide(question(case, principal_of, environment))
-    return CaseResult(case, decision, tuple(_differences(case.want, decision)))
+    asked = question(case, principal_of, environment)
+    decision = snapshot.decide(asked)
+    return CaseResult(case, asked, decision, tuple(_differences(case.want, decision)))
 
 
 def _differences(want: Mapping[str, object], decision: Decision) -> list[str]:

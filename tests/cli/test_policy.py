@@ -110,3 +110,43 @@ def test_no_tests_are_not_good_tests(guard: Guard, desk: Program) -> None:
     ran = guard("policy", "test")
     assert ran.status == 4
     assert "no tests found" in ran.err
+
+
+@pytest.mark.holds("policy:coverage")
+def test_coverage_is_shown_where_it_is_asked_for(guard: Guard, desk: Program) -> None:
+    assert isinstance(guard("--json", "policy", "test").json, list), "the shape of a plain run stays"
+    whole = guard("--json", "policy", "test", "--coverage")
+    assert whole.status == 0
+    assert list(whole.json) == ["results", "coverage"]
+    assert list(whole.json["coverage"]) == ["rows", "covered", "percent", "uncovered"]
+    assert (whole.json["coverage"]["percent"], whole.json["coverage"]["uncovered"]) == (100.0, [])
+    tests = desk.home / "policy" / "tests"
+    some = guard("policy", "test", "--coverage", str(tests / "refunds.yaml"))
+    assert some.status == 0
+    assert "policy/policy.csv:12: no test shows support-reads-orders at work" in some.out
+
+
+@pytest.mark.holds("policy:coverage")
+@pytest.mark.parametrize(("percent", "status"), [("0", 0), ("10", 0), ("90", 4), ("100", 4)])
+def test_a_coverage_that_is_too_small_fails(percent: str, status: int, guard: Guard, desk: Program) -> None:
+    ran = guard(
+        "--json", "policy", "test", "--fail-under", percent, str(desk.home / "policy" / "tests" / "refunds.yaml")
+    )
+    assert (ran.status, list(ran.json)) == (status, ["results", "coverage"])
+    assert (f"below {percent} %" in ran.err) is (status == 4)
+
+
+@pytest.mark.parametrize("percent", ["-1", "101", "nan", "1.5", ""])
+def test_percentages_that_are_none(percent: str, guard: Guard) -> None:
+    assert guard("--json", "policy", "test", "--fail-under", percent).status == 2
+
+
+@pytest.mark.holds("policy:junit")
+def test_results_for_build_servers(guard: Guard, tmp_path: Path) -> None:
+    report = tmp_path / "junit.xml"
+    ran = guard("--json", "policy", "test", "--junit", str(report))
+    assert isinstance(ran.json, list)
+    assert report.read_text(encoding="utf-8").count("<testcase ") == len(ran.json)
+    missing = guard("--json", "policy", "test", "--junit", str(tmp_path / "no" / "junit.xml"))
+    assert missing.status == 1
+    assert "No such file" in missing.error["message"]
