@@ -73,8 +73,13 @@ class Generation:
         return list(zip(tools, decisions, strict=True))
 
     def visible(self, principal: Principal, now: datetime, seen: frozenset[str] | None = None) -> Sequence[Tool]:
-        """The tools policy lets `principal` see, by name: exactly those a call does not answer as unknown."""
-        return [tool for tool, decision in self.listing(principal, now, seen) if decision.allowed]
+        """The tools `principal` sees, by name: exactly those a call does not answer as unknown."""
+        return [tool for tool, decision in self.listing(principal, now, seen) if is_shown(tool, decision)]
+
+
+def is_shown(tool: Tool, listing: Decision) -> bool:
+    """Whether a tool is shown to whom policy said this of listing it: an observed one is, whatever it said."""
+    return listing.allowed or tool.observed
 
 
 class InForce:

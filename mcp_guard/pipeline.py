@@ -3,7 +3,8 @@
     identity      who is acting comes in as a `Principal`; nothing here believes a name in a message
     catalog       the tool, if policy lets the caller see it: hidden and unknown look alike
     validate      strict arguments against the tool's schema, bound values filled in
-    policy        what an operator froze, scopes, then allow | require_approval | deny, with the rule and its reason
+    policy        what an operator froze, scopes, then allow | require_approval | deny, with the rule and its reason;
+                  at a tool in observe mode it is recorded as what would have been, and only a freeze stops the call
     audit intent  durable before the act (`effects: none` needs none: it has nothing to repeat)
     invoke        the connector, with timeout, retries and one idempotency key
     shape         redaction, hidden characters, size, output schema
@@ -26,7 +27,7 @@ from mcp_guard.audit.facts import CallFacts, Ending
 from mcp_guard.audit.journal import Journal
 from mcp_guard.connect.attempts import attempt
 from mcp_guard.connect.shape import Shaped, shape
-from mcp_guard.generation import Generation, InForce
+from mcp_guard.generation import Generation, InForce, is_shown
 from mcp_guard.identity.binding import bound, sensitive_attributes
 from mcp_guard.kit.clock import Clock, as_datetime
 from mcp_guard.kit.failpoint import failpoint
@@ -89,11 +90,20 @@ class _Trail:
             sensitive=tool.sensitive if tool else (),
             justification=self.justification,
             decision=self.decision,
+            would=self.would,
             asked=self.asked,
             sensitive_attributes=sensitive_attributes(tool.bind, tool.sensitive) if tool else (),
             trace=self.call.trace,
             dry_run=self.call.dry_run == "yes",
         )
+
+    @property
+    def would(self) -> Effect | None:
+        """What obeying policy would have made of the call, where it is only observed. A freeze always holds."""
+        decision = self.decision
+        if decision is None or self.entry is None or not self.entry.tool.observed:
+            return None
+        return None if decision.allowed or decision.rule == RULE_FROZEN else decision.effect
 
     @property
     def brings(self) -> Sequence[str]:
@@ -141,9 +151,11 @@ class Pipeline:
         """`visible_tools`, on record with what was withheld. Raises `StoreUnavailable` where it cannot be recorded."""
         under = self._in_force.current
         listing = under.listing(principal, self._now(), under.seen_by(principal, self._seen))
-        shown = [tool for tool, decision in listing if decision.allowed]
-        withheld = Counter(decision.rule for _, decision in listing if not decision.allowed)
-        await self._journal.listed(principal, listings.state([tool.name for tool in shown], withheld))
+        shown = [tool for tool, decision in listing if is_shown(tool, decision)]
+        denied = [(tool, decision.rule) for tool, decision in listing if not decision.allowed]
+        withheld = Counter(rule for tool, rule in denied if not tool.observed)
+        observed = Counter(rule for tool, rule in denied if tool.observed)
+        await self._journal.listed(principal, listings.state([tool.name for tool in shown], withheld, observed))
         return shown
 
     async def call(self, principal: Principal, call: ToolCall) -> Answer:
@@ -181,7 +193,7 @@ class Pipeline:
             arguments = self._validate(trail, entry)
             decision = self._decide_call(trail, entry.tool, arguments)
             if call.dry_run == "no":
-                self._authorize(decision)
+                self._authorize(trail, decision)
                 await self._record_intent(trail, entry.tool)
                 value = await self._invoke(trail, entry.tool, arguments)
                 shaped = self._shape(trail, entry, value)
@@ -213,6 +225,7 @@ class Pipeline:
         listing = under.policy.decide(trail.asked)
         if not listing.allowed:
             trail.decision = listing
+        if not is_shown(entry.tool, listing):
             raise UnknownTool()
         trail.entry = entry
         return entry
@@ -231,15 +244,17 @@ class Pipeline:
     def _decide_call(self, trail: _Trail, tool: Tool, arguments: Mapping[str, object]) -> Decision:
         under, principal = trail.under, trail.principal
         version = under.policy.version
+        frozen = self._freezes.decision(principal, tool.name, version)
+        if trail.decision is not None:  # in observe mode only: obeyed, the list would have ended the call
+            trail.decision = frozen or trail.decision
+            return trail.decision
         trail.asked = under.question(principal, "call", tool.name, self._now(), arguments, seen=trail.seen)
-        trail.decision = (
-            self._freezes.decision(principal, tool.name, version)
-            or scope_decision(tool.scopes, principal, version)
-            or under.policy.decide(trail.asked)
-        )
+        trail.decision = frozen or scope_decision(tool.scopes, principal, version) or under.policy.decide(trail.asked)
         return trail.decision
 
-    def _authorize(self, decision: Decision) -> None:
+    def _authorize(self, trail: _Trail, decision: Decision) -> None:
+        if trail.would is not None:
+            return
         if decision.effect is Effect.DENY:
             code: Code = "frozen" if decision.rule == RULE_FROZEN else "policy_denied"
             raise Refused(code, decision.reason, rule=decision.rule, effect="deny")
@@ -289,7 +304,7 @@ class Pipeline:
             stored = await self._journal.outcome(trail.facts(), Ending("ok", "no", self._elapsed_us(trail)))
         except StoreUnavailable as error:
             return self._refusal(trail, Refused("audit_unavailable", error.message), None)
-        view = DryRunView(trail.call.id, decision)
+        view = DryRunView(trail.call.id, decision, trail.would is not None)
         return Answer(trail.call.id, {"guard": view.as_dict()}, view.as_text(), False, self._receipt(trail, stored))
 
     async def _refuse(self, trail: _Trail, refusal: Refused) -> Answer:

@@ -741,6 +741,29 @@ REQUIREMENTS: dict[str, Requirement] = {
         "Where nobody looked what was seen, a row that asks fails: a protecting row denies, an allow row does not apply.",
     ),
     "seen:lint": Requirement("contract 3", "A condition that asks for a label no tool gives is named by lint."),
+    # --- observe mode -------------------------------------------------------------------------------------------------
+    "observe:decided-not-obeyed": Requirement(
+        "ADR 12",
+        "At a tool in observe mode rows, scopes and lists are decided and recorded with what they would have done, and stop nothing.",
+    ),
+    "observe:never-loosens": Requirement(
+        "ADR 12",
+        "Observe mode loosens neither freezes, identity, unknown tools, arguments and bindings, records, nor any other tool.",
+    ),
+    "observe:never-high-risk": Requirement(
+        "ADR 12", "A tool tagged risk:high in observe mode is a load error with its place, however the mode came to it."
+    ),
+    "observe:told-truly": Requirement(
+        "ADR 12",
+        "Dry runs, permissions and `policy check` tell the decision, and that a call is carried out all the same.",
+    ),
+    "observe:loud": Requirement(
+        "ADR 12", "stderr at the start, `doctor`, the boot record and the status of the log name every observed tool."
+    ),
+    "observe:findable": Requirement("ADR 12", "The log can be asked for what would have been denied or parked."),
+    "observe:scoped-credentials": Requirement(
+        "ADR 12", "A credential made out for an observed call holds no scope its caller does not hold."
+    ),
     "dry-run:decides-only": Requirement(
         "contract 4", "A dry run goes as far as the decision, tells it, is one record and executes nothing."
     ),

@@ -91,6 +91,7 @@ def examine(subject: Subject) -> Iterator[Check]:
             hint = f"list people in {subject.shown_as(subject.principals)}"
             yield Check("principals", "warn", "there is no file, so nobody holds a scope", hint)
     if catalog is not None:
+        yield from _observed(catalog)
         yield from _policy(subject, catalog, known)
     yield from _store(subject)
     yield _private(subject)
@@ -114,6 +115,13 @@ def _linted(name: str, problems: Iterable[Problem], good: str) -> Iterator[Check
     if all(check.state != "FAIL" for check in found):
         yield Check(name, "ok", good)
     yield from found
+
+
+def _observed(catalog: "Catalog") -> Iterator[Check]:
+    if tools := catalog.observed:
+        what = f"policy is recorded and NOT obeyed at {', '.join(tools)}"
+        hint = "`mcp-guard audit query --would deny` shows what would be stopped; then say mode: enforce"
+        yield Check("observe mode", "warn", what, hint)
 
 
 def _policy(subject: Subject, catalog: "Catalog", known: Directory | None) -> Iterator[Check]:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 
 from mcp_guard.identity.directory import Directory, Profile
@@ -20,24 +20,29 @@ Person = tuple[str, frozenset[str]]
 
 @dataclass(frozen=True, slots=True)
 class Rulebook:
-    """What decides beside a call itself: the policy, what is known of people, and the scopes each tool needs."""
+    """What decides beside a call itself: the policy, what is known of people, the scopes each tool needs, the labels it
+    gives, and which tools are in observe mode."""
 
     policy: Snapshot
     people: Mapping[str, Person]
     scopes: Mapping[str, frozenset[str]]
+    labels: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    observed: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, policy: Snapshot, directory: Directory, catalog: Catalog) -> "Rulebook":
         people = {name: _person(profile) for name, profile in directory.profiles.items()}
-        return cls(policy, people, {name: entry.tool.scopes for name, entry in catalog.items()})
+        scopes = {name: entry.tool.scopes for name, entry in catalog.items()}
+        labels = {name: frozenset(entry.tool.labels) for name, entry in catalog.items()}
+        return cls(policy, people, scopes, labels, frozenset(catalog.observed))
 
     @classmethod
     def restored(cls, row: Row) -> "Rulebook":
         """A rulebook from what `as_row` gave. Raises `Invalid` where this version cannot read its policy any more."""
-        model, rules, tags, people, scopes = map(str, row)
+        model, rules, tags, people, scopes, labels, observed = map(str, row)
         policy = restore((model, rules), json.loads(tags), "the policy in force")
         known = {name: (digest, frozenset(held)) for name, (digest, held) in json.loads(people).items()}
-        return cls(policy, known, {tool: frozenset(needed) for tool, needed in json.loads(scopes).items()})
+        return cls(policy, known, _sets(scopes), _sets(labels), frozenset(json.loads(observed)))
 
     def as_row(self) -> dict[str, str]:
         """Texts to keep. Of attributes only a digest is kept."""
@@ -54,7 +59,13 @@ class Rulebook:
             "tags": strict_json.dumps({tool: sorted(tags) for tool, tags in self.policy.rules.tags.items()}),
             "people": strict_json.dumps({name: [digest, sorted(held)] for name, (digest, held) in self.people.items()}),
             "scopes": strict_json.dumps({tool: sorted(needed) for tool, needed in self.scopes.items()}),
+            "labels": strict_json.dumps({tool: sorted(given) for tool, given in self.labels.items()}),
+            "observed": strict_json.dumps(sorted(self.observed)),
         }
+
+
+def _sets(text: str) -> dict[str, frozenset[str]]:
+    return {tool: frozenset(found) for tool, found in json.loads(text).items()}
 
 
 def _person(profile: Profile) -> Person:
@@ -65,13 +76,14 @@ def loosenings(old: Rulebook, new: Rulebook, questions: Iterable[AccessRequest])
     """One line for everything found that `new` lets through and `old` does not; empty where it only tightens.
 
     Decisions are compared over `questions` and generated ones (`policy.diff`). What cannot be judged counts as looser:
-    another tenant or other attributes of a principal, and rules with more questions to them than can be asked.
+    another tenant or other attributes of a principal, other labels of a tool where conditions ask what was seen, and
+    rules with more questions to them than can be asked.
     """
     found = diff(old.policy, new.policy, questions)
     lines = [_decided(change) for change in found.decisions if change.direction == "looser"]
     if not found.complete:
         lines.append("there is more to ask about the changed rules than can be asked, so what they allow is not known")
-    return [*lines, *_people(old.people, new.people), *_tools(old.scopes, new.scopes)]
+    return [*lines, *_people(old.people, new.people), *_tools(old, new)]
 
 
 def _decided(change: DecisionChange) -> str:
@@ -94,7 +106,12 @@ def _people(old: Mapping[str, Person], new: Mapping[str, Person]) -> Iterator[st
             yield f"{name} is not listed any more, and so has no tenant and no attributes"
 
 
-def _tools(old: Mapping[str, frozenset[str]], new: Mapping[str, frozenset[str]]) -> Iterator[str]:
-    for tool, needed in sorted(new.items()):
-        if dropped := sorted(old.get(tool, needed) - needed):
+def _tools(old: Rulebook, new: Rulebook) -> Iterator[str]:
+    for tool, needed in sorted(new.scopes.items()):
+        if dropped := sorted(old.scopes.get(tool, needed) - needed):
             yield f"{tool} no longer needs the scope {' '.join(dropped)}"
+    for tool, given in sorted(new.labels.items()):
+        if new.policy.uses_seen and old.labels.get(tool, given) != given:
+            yield f"{tool} gives its results other labels"
+    for tool in sorted(new.observed - old.observed):
+        yield f"{tool} is only observed: policy is not obeyed there"

@@ -1,6 +1,7 @@
 """`guard://permissions`: what the caller may do, tool by tool, before there are any arguments.
 
-It tells nothing about tools the caller cannot list, and nothing a call or a dry run would not tell.
+It tells nothing about tools the caller cannot list, and nothing a call or a dry run would not tell. At a tool in
+observe mode (`observed`) it tells what policy says, and calls are carried out all the same.
 """
 
 from collections.abc import Mapping
@@ -9,7 +10,7 @@ from datetime import datetime
 
 from mcp_guard.admin.records import admission
 from mcp_guard.audit.journal import Journal
-from mcp_guard.generation import Generation, InForce
+from mcp_guard.generation import Generation, InForce, is_shown
 from mcp_guard.identity.binding import bound
 from mcp_guard.kit.clock import Clock, as_datetime
 from mcp_guard.limits.freeze import Freezes, targets
@@ -57,26 +58,29 @@ class Permissions:
         version = under.policy.version
         frozen = {freeze.target: freeze.decision(version) for freeze in await self.freezes.all()}
         now, seen = self._now(), under.seen_by(principal, self.seen)
-        tools = under.visible(principal, now, seen)
-        names = [tool.name for tool in tools]
+        listed = [(tool, listing) for tool, listing in under.listing(principal, now, seen) if is_shown(tool, listing)]
+        names = [tool.name for tool, _ in listed]
         found = outlooks(under.policy, principal, "call", names, now=now, environment=under.environment, seen=seen)
-        return [
-            _row(tool, principal, _before_policy(tool, principal, frozen, version), outlook)
-            for tool, outlook in zip(tools, found, strict=True)
-        ]
+        rows = []
+        for (tool, listing), outlook in zip(listed, found, strict=True):
+            stopped = _stopped(tool, principal, frozen, version)
+            denied = scope_decision(tool.scopes, principal, version) if listing.allowed else listing
+            row = _row(tool, principal, stopped or denied, outlook)
+            rows.append(row | {"observed": True} if tool.observed and stopped is None else row)
+        return rows
 
     def _now(self) -> datetime:
         return as_datetime(self.clock.now_us())
 
 
-def _before_policy(tool: Tool, principal: Principal, frozen: Mapping[str, Decision], version: str) -> Decision | None:
-    """What ends a call before its rules are asked, in the pipeline's order."""
+def _stopped(tool: Tool, principal: Principal, frozen: Mapping[str, Decision], version: str) -> Decision | None:
+    """What stops a call whatever policy says."""
     try:
         bound(tool.bind, principal)
     except Refused as refusal:
         return Decision(Effect.DENY, RULE_DEFAULT, refusal.reason, version)
     stopping = sorted(target for target in targets(principal, tool.name) if target in frozen)
-    return frozen[stopping[0]] if stopping else scope_decision(tool.scopes, principal, version)
+    return frozen[stopping[0]] if stopping else None
 
 
 def _row(tool: Tool, principal: Principal, ended: Decision | None, outlook: Outlook) -> dict[str, object]:

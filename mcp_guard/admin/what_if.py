@@ -21,16 +21,18 @@ from mcp_guard.policy.snapshot import Snapshot
 class Verdict:
     """A decision, and what nearly decided otherwise.
 
-    `violations` say why the arguments would never get as far as the policy; they name paths, not values.
+    `violations` say why the arguments would never get as far as the policy; they name paths, not values. `observed`
+    says that the tool is in observe mode: the decision is recorded and a call is carried out all the same.
     """
 
     decision: Decision
     near: tuple[Near, ...] = ()
     violations: tuple[str, ...] = ()
+    observed: bool = False
 
     def as_dict(self) -> dict[str, object]:
-        """The shape of `policy check --json` (contract section 5)."""
-        return {
+        """The shape of `policy check --json` (contract section 5); `observed` only where policy is not obeyed."""
+        shown: dict[str, object] = {
             "effect": self.decision.effect.value,
             "rule": self.decision.rule,
             "reason": self.decision.reason,
@@ -38,6 +40,7 @@ class Verdict:
             "near": list(self.near),
             "policy": self.decision.policy,
         }
+        return shown | {"observed": True} if self.observed else shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,15 +85,19 @@ class WhatIf:
         """
         question = self._question(principal, act, name, arguments)
         if question.ended is not None:
-            return Verdict(question.ended, violations=question.violations)
+            return Verdict(question.ended, violations=question.violations, observed=self._observed(question))
         request = question.request
-        return Verdict(self.policy.decide(request), tuple(near(self.policy.rules, request)), question.violations)
+        close = tuple(near(self.policy.rules, request))
+        return Verdict(self.policy.decide(request), close, question.violations, self._observed(question))
 
     def explain(self, principal: Principal, act: Act | None, name: str, arguments: Mapping[str, object]) -> Explained:
         """`ask` with every reason. Raises like it. What the tool calls sensitive is not shown."""
         question = self._question(principal, act, name, arguments)
         found = explained(self.policy, question.request, self.hidden(name))
         return Explained(question.ended or found.decision, found, question.violations)
+
+    def _observed(self, question: _Question) -> bool:
+        return question.request.act in ("list", "call") and question.request.tool in self.catalog.observed
 
     def hidden(self, name: str) -> tuple[str, ...]:
         """Where sensitive values of a tool stand below `r.ctx`, as JSON pointers."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from mcp_guard.model.call import Status
 from mcp_guard.model.codes import Code, Executed
-from mcp_guard.model.decision import AccessRequest, Decision
+from mcp_guard.model.decision import AccessRequest, Decision, Effect
 from mcp_guard.model.principal import Principal
 
 
@@ -17,7 +17,7 @@ class CallFacts:
     call ended before policy was asked. `sensitive` are JSON pointers into arguments or result that are never kept in
     clear. `justification` is the agent's stated purpose. `asked` is the question `decision` answers; its inputs are
     kept, but for the attributes `sensitive_attributes` points into. A `dry_run` was decided and never meant to be
-    carried out.
+    carried out. `would` marks what policy would not have let through, at a tool where it is only observed.
     """
 
     call: str
@@ -29,6 +29,7 @@ class CallFacts:
     justification: str | None = None
     decision: Decision | None = None
     asked: AccessRequest | None = None
+    would: Effect | None = None
     sensitive_attributes: tuple[str, ...] = ()
     trace: str | None = None
     task: str | None = None

@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
+from types import MappingProxyType
 from typing import Any
 
 from mcp_guard.kit.clock import Clock
@@ -23,25 +24,35 @@ MAX_WINDOWS = 1024
 MAX_RULES = 32
 """Rules told apart in one record; what the others withheld is counted together."""
 OTHERS = "others"
-WITHHOLDING = ("withheld", "by")
+WITHHOLDING = ("withheld", "by", "would_withhold", "would_by")
 """The fields that tell of hidden tools, and so are not for whoever they are hidden from."""
 
 State = Mapping[str, object]
+_NOTHING: Mapping[str, int] = MappingProxyType({})
 Write = Callable[[Principal, State], Coroutine[Any, Any, Stored]]
 _Key = tuple[object, ...]
 
 
-def state(shown: list[str], withheld: Mapping[str, int]) -> State:
+def state(shown: list[str], withheld: Mapping[str, int], observed: Mapping[str, int] = _NOTHING) -> State:
     """What is recorded of one list: the names shown, as a digest, and how many tools which rule withheld.
 
-    `shown` is sha256 (hex) of the names in ascending order, each followed by a line feed.
+    `observed` are those that were shown although a rule would have withheld them (observe mode). `shown` is sha256
+    (hex) of the names in ascending order, each followed by a line feed.
     """
     digest = sha256("".join(f"{name}\n" for name in sorted(shown)).encode()).hexdigest()
-    ranked = sorted(withheld.items(), key=lambda item: (-item[1], item[0]))
+    found = {"what": "tools", "shown": digest, "count": len(shown)}
+    found |= {"withheld": sum(withheld.values()), "by": _ranked(withheld)}
+    if observed:
+        found |= {"would_withhold": sum(observed.values()), "would_by": _ranked(observed)}
+    return found
+
+
+def _ranked(rules: Mapping[str, int]) -> dict[str, int]:
+    ranked = sorted(rules.items(), key=lambda item: (-item[1], item[0]))
     by = dict(ranked[:MAX_RULES])
     if rest := sum(count for _, count in ranked[MAX_RULES:]):
         by[OTHERS] = rest
-    return {"what": "tools", "shown": digest, "count": len(shown), "withheld": sum(withheld.values()), "by": by}
+    return by
 
 
 @dataclass(slots=True)
@@ -135,6 +146,7 @@ class Listings:
 def _key(principal: Principal, listed: State) -> _Key:
     """Who lists, as authenticated: what a client calls itself makes no difference. And what the list was."""
     who = (principal.subject, principal.client, principal.tenant, principal.auth, principal.assurance, principal.chain)
-    by = listed["by"]
+    by, would_by = listed["by"], listed.get("would_by", _NOTHING)
     assert isinstance(by, Mapping)
-    return (*who, listed["shown"], tuple(by.items()))
+    assert isinstance(would_by, Mapping)
+    return (*who, listed["shown"], tuple(by.items()), tuple(would_by.items()))

@@ -38,6 +38,7 @@ _FACETS: Final = {
     "tool": "tool",
     "effect": "effect",
     "rule": "rule",
+    "would": "would",
     "kind": "kind",
     "status": "status",
     "code": "code",
@@ -61,6 +62,7 @@ class Filters:
     tool: str | None = None
     effect: str | None = None
     rule: str | None = None
+    would: str | None = None
     kind: str | None = None
     status: str | None = None
     code: str | None = None

@@ -52,7 +52,8 @@ def traits(kind: Literal["intent", "outcome"], facts: CallFacts, ending: Ending 
     status, code = (None, None) if ending is None else (ending.status, ending.code)
     hidden = "yes" if kind == "outcome" and facts.fingerprint is None else None
     tool = facts.tool[:LONGEST_NAME]
-    return Traits(kind, who.subject, who.client, who.tenant, tool, effect, rule, reason, status, code, hidden)
+    would = None if facts.would is None else facts.would.value
+    return Traits(kind, who.subject, who.client, who.tenant, tool, effect, rule, reason, status, code, hidden, would)
 
 
 def ids(facts: CallFacts) -> Ids:
@@ -114,6 +115,8 @@ def _head(facts: CallFacts) -> Fields:
         found["fp"] = facts.fingerprint
     if facts.decision is not None:
         found["decision"] = facts.decision.as_record()
+    if facts.would is not None:
+        found["would"] = facts.would.value
     return found
 
 

@@ -1,6 +1,6 @@
 """The composition root: from a home to a wired guard."""
 
-from mcp_guard.build.definition import Definition, define, load_directory
+from mcp_guard.build.definition import Definition, define, load_directory, observing
 from mcp_guard.build.guard import Guard
 from mcp_guard.build.questions import (
     ask_stock,
@@ -31,6 +31,7 @@ __all__ = [
     "diff_policies",
     "lint_policy",
     "load_directory",
+    "observing",
     "open_erasing",
     "open_freezes",
     "open_freezing",

@@ -1,6 +1,6 @@
 """What a home declares, read and checked as a whole."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,6 +45,11 @@ class Definition:
         from mcp_guard.admin.what_if import WhatIf
 
         return WhatIf(self.catalog, self.policy, self.environment, SystemClock(), seen)
+
+
+def observing(tools: Sequence[str]) -> str:
+    """What everybody who looks has to be told while policy is not obeyed somewhere."""
+    return f"OBSERVE MODE: policy is recorded and NOT obeyed at {', '.join(tools)}"
 
 
 def define(home: Home) -> Definition:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from mcp_guard.build.change import Waiting, judge
-from mcp_guard.build.definition import Definition
+from mcp_guard.build.definition import Definition, observing
 from mcp_guard.build.live import Live
 from mcp_guard.build.questions import define_tested
 from mcp_guard.build.watch import Stamp, stamp_of, stamp_of_configuration
@@ -33,12 +33,14 @@ WATCH_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What is in force, for status: the version of its policy, and what keeps the files from being in force."""
+    """What is in force, for status: the version of its policy, the tools at which that is only observed, and what keeps
+    the files from being in force."""
 
     policy: str
     tools: int
     reload: Literal["ok", "refused", "waiting"] = "ok"
     problems: Sequence[Problem] = ()
+    observed: Sequence[str] = ()
 
     @classmethod
     def of(
@@ -47,10 +49,13 @@ class Standing:
         reload: Literal["ok", "refused", "waiting"] = "ok",
         problems: Sequence[Problem] = (),
     ) -> "Standing":
-        return cls(definition.policy.version, len(definition.catalog), reload, tuple(problems))
+        catalog = definition.catalog
+        return cls(definition.policy.version, len(catalog), reload, tuple(problems), catalog.observed)
 
     def as_dict(self) -> Mapping[str, object]:
         shown: dict[str, object] = {"policy": self.policy, "tools": self.tools, "reload": self.reload}
+        if self.observed:
+            shown["observed"] = list(self.observed)
         if self.problems:
             shown["problems"] = [problem.as_dict() for problem in self.problems]
         return shown
@@ -130,6 +135,8 @@ class Reloader:
         self._live.replace(definition, generation, self._pipeline.settled)
         self._stays, self._waiting = False, None
         _log.info("the files of the home are in force", extra={"policy": definition.policy.version[:12]})
+        if definition.catalog.observed:
+            _log.warning("%s", observing(definition.catalog.observed))
 
     async def _keep(self, verdict: Literal["refused", "waiting"], problems: Sequence[Problem], **more: str) -> None:
         """Keep what is in force, and say so everywhere."""
@@ -163,7 +170,7 @@ def _reloaded(old: Definition, new: Definition) -> Mapping[str, object]:
         "new": new.policy.version,
         "tools": _moved(_fingerprints(old), _fingerprints(new)),
         "principals": _moved(old.directory.profiles, new.directory.profiles),
-    }
+    } | ({"observed": list(new.catalog.observed)} if new.catalog.observed else {})
 
 
 def _fingerprints(definition: Definition) -> Mapping[str, object]:

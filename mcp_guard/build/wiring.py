@@ -119,7 +119,7 @@ def _boot_state(definition: Definition, recovered: int) -> Mapping[str, object]:
         "policy": definition.policy.version,
         "tools": len(definition.catalog),
         "recovered": recovered,
-    }
+    } | ({"observed": list(definition.catalog.observed)} if definition.catalog.observed else {})
 
 
 def _wire(live: Live, store: "Store", journal: "Journal", pipeline: "Pipeline", identity: Identity) -> Guard:

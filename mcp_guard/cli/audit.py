@@ -46,6 +46,7 @@ def _filtering(command: "Callable[..., None]") -> "Callable[..., None]":
         click.option("--tool", help="A tool by name."),
         click.option("--effect", type=click.Choice(_EFFECTS), help="What policy decided."),
         click.option("--rule", help="The rule that decided, by its id."),
+        click.option("--would", type=click.Choice(_EFFECTS[1:]), help="What policy would have done, in observe mode."),
         click.option("--kind", type=click.Choice(_KINDS + _MORE_KINDS), help="The kind of record."),
         click.option("--status", type=click.Choice(_STATUSES), help="How a call ended."),
         click.option("--code", help="The code of a refusal or failure; `explain` knows them."),

@@ -18,7 +18,7 @@ def cells(record: Mapping[str, Any]) -> tuple[object, ...]:
         actor.get("sub"),
         actor.get("via"),
         record.get("tool"),
-        decision.get("effect"),
+        f"{record['would']} (observed)" if "would" in record else decision.get("effect"),
         decision.get("rule"),
         record.get("status"),
         record.get("code"),

@@ -63,6 +63,8 @@ def check(
     principal = principal_of(definition.directory, subject, client or local.client, belongs)
     verdict = definition.what_if(frozenset(seen)).ask(principal, act, tool, given)
     output.data(verdict.as_dict(), _explain(verdict))
+    if verdict.observed:
+        output.note(f"{tool} is in observe mode: this would be recorded, and the call carried out all the same")
     if verdict.violations:
         output.note("a call with these arguments would be refused before: " + "; ".join(verdict.violations))
 

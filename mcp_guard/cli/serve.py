@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mcp_guard.cli.options import CLIENT, SUBJECT
-from mcp_guard.cli.output import Output, pass_output
+from mcp_guard.cli.output import Output, pass_output, print_error
 from mcp_guard.model.errors import Unauthenticated, UsageError
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ async def _serve_stdio(output: Output, subject: str | None, client: str | None) 
         hint = "set identity.local.allow and subject in mcp-guard.yaml, or serve --http with tokens"
         raise Unauthenticated("Nobody may act here without a token.", hint=hint)
     async with stop_on_signals() as stop, open_guard(home, serving=True, verbosity=output.verbosity) as guard:
+        _warn_of_observing(guard)
 
         def local() -> "Principal":
             return guard.declare(subject, client)
@@ -73,6 +74,7 @@ async def _serve_http(output: Output, listen: tuple[str, int] | None) -> None:
 
     listened = True
     async with stop_on_signals() as stop, open_guard(home, serving=True, verbosity=output.verbosity) as guard:
+        _warn_of_observing(guard)
         allowed = frozenset(http.allowed_hosts)
         try:
             await serve_http(guard, host, port, allowed_hosts=allowed, stop=stop, on_listening=announce)
@@ -81,6 +83,14 @@ async def _serve_http(output: Output, listen: tuple[str, int] | None) -> None:
     if not listened:
         hint = "another program may be using the port; choose one with --http HOST:PORT"
         raise UsageError(f"cannot listen on {host}:{port}", hint=hint)
+
+
+def _warn_of_observing(guard: "Guard") -> None:
+    """Said also with --quiet: nobody may take a guard that lets everything through for one that guards."""
+    from mcp_guard.build import observing
+
+    if observed := guard.definition.catalog.observed:
+        print_error(f"warning: {observing(observed)}")
 
 
 def _announce_visible(output: Output, guard: "Guard", local: "Principal") -> None:

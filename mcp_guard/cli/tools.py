@@ -48,6 +48,8 @@ def show_tool(output: Output, name: str) -> None:
         "timeout_s": found.timeout,
         "retry": {"attempts": found.retry.attempts, "retry_on": sorted(found.retry.retry_on)},
         "justification": found.justification,
+        "labels": list(found.labels),
+        "mode": found.mode,
     }
     output.data(document, _describe(document))
 

@@ -40,8 +40,10 @@ class CallCredentials:
         return Issued(values)
 
     def _request(self, kind: CredentialKind, invocation: Invocation) -> CredentialRequest:
-        assert invocation.principal is not None
-        return CredentialRequest(kind, invocation.principal, invocation.call, self.tool, self.scopes, self.audience)
+        who = invocation.principal
+        assert who is not None
+        scopes = self.scopes & who.scopes  # fewer than the tool's only where policy is observed and not obeyed
+        return CredentialRequest(kind, who, invocation.call, self.tool, scopes, self.audience)
 
 
 class Issued:

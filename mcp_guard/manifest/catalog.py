@@ -70,6 +70,11 @@ class Catalog(Mapping[str, Entry]):
     def __init__(self, tools: Iterable[Tool]) -> None:
         self._entries = MappingProxyType({tool.name: Entry(tool) for tool in sorted(tools, key=lambda tool: tool.name)})
 
+    @property
+    def observed(self) -> tuple[str, ...]:
+        """The tools at which policy is recorded and not obeyed, by name."""
+        return tuple(name for name, entry in self._entries.items() if entry.tool.observed)
+
     def __getitem__(self, name: str) -> Entry:
         return self._entries[name]
 

@@ -1,5 +1,6 @@
 """From one tool as written to one tool as served: every rule of contract section 2 that needs more than a type."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,12 +15,13 @@ from mcp_guard.manifest.python import compile_python
 from mcp_guard.manifest.report import Report
 from mcp_guard.manifest.schemas import compile_schemas
 from mcp_guard.manifest.sql import compile_sql, writes
-from mcp_guard.model.tool import ConnectorSpec, Effects, HttpSpec, Retry, SqlSpec, Tool
+from mcp_guard.model.tool import ConnectorSpec, Effects, HttpSpec, Mode, Retry, SqlSpec, Tool
 
 CONNECTORS = ("http", "sql", "python")
 RESERVED_NAMES = frozenset({"task_status", "task_cancel", "approval_list", "approval_decide"})
 RESERVED_PREFIX = "guard"
 MAX_TIMEOUT = 3600.0
+HIGH_RISK = "risk:high"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,8 @@ def compile_tool(entry: ToolEntry, around: Surroundings, report: Report) -> Tool
         entry.bind,
         report.at("sensitive"),
     )
+    tags = _tags(entry, around)
+    obeyed = _mode(entry, around, tags, report)
     if connector is not None:
         _check_effects(entry, effects, connector, report)
     if connector is None or any(problem.severity == "error" for problem in report.problems[before:]):
@@ -64,7 +68,7 @@ def compile_tool(entry: ToolEntry, around: Surroundings, report: Report) -> Tool
         title=entry.title,
         description=entry.description,
         annotations=entry.annotations.model_dump(exclude_none=True),
-        tags=_tags(entry, around),
+        tags=tags,
         effects=effects,
         scopes=frozenset(entry.scopes) | frozenset(around.defaults.scopes),
         input_schema=schemas.advertised,
@@ -79,6 +83,7 @@ def compile_tool(entry: ToolEntry, around: Surroundings, report: Report) -> Tool
         connector=connector,
         fingerprint="",
         labels=tuple(sorted({*entry.labels, *around.defaults.labels})),
+        mode=obeyed,
     )
     return replace(tool, fingerprint=fingerprint(tool, around.home))
 
@@ -158,6 +163,15 @@ def _timeout(entry: ToolEntry, defaults: Defaults, report: Report) -> float:
 def _tags(entry: ToolEntry, around: Surroundings) -> tuple[str, ...]:
     toolset = [f"toolset:{around.toolset}"] if around.toolset else []
     return tuple(sorted({*entry.tags, *around.defaults.tags, *toolset}))
+
+
+def _mode(entry: ToolEntry, around: Surroundings, tags: Collection[str], report: Report) -> Mode:
+    found = entry.mode or around.defaults.mode
+    if found == "observe" and HIGH_RISK in tags:
+        place = report.at("mode") if entry.mode else report
+        message = f"a tool tagged {HIGH_RISK} is never only observed"
+        place.error("observe_high_risk", message, "say mode: enforce here, or take the tag away if it is not true")
+    return found
 
 
 def _check_effects(entry: ToolEntry, effects: Effects, connector: ConnectorSpec, report: Report) -> None:

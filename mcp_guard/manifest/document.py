@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from mcp_guard.manifest.fields import Duration, Label, Matching, Scope, Size, Strict, Tag, ToolName, Word
-from mcp_guard.model.tool import Effects, JustificationMode, RetryOn
+from mcp_guard.model.tool import Effects, JustificationMode, Mode, RetryOn
 
 Binding = Annotated[
     str,
@@ -95,7 +95,7 @@ class ToolEntry(Strict):
     """One tool. Exactly one of `http`, `sql`, `python` says what it does."""
 
     unsupported: ClassVar[frozenset[str]] = frozenset(
-        {"cost", "limits", "workflow", "command", "task", "mode", "version", "icons", "execution"}
+        {"cost", "limits", "workflow", "command", "task", "version", "icons", "execution"}
     )
     name: ToolName
     title: Text | None = None
@@ -113,6 +113,7 @@ class ToolEntry(Strict):
     retry: RetryRule | None = None
     idempotency: Idempotency | None = None
     justification: JustificationMode | None = None
+    mode: Mode | None = Field(default=None, description="observe: policy is asked and recorded, and stops nothing.")
     http: Http | None = None
     sql: Sql | None = None
     python: Python | None = None
@@ -121,7 +122,7 @@ class ToolEntry(Strict):
 class Defaults(Strict):
     """What a tool of this file has where it says nothing. `scopes`, `tags` and `labels` are added."""
 
-    unsupported: ClassVar[frozenset[str]] = frozenset({"cost", "limits", "mode"})
+    unsupported: ClassVar[frozenset[str]] = frozenset({"cost", "limits"})
     timeout: Duration = "30s"
     retry: RetryRule | None = None
     effects: Effects = "once"
@@ -129,6 +130,7 @@ class Defaults(Strict):
     tags: list[Tag] = Field(default=[])
     labels: Labels = Field(default=[])
     justification: JustificationMode = "none"
+    mode: Mode = "enforce"
 
 
 class File(Strict):

@@ -113,10 +113,14 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class DryRunView:
-    """The wire form of what a dry run found out (`structuredContent.guard`)."""
+    """The wire form of what a dry run found out (`structuredContent.guard`).
+
+    `observed` says that a call would be carried out all the same: policy is not obeyed at this tool.
+    """
 
     call: str
     decision: Decision
+    observed: bool = False
 
     def as_dict(self) -> dict[str, object]:
         view: dict[str, object] = {
@@ -129,11 +133,14 @@ class DryRunView:
         }
         if then := self.decision.then.as_dict():
             view["then"] = then
+        if self.observed:
+            view["observed"] = True
         return view
 
     def as_text(self) -> str:
         decision = self.decision
-        return f"NOT EXECUTED: a dry run; {decision.effect.value}: {decision.reason} (rule {decision.rule})"
+        text = f"NOT EXECUTED: a dry run; {decision.effect.value}: {decision.reason} (rule {decision.rule})"
+        return f"{text}; only observed: a call would be carried out" if self.observed else text
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from typing import Literal
 
 Effects = Literal["none", "idempotent", "once"]
 JustificationMode = Literal["none", "optional", "required"]
+Mode = Literal["enforce", "observe"]
 RetryOn = Literal["timeout", "connect", "429", "5xx"]
 
 
@@ -67,6 +68,7 @@ class Tool:
     `input_schema` is what clients see and send; `arguments_schema` is the same without the justification. Arguments
     the guard fills in (`bind`) are in neither. `timeout` (seconds) is for one attempt. `sensitive` are JSON
     pointers into arguments or result. `labels` say what its results bring along (`untrusted`, `pii`, …).
+    Where `mode` is `observe`, what policy says is recorded and nothing it denies is stopped.
     `fingerprint` is the sha256 of everything that decides what executes.
     """
 
@@ -89,3 +91,9 @@ class Tool:
     connector: ConnectorSpec
     fingerprint: str
     labels: tuple[str, ...] = ()
+    mode: Mode = "enforce"
+
+    @property
+    def observed(self) -> bool:
+        """Whether policy is asked and recorded but not obeyed."""
+        return self.mode == "observe"

@@ -36,7 +36,8 @@ def traits(record: Mapping[str, object]) -> Traits:
         effect, rule, reason = decision.get("effect"), decision.get("rule"), decision.get("reason")
     kind = get("kind")
     hidden = "yes" if kind == "outcome" and "fp" not in record and "of" not in record else None
-    return Traits(kind, sub, via, tenant, get("tool"), effect, rule, reason, get("status"), get("code"), hidden)
+    status, code, would = get("status"), get("code"), get("would")
+    return Traits(kind, sub, via, tenant, get("tool"), effect, rule, reason, status, code, hidden, would)
 
 
 def ids(record: Mapping[str, object]) -> Ids:

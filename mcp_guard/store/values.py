@@ -30,7 +30,7 @@ class Traits(NamedTuple):
     """What a record can be found by. An outcome has those of its intent too.
 
     `via` is the client. `hidden` is `yes` for a call that found no tool: what its caller is told of the decision is not
-    what was decided.
+    what was decided. `would` is what policy would have done where it was only observed.
     """
 
     kind: object = None
@@ -44,6 +44,7 @@ class Traits(NamedTuple):
     status: object = None
     code: object = None
     hidden: object = None
+    would: object = None
 
     def of(self, intent: Traits) -> Traits:
         """The traits of an outcome: who, where, on what and what was decided stand in its intent."""

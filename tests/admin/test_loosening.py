@@ -18,6 +18,7 @@ ROWS = (
     row(id="large", who="role:support", when="r.ctx.args.amount > 100", eft="deny"),
     "g, user:alice, role:support, acme",
 )
+SEEING = (*ROWS, row(id="after", when='"untrusted" in r.ctx.seen', eft="deny"))
 PEOPLE = {"user:alice": Profile("acme", frozenset({"a"}), {"level": 1})}
 
 
@@ -26,7 +27,11 @@ def rulebook(
 ) -> Rulebook:
     policy = restore((MODEL, "\n".join(rows or ROWS) + "\n"), TOOLS, "policy")
     made = Rulebook.of(policy, Directory(people), Catalog([]))
-    return replace(made, scopes=scopes or {"orders_get": frozenset({"orders:read", "orders:list"})})
+    return replace(
+        made,
+        scopes=scopes or {"orders_get": frozenset({"orders:read", "orders:list"})},
+        labels={"orders_get": frozenset({"pii", "untrusted"})},
+    )
 
 
 LOOSER = {
@@ -38,6 +43,9 @@ LOOSER = {
     "another attribute": rulebook(people={"user:alice": Profile("acme", frozenset({"a"}), {"level": 2})}),
     "another tenant": rulebook(people={"user:alice": Profile("globex", frozenset({"a"}), {"level": 1})}),
     "attributes that are gone": rulebook(people={}),
+    "a tool that is only observed": replace(rulebook(), observed=frozenset({"orders_get"})),
+    "a label that is taken away": replace(rulebook(*SEEING), labels={"orders_get": frozenset({"pii"})}),
+    "another label": replace(rulebook(*SEEING), labels={"orders_get": frozenset({"pii", "untrusted", "secret"})}),
     "a tool that needs less": rulebook(scopes={"orders_get": frozenset({"orders:read"})}),
 }
 TIGHTER = {
@@ -46,6 +54,7 @@ TIGHTER = {
     "a role that is taken away": rulebook(*ROWS[:2], row(id="other", who="role:other", eft="deny")),
     "a scope that is taken away": rulebook(people={"user:alice": Profile("acme", frozenset(), {"level": 1})}),
     "a tool that needs more": rulebook(scopes={"orders_get": frozenset({"orders:read", "orders:list", "more"})}),
+    "labels nobody asks for": replace(rulebook(), labels={"orders_get": frozenset()}),
     "a tool that is gone": rulebook(scopes={"other": frozenset()}),
 }
 
@@ -72,7 +81,8 @@ def test_what_cannot_all_be_asked_counts_as_looser(monkeypatch: pytest.MonkeyPat
 def test_a_rulebook_is_the_same_after_it_was_kept_and_has_another_name_when_anything_differs() -> None:
     kept = rulebook()
     columns = kept.as_row()
-    restored = Rulebook.restored(tuple(columns[name] for name in ("model", "rules", "tags", "people", "scopes")))
+    order = ("model", "rules", "tags", "people", "scopes", "labels", "observed")
+    restored = Rulebook.restored(tuple(columns[name] for name in order))
     assert restored.change == kept.change
     assert loosenings(kept, restored, ()) == []
     assert "level" not in columns["people"], "of attributes only a digest is kept"

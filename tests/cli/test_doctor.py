@@ -143,3 +143,12 @@ def test_a_module_that_prints_or_exits(fresh: Path, run_here: Guard) -> None:
     ran = run_here("--home", str(fresh), "--json", "doctor")
     assert ran.status == 7
     assert ran.json[-1]["what"] == "hello_greet: home_tools:greet cannot be imported (SystemExit)"
+
+
+@pytest.mark.holds("observe:loud")
+def test_observe_mode_is_a_warning(guard: Guard, desk: Program) -> None:
+    change(desk.home / "tool_manifests" / "mail.yaml", "toolset: mail\n", "toolset: mail\ndefaults: {mode: observe}\n")
+    ran = guard("--json", "doctor")
+    assert ran.status == 0
+    [found] = [check for check in ran.json if check["name"] == "observe mode"]
+    assert (found["state"], found["what"]) == ("warn", "policy is recorded and NOT obeyed at mail_send")

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.cli.conftest import Guard
+from tests.cli.conftest import Guard, change
 from tests.simulators.process import Program
 
 
@@ -56,3 +56,31 @@ def test_the_address_as_data(desk: Program) -> None:
         rest, err = process.communicate(timeout=20)
     assert url.startswith("http://127.0.0.1:")
     assert (process.returncode, rest, err) == (0, "", "")
+
+
+@pytest.mark.holds("observe:loud")
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGTERM to end it with")
+def test_observe_mode_is_said_at_the_start_also_quietly(desk: Program, guard: Guard) -> None:
+    change(desk.home / "tool_manifests" / "mail.yaml", "toolset: mail\n", "toolset: mail\ndefaults: {mode: observe}\n")
+    command = desk.command("--json", "--quiet", "serve", "--http", "127.0.0.1:0")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=20)
+    assert err == "warning: OBSERVE MODE: policy is recorded and NOT obeyed at mail_send\n"
+    assert guard("--json", "audit", "status").json["in_force"]["observed"] == ["mail_send"]
+
+
+@pytest.mark.holds("observe:findable", "observe:told-truly")
+def test_what_would_have_been_stopped_shows_on_the_command_line(desk: Program, guard: Guard) -> None:
+    change(desk.home / "tool_manifests" / "mail.yaml", "toolset: mail\n", "toolset: mail\ndefaults: {mode: observe}\n")
+    mail = '{"to": ["x@elsewhere.example"], "subject": "s", "body": "b", "justification": "a test"}'
+    assert guard("call", "mail_send", "--args", mail).status == 0
+    page = guard("--json", "audit", "query", "--would", "deny").json
+    assert [record["kind"] for record in page["records"]] == ["outcome", "intent"]
+    assert "deny (observed)" in guard("audit", "query", "--would", "deny").out
+    checked = guard("policy", "check", "user:alice", "mail_send", mail)
+    assert checked.out.startswith("deny by mail-elsewhere")
+    assert "is in observe mode" in checked.err
+    assert guard("--json", "policy", "check", "user:alice", "mail_send", mail).json["observed"] is True

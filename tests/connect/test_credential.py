@@ -17,7 +17,7 @@ from mcp_guard.secrets.references import Resolver
 from tests.connect.tools import http, invocation, tool
 from tests.simulators.upstream import UpstreamSimulator, after, answer, echo, text
 
-ALICE = Principal("user:alice", "agent:desktop", "acme", "oidc", "oidc")
+ALICE = Principal("user:alice", "agent:desktop", "acme", "oidc", "oidc", frozenset({"a:b", "c:d"}))
 CALL = replace(invocation(), principal=ALICE)
 
 
@@ -127,4 +127,16 @@ async def test_waiting_for_one_is_bounded_by_the_call(
         await connect(_tool(upstream), means).invoke(replace(CALL, timeout=0.05))
     assert (refused.value.code, refused.value.executed) == ("upstream_timeout", "no")
     assert upstream.connections == 0
+    await means.aclose()
+
+
+@pytest.mark.holds("observe:scoped-credentials")
+async def test_no_credential_holds_a_scope_its_caller_does_not_hold(
+    tmp_path: Path, maker: Maker, upstream: UpstreamSimulator
+) -> None:
+    """In observe mode a call goes on without the scopes of its tool, but it does not get them that way."""
+    means = _means(tmp_path, maker)
+    observed = replace(_tool(upstream), scopes=frozenset({"a:b", "x:y"}), mode="observe")
+    await connect(observed, means).invoke(CALL)
+    assert [wanted.scopes for wanted in maker.asked] == [frozenset({"a:b"})]
     await means.aclose()

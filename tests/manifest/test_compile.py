@@ -186,3 +186,38 @@ def test_an_object_only_its_author_can_close_is_a_warning(lint_texts: Lint) -> N
     catalog, problems = lint_texts(manifest(tool(properties=properties, required="[]")))
     assert catalog is not None
     assert [(problem.code, problem.severity) for problem in problems] == [("open_object", "warning")]
+
+
+@pytest.mark.parametrize(
+    ("default", "own", "mode"),
+    [("", "", "enforce"), ("observe", "", "observe"), ("observe", "enforce", "enforce"), ("", "observe", "observe")],
+)
+def test_the_mode_of_a_file_gives_way_to_that_of_a_tool(default: str, own: str, mode: str, lint_texts: Lint) -> None:
+    head = f"defaults: {{mode: {default}}}\n" if default else ""
+    catalog, problems = lint_texts(manifest(tool(more=f"mode: {own}" if own else ""), head=head))
+    assert catalog is not None, problems
+    assert catalog["note_add"].tool.mode == mode
+    assert catalog.observed == (("note_add",) if mode == "observe" else ())
+
+
+@pytest.mark.holds("observe:never-high-risk")
+@pytest.mark.parametrize(
+    ("head", "more", "place"),
+    [
+        ("", "tags: [risk:high]\nmode: observe", (8, 5)),
+        ("defaults: {mode: observe}\n", "tags: [risk:high]", (5, 5)),
+        ("defaults: {mode: observe, tags: [risk:high]}\n", "", (5, 5)),
+        ("defaults: {tags: [risk:high]}\n", "mode: observe", (8, 5)),
+    ],
+)
+def test_high_risk_is_never_only_observed(head: str, more: str, place: tuple[int, int], lint_texts: Lint) -> None:
+    catalog, problems = lint_texts(manifest(tool(more=more), head=head))
+    assert catalog is None
+    assert [(problem.code, (problem.line, problem.column)) for problem in problems] == [("observe_high_risk", place)]
+
+
+def test_high_risk_that_is_obeyed_in_an_observed_file(lint_texts: Lint) -> None:
+    catalog, problems = lint_texts(
+        manifest(tool(more="tags: [risk:high]\nmode: enforce"), head="defaults: {mode: observe}\n")
+    )
+    assert catalog is not None, problems

@@ -216,8 +216,9 @@ def test_defaults_and_toolset_are_part_of_it(lint_texts: Lint) -> None:
         "defaults: {scopes: [a]}\n",
         "defaults: {tags: [tag:a]}\n",
         "defaults: {labels: [pii]}\n",
+        "defaults: {mode: observe}\n",
     ):
         catalog, _ = lint_texts(manifest(tool(), head=head))
         assert catalog is not None
         prints.add(catalog["note_add"].tool.fingerprint)
-    assert len(prints) == 6
+    assert len(prints) == 7
