@@ -422,6 +422,14 @@ REQUIREMENTS: dict[str, Requirement] = {
         "design 5; bar: tamper matrix",
         "One file of plain Python 3.11, made of the program's own lines, gives the program's verdict on an export.",
     ),
+    "audit:key-epochs": Requirement(
+        "design 5",
+        "One key of a log is enough to follow the others by checked hand-overs; a key signs only sizes of its own epoch, so a stolen one rewrites no earlier epoch.",
+    ),
+    "audit:anchor-age": Requirement(
+        "design 5",
+        "Only acknowledgements of trusted witnesses count as anchored; where one younger than an age is required, its lack breaks the verdict.",
+    ),
     "audit:query-complete": Requirement(
         "contract 4", "Every filter and page finds exactly what a plain search of every line would, indexed or not."
     ),

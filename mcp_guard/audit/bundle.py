@@ -17,6 +17,7 @@ MODULES = (
     "model/tree_range",
     "model/note",
     "model/ed25519",
+    "kit/nesting",
     "kit/units",
     "audit/chain_check",
     "audit/record_form",

@@ -1,16 +1,17 @@
 """Which key speaks for which sizes of a log, as its own `key` records say.
 
-A `key` record with `vkey` announces a key: the first of a log, or the successor of the one in force. The key in force
-signs the checkpoint that covers the announcement and is destroyed; a following `key` record carries that checkpoint
-and so ends the epoch. Larger sizes are the successor's to sign, sizes up to it never are: whoever steals the key in
-force today can sign nothing of earlier epochs.
+Such a record says `what`: `first`, the key a log begins to be signed with; `next`, the key that will follow;
+`changed`, that it now does, with the checkpoint that the key before signed last and that covers the announcement;
+`alive`, nothing new. A key that was followed is destroyed, and no key signs sizes of another's epoch: whoever steals
+the key in force can sign nothing of earlier epochs.
 
 Standard library and pure modules only: these lines are also part of the stand-alone verifier.
 """
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import zip_longest
 
 from mcp_guard.audit.chain_check import Broken
 from mcp_guard.model.note import Checkpoint, NoteError, VerifierKey, Verify, open_note, parse_note
@@ -35,37 +36,42 @@ class Epoch:
 def read_epochs(records: Iterable[tuple[int, bytes]], origin: str, root: Root, verify: Verify) -> list[Epoch] | Broken:
     """The epochs of a log by its `key` records, each hand-over checked; or the first record that is wrong."""
     epochs: list[Epoch] = []
-    announced: tuple[int, VerifierKey] | None = None
+    following: tuple[int, VerifierKey] | None = None
     for n, state in states("key", records):
         try:
-            if isinstance(vkey := state.get("vkey"), str):
-                key = VerifierKey.parse(vkey)
-                if epochs:
-                    announced = n, key
-                else:
-                    epochs.append(Epoch(key, since=n))
-            if isinstance(text := state.get("checkpoint"), str) and announced:
-                size = _handed_over(text, epochs[-1].key, origin, root, verify)
-                if not announced[0] < size <= n:
-                    raise NoteError("its checkpoint does not cover the key it hands over to")
-                epochs[-1] = Epoch(epochs[-1].key, epochs[-1].after, size, epochs[-1].since)
-                epochs.append(Epoch(announced[1], size, since=n))
-                announced = None
+            what, key = state.get("what"), VerifierKey.parse(str(state.get("key")))
+            if what == "next":
+                following = n, key
+            elif what == "changed":
+                size = _handed_over(n, state, epochs, following, origin)
+                _check_last(state, epochs[-1].key, root, verify)
+                epochs[-1] = replace(epochs[-1], until=size)
+                epochs.append(Epoch(key, size, since=n))
+            elif what == "first" and not epochs:
+                epochs.append(Epoch(key, since=n))
+            elif not epochs or epochs[-1].key != key:
+                raise NoteError("it names a key that is not in force")
         except NoteError as error:
-            return Broken(n, f"it changes the key of the log, and {error}")
+            return Broken(n, f"it speaks of the log's keys, and is wrong: {error}")
     return epochs
 
 
-def trusted_epochs(epochs: Sequence[Epoch], keys: Iterable[VerifierKey]) -> list[Epoch]:
-    """The epochs that one of these keys speaks for: its own, and those that follow by hand-over.
+def trusted_epochs(epochs: Sequence[Epoch], keys: Sequence[VerifierKey], *, complete: bool) -> list[Epoch] | Broken:
+    """The epochs that the given keys speak for: their own and all that follow by hand-over; or a record against them.
 
-    Without any epoch on record a key speaks for every size.
+    Every given key must be one the log names; with `complete` they are all the log was ever signed with, the first
+    first, and the log may end before the last of them. Without any epoch on record one key speaks for every size.
     """
-    known = set(keys)
+    named = [epoch.key for epoch in epochs]
     if not epochs:
-        return [Epoch(key) for key in known]
-    first = next((place for place, epoch in enumerate(epochs) if epoch.key in known), len(epochs))
-    return list(epochs[first:])
+        return Broken(0, "no record names the keys of the log") if len(keys) > 1 else [Epoch(key) for key in keys]
+    if complete:
+        wrong = next((epoch for epoch, key in zip_longest(epochs, keys) if epoch and epoch.key != key), None)
+        if wrong is not None:
+            return Broken(wrong.since, "it names a key that this log was never signed with")
+    elif any(key not in named for key in keys):
+        return Broken(epochs[0].since, "it names the log's first key, and a given key is neither that nor a later one")
+    return list(epochs[min(named.index(key) for key in keys if key in named) :])
 
 
 def states(kind: str, records: Iterable[tuple[int, bytes]]) -> list[tuple[int, dict[str, object]]]:
@@ -81,11 +87,29 @@ def states(kind: str, records: Iterable[tuple[int, bytes]]) -> list[tuple[int, d
     return found
 
 
-def _handed_over(text: str, key: VerifierKey, origin: str, root: Root, verify: Verify) -> int:
-    """The size of the checkpoint that ends an epoch. Raises `NoteError`."""
-    note = parse_note(text.encode())
-    open_note(note, (key,), verify)
-    checkpoint = Checkpoint.parse(note.text)
-    if checkpoint.origin != origin or checkpoint.root != root(checkpoint.size):
-        raise NoteError("its checkpoint is not of this log")
+def _handed_over(
+    n: int,
+    state: dict[str, object],
+    epochs: Sequence[Epoch],
+    following: tuple[int, VerifierKey] | None,
+    origin: str,
+) -> int:
+    """The size at which a key is followed by the one announced before. Raises `NoteError`."""
+    if not epochs or following is None or str(following[1]) != state.get("key"):
+        raise NoteError("it changes to a key that was not announced")
+    checkpoint = _last(state)
+    if checkpoint.origin != origin or not following[0] < checkpoint.size <= n:
+        raise NoteError("its checkpoint does not cover the announcement")
     return checkpoint.size
+
+
+def _check_last(state: dict[str, object], key: VerifierKey, root: Root, verify: Verify) -> None:
+    """Raises `NoteError` unless the key before signed what the log was."""
+    checkpoint = _last(state)
+    open_note(parse_note(str(state["checkpoint"]).encode()), (key,), verify)
+    if checkpoint.root != root(checkpoint.size):
+        raise NoteError(f"the log does not contain what the key before signed last, at size {checkpoint.size}")
+
+
+def _last(state: dict[str, object]) -> Checkpoint:
+    return Checkpoint.parse(parse_note(str(state.get("checkpoint")).encode()).text)

@@ -1,14 +1,17 @@
 """The form of every record: canonical, of a known kind, complete, and every outcome the end of one open intent.
 
-Standard library only, and nothing of ours: these lines are also part of the stand-alone verifier.
+Standard library and pure modules only: these lines are also part of the stand-alone verifier.
 """
 
 from collections.abc import Callable, Mapping
 from typing import ClassVar
 
+from mcp_guard.kit.nesting import is_deeper
+
 Record = dict[str, object]
-Parse = Callable[[bytes], Record | str]
-"""The record on a line, or why there is none: it must be an object in canonical JSON (RFC 8785)."""
+Parse = Callable[[bytes], Record | None]
+"""The record on a line, or `None` where it is no object in canonical JSON (RFC 8785). Never asked about a
+line that is nested deeper than `MOST_LEVELS`."""
 
 _ALWAYS = frozenset({"_n", "_p", "_t", "v", "kind", "boot"})
 _REQUIRED: Mapping[str, frozenset[str]] = {
@@ -28,8 +31,9 @@ _REQUIRED: Mapping[str, frozenset[str]] = {
 }
 _WITHOUT_INTENT = frozenset({"actor", "tool"})
 
-NOT_JSON = "it is not JSON"
 NOT_CANONICAL = "it is not canonical JSON"
+TOO_DEEP = "it is nested deeper than a record may be"
+MOST_LEVELS = 64
 
 
 class FormCheck:
@@ -49,9 +53,11 @@ class FormCheck:
 
     def feed(self, n: int, line: bytes) -> tuple[Record, str | None]:
         """The record `n`, and what is wrong with it."""
+        if is_deeper(line, MOST_LEVELS):
+            return {}, TOO_DEEP
         record = self._parse(line)
-        if isinstance(record, str):
-            return {}, record
+        if record is None:
+            return {}, NOT_CANONICAL
         what = _check_fields(record)
         if what is None and record["kind"] == "intent":
             self.waiting.add(n)

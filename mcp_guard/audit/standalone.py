@@ -23,7 +23,7 @@ from mcp_guard.audit.evidence import (
 from mcp_guard.audit.examine import Evidence, Fresh, examine
 from mcp_guard.audit.line_file import file_pieces, file_size
 from mcp_guard.audit.progress import bar
-from mcp_guard.audit.record_form import NOT_CANONICAL, NOT_JSON, Record
+from mcp_guard.audit.record_form import Record
 from mcp_guard.audit.span import Task
 from mcp_guard.audit.statements import Trust
 from mcp_guard.model.ed25519 import verify
@@ -61,14 +61,14 @@ def main(arguments: Sequence[str]) -> int:
     return 0 if report.ok else BROKEN
 
 
-def parse_plainly(line: bytes) -> Record | str:
-    """The record on a line, or why there is none, by the standard library's JSON."""
+def parse_plainly(line: bytes) -> Record | None:
+    """The record on a line, or `None` where there is none, by the standard library's JSON."""
     try:
         record = json.loads(line, parse_constant=_refuse, parse_int=_integer)
         again = json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
     except (ValueError, RecursionError):
-        return NOT_JSON
-    return record if isinstance(record, dict) and again == line else NOT_CANONICAL
+        return None
+    return record if isinstance(record, dict) and again == line else None
 
 
 def _integer(digits: str) -> int:

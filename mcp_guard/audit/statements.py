@@ -28,11 +28,15 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """Whom to believe: keys of the log, of any epoch, and keys of witnesses; `verify` checks a signature."""
+    """Whom to believe: keys of the log, of any epoch, and keys of witnesses; `verify` checks a signature.
+
+    `complete`: these are all the keys the log was ever signed with, the first first.
+    """
 
     verify: Verify
     keys: tuple[VerifierKey, ...] = ()
     witnesses: tuple[VerifierKey, ...] = ()
+    complete: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +109,9 @@ def _contradiction(statement: Statement, origin: str | None, records: int, root:
 
 
 def _check_signatures(verdict: Verdict, statements: Sequence[Statement], epochs: Sequence[Epoch], trust: Trust) -> None:
-    trusted = trusted_epochs(epochs, trust.keys)
-    if trust.keys and not trusted:
-        verdict.error = Broken(epochs[0].since, "it names a key that no given key is or vouches for")
+    trusted = trusted_epochs(epochs, trust.keys, complete=trust.complete)
+    if isinstance(trusted, Broken):
+        verdict.error = trusted
         return
     acknowledged: list[Acknowledged] = []
     earlier = list(epochs[: len(epochs) - len(trusted)])

@@ -7,7 +7,9 @@ rewrite, only what is known from elsewhere can prove: a record, a checkpoint, an
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import orjson
 
@@ -15,7 +17,7 @@ from mcp_guard.audit.chain_check import PREFIX
 from mcp_guard.audit.examine import Evidence, Fresh, Known, Report, examine
 from mcp_guard.audit.line_file import file_pieces, file_size
 from mcp_guard.audit.record_check import check_sides
-from mcp_guard.audit.record_form import NOT_CANONICAL, NOT_JSON, Record
+from mcp_guard.audit.record_form import Record
 from mcp_guard.audit.span import Block, Span, Task
 from mcp_guard.audit.statements import Statement, Trust
 from mcp_guard.audit.sweep import Progress
@@ -24,6 +26,9 @@ from mcp_guard.model import ed25519
 from mcp_guard.model.errors import StoreUnavailable
 from mcp_guard.model.note import NoteError
 from mcp_guard.store.scan import Scan, is_store
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 __all__ = ["Evidence", "Fresh", "Known", "Report", "Statement", "Trust", "verify", "verify_signature"]
 
@@ -63,29 +68,34 @@ def verify(
         raise StoreUnavailable(f"the file cannot be read: {error.strerror}", hint="check the path") from None
 
 
-def parse(line: bytes) -> Record | str:
-    """The record on a line, or why there is none."""
+def parse(line: bytes) -> Record | None:
+    """The record on a line, or `None` where there is none."""
     try:
         record = orjson.loads(line)
     except orjson.JSONDecodeError:
-        return NOT_JSON
-    if not isinstance(record, dict) or strict_json.dumps(record) != line:
-        return NOT_CANONICAL
-    return record
+        return None
+    return record if isinstance(record, dict) and strict_json.dumps(record) == line else None
 
 
 def verify_signature(public_key: bytes, signature: bytes, message: bytes) -> bool:
     """Ed25519 with the verdicts of `model.ed25519`, at the speed of a library."""
     from cryptography.exceptions import InvalidSignature
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-    if not ed25519.is_key(public_key):
+    key = _load(public_key)
+    if key is None:
         return False
     try:
-        Ed25519PublicKey.from_public_bytes(public_key).verify(signature, message)
-    except (InvalidSignature, ValueError):
+        key.verify(signature, message)
+    except InvalidSignature:
         return False
     return True
+
+
+@lru_cache(64)
+def _load(public_key: bytes) -> "Ed25519PublicKey | None":
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    return Ed25519PublicKey.from_public_bytes(public_key) if ed25519.is_key(public_key) else None
 
 
 def _verify_store(path: Path, task: Task, evidence: Evidence, workers: int, progress: Draw | None) -> Report:

@@ -7,17 +7,16 @@ keys, NaN and infinities (also as 1e999), integers outside 64 bits, lone surroga
 
 import json
 import math
-import re
 from typing import NoReturn
 
 import orjson
+
+from mcp_guard.kit.nesting import is_deeper
 
 MAX_DEPTH = 64
 MAX_ELEMENTS = 100_000
 _MIN_INT, _MAX_INT = -(2**63), 2**64 - 1
 _MAX_DIGITS = 20  # of 2**64; longer literals are refused before Python builds the number
-
-_STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 
 
 class JsonError(ValueError):
@@ -30,7 +29,8 @@ class JsonError(ValueError):
 
 def loads(data: bytes) -> object:
     """Parse one JSON text. Raises `JsonError` and nothing else."""
-    _check_depth(data)
+    if is_deeper(data, MAX_DEPTH):
+        raise JsonError("too_deep", f"nested deeper than {MAX_DEPTH}")
     if data.count(b",") > MAX_ELEMENTS:
         raise JsonError("too_many_elements", f"more than {MAX_ELEMENTS} elements")
     try:
@@ -55,21 +55,6 @@ def loads(data: bytes) -> object:
 def dumps(value: object) -> bytes:
     """Canonical bytes: sorted keys, no white space. Equal to RFC 8785 for ASCII keys without floats."""
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
-
-
-def _check_depth(data: bytes) -> None:
-    """Bound the nesting without recursion; most texts pass on two counts alone."""
-    if data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
-        return
-    depth = 0
-    for match in _STRUCTURE.finditer(data):
-        token = match.group()
-        if token in (b"[", b"{"):
-            depth += 1
-            if depth > MAX_DEPTH:
-                raise JsonError("too_deep", f"nested deeper than {MAX_DEPTH}")
-        elif token in (b"]", b"}"):
-            depth -= 1
 
 
 def _check_surrogates(value: object) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from mcp_guard.audit.bundle import bundle
 from mcp_guard.cli.root import run
 from mcp_guard.demo.database import edit_one_record
 from mcp_guard.demo.home import SANDBOX_PORT, copy_home, seed
@@ -167,3 +168,17 @@ def test_another_source(history: Guard, home: Path) -> None:
     assert history("--json", "audit", "verify", str(export)).status == 8
     assert history("--json", "audit", "verify", str(home / "missing")).status == 8
     assert history("--json", "audit", "verify", str(home)).status == 8
+
+
+@pytest.mark.holds("audit:standalone")
+def test_the_verifier_is_printed_byte_for_byte(guard: Guard) -> None:
+    assert guard("audit", "verifier").out == bundle()
+    assert guard("--json", "audit", "verifier").json == {"source": bundle()}
+
+
+@pytest.mark.holds("cli:verify")
+@pytest.mark.parametrize("option", ["--key", "--witness", "--checkpoint", "--require-anchor-age"])
+def test_what_is_no_evidence_is_a_usage_error_and_not_repeated(option: str, guard: Guard) -> None:
+    ran = guard("--json", "audit", "verify", option, "PRIVATE+KEY+secret")
+    assert (ran.status, ran.error["code"]) == (2, "usage")
+    assert "secret" not in ran.out + ran.err
