@@ -65,24 +65,41 @@ def commit_value(field: str, value: object, sensitive: Sequence[str] = ()) -> tu
 
     The bytes kept are canonical JSON in which every part named by a JSON pointer in `sensitive` reads
     `{"sensitive": {"c", "len"}}`; such a part has a side row of its own, `<field><pointer>`, with salt and no value.
+    Where a pointer leads into something that has no parts of that kind, all of that is sensitive: what was sent in a
+    wrong shape is no less secret. Of a value that is sensitive as a whole nothing but the salt is kept.
     """
-    if not sensitive:
-        data = strict_json.dumps(value)
-        commitment, salt = commit(data)
-        return commitment, (Side(field, salt, data),)
+    hidden = {place for where in sensitive if (place := _place(value, where)) is not None}
+    if "" in hidden:
+        commitment, salt = commit(strict_json.dumps(value))
+        return commitment, (Side(field, salt, None),)
     sides: list[Side] = []
     masked: list[str] = []
-    for where in sorted(sensitive, key=len):
-        part = pointer.get(value, where)
-        if part is pointer.MISSING or any(where.startswith(outer + "/") for outer in masked):
+    for where in sorted(hidden, key=len):
+        if any(where.startswith(outer + "/") for outer in masked):
             continue
-        inner, salt = commit(strict_json.dumps(part))
+        inner, salt = commit(strict_json.dumps(pointer.get(value, where)))
         value = _masked(value, where, inner)
         masked.append(where)
         sides.append(Side(field + where, salt, None))
     data = strict_json.dumps(value)
     commitment, salt = commit(data)
     return commitment, (Side(field, salt, data), *sides)
+
+
+def _place(value: object, where: str) -> str | None:
+    """What a sensitive pointer hides in a value, as a pointer; `None` where there is nothing to hide."""
+    found: list[object] = []
+    for token in pointer.parse(where):
+        if value is None:
+            return None
+        is_index = token.isascii() and token.isdigit()
+        if not isinstance(value, dict | list) or (isinstance(value, list) and not is_index):
+            break
+        found.append(int(token) if isinstance(value, list) else token)
+        value = pointer.get(value, pointer.join(found[-1:]))
+        if value is pointer.MISSING:
+            return None
+    return pointer.join(found)
 
 
 def _masked(value: object, where: str, commitment: Commitment) -> object:

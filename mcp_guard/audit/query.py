@@ -166,7 +166,8 @@ class Query:
             values = {side.field: orjson.loads(side.value) for side in sides if side.value is not None}
         except ValueError:
             raise LogBroken(f"what stands beside record {number_of(record)} cannot be read") from None
-        erased = [name for name in committed(record) if name not in values]
+        kept = {side.field for side in sides}
+        erased = [name for name in committed(record) if name not in kept]
         return {"values": values, "erased": erased} if erased else {"values": values}
 
 

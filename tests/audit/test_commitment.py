@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcp_guard.audit.commitment import commit, commit_value, matches
+from mcp_guard.audit.commitment import commit, commit_value, commitment_of, matches
 from mcp_guard.kit import pointer, strict_json
 
 scalars = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=8)
@@ -107,10 +107,66 @@ def test_a_part_inside_a_sensitive_part_goes_with_it(order: tuple[str, str]) -> 
     assert b"inner" not in b"".join(side.value or b"" for side in sides)
 
 
-def test_a_whole_value_can_be_sensitive() -> None:
-    _, sides = commit_value("result", "secret", ("",))
-    kept = {side.field: side.value for side in sides}
-    assert b"secret" not in (kept["result"] or b"").replace(b'"sensitive"', b"")
+CANARY = "canary-5521"
+shapes = st.recursive(
+    st.just(CANARY) | scalars.filter(lambda value: value is not None),
+    lambda inner: (
+        st.lists(inner, min_size=1, max_size=3) | st.dictionaries(st.text("ab/~0", max_size=2), inner, min_size=1)
+    ),
+    max_leaves=8,
+)
+
+
+def places(value: object, above: tuple[object, ...] = ()) -> list[tuple[str, object]]:
+    """Every part of a value, by its pointer."""
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [(pointer.join(above), value), *(found for key, part in parts for found in places(part, (*above, key)))]
+
+
+@pytest.mark.holds("audit:sensitive-never-kept")
+@settings(deadline=None, max_examples=300)
+@given(shapes, st.data())
+def test_whatever_is_named_is_nowhere_in_clear_and_can_be_checked(value: object, data: st.DataObject) -> None:
+    """Pointers to any part, overlapping, absent and into the wrong kind of thing, of values of any shape."""
+    parts = dict(places(value))
+    named = [where for where, part in parts.items() if part == CANARY]
+    further = data.draw(st.lists(st.sampled_from(sorted(parts)), max_size=2))
+    beyond = [where + data.draw(st.sampled_from(["/zz", "/0", "/00", "/²", "/-", "/zz/y"])) for where in further]
+    order = data.draw(st.permutations([*named, *further, *beyond]))
+    made, sides = commit_value("args", value, order)
+    assert CANARY.encode() not in b"".join(side.value or b"" for side in sides)
+    kept = {side.field: side for side in sides}
+    assert len(kept) == len(sides), "every row has a name of its own"
+    values = {side.field: side.value for side in sides}
+    for field, side in kept.items():
+        commitment = commitment_of({"args": made}, values, field)
+        shown = side.value if side.value is not None else strict_json.dumps(parts[field.removeprefix("args")])
+        assert matches(commitment, side.salt, shown), field
+
+
+@pytest.mark.holds("audit:sensitive-never-kept")
+@pytest.mark.parametrize("sent", ["a secret", ["a secret"], [{"email": "a secret"}], 7_777_777, {"email": "a secret"}])
+def test_what_was_sent_in_a_wrong_shape_is_no_less_sensitive(sent: object) -> None:
+    _, sides = commit_value("args", {"customer": sent, "other": 1}, ("/customer/email",))
+    kept = sides[0].value or b""
+    assert b"secret" not in kept
+    assert b"7777777" not in kept
+    assert orjson.loads(kept)["other"] == 1
+
+
+@pytest.mark.parametrize("sent", [{}, {"customer": None}, {"customer": {}}, {"customer": {"name": "ann"}}])
+def test_where_nothing_sensitive_was_sent_nothing_is_hidden(sent: object) -> None:
+    _, sides = commit_value("args", sent, ("/customer/email",))
+    assert [side.value for side in sides] == [strict_json.dumps(sent)]
+
+
+@pytest.mark.holds("audit:sensitive-never-kept")
+@pytest.mark.parametrize("where", ["", "/text"])
+def test_of_a_value_that_is_sensitive_as_a_whole_only_the_salt_is_kept(where: str) -> None:
+    made, sides = commit_value("result", "secret", (where,))
+    ((field, salt, value),) = sides
+    assert (field, value) == ("result", None)
+    assert matches(made, salt, b'"secret"')
 
 
 def test_array_elements_can_be_sensitive() -> None:
