@@ -18,6 +18,7 @@ from mcp_guard.audit.facts import CallFacts, Ending
 from mcp_guard.audit.faults import Faults
 from mcp_guard.audit.health import Health
 from mcp_guard.audit.listings import Listings
+from mcp_guard.audit.pseudonyms import Pseudonyms
 from mcp_guard.kit.failpoint import failpoint
 from mcp_guard.model import context
 from mcp_guard.model.codes import Code
@@ -42,12 +43,13 @@ class Journal:
     failed `intent` nothing may be done, after a failed `outcome` nothing may be answered.
     """
 
-    def __init__(self, store: Store, *, redact: Redact | None = None) -> None:
+    def __init__(self, store: Store, *, redact: Redact | None = None, pseudonyms: Pseudonyms | None = None) -> None:
         self._store = store
         self._boot = store.boot
         self._writer = store.writer
         self._clock = store.clock
         self._redact = redact
+        self._pseudonyms = pseudonyms
         self._health = Health(store.clock)
         self._backlog = Backlog(store.writer, self._health, partial(self.entry, "fault"))
         self._loose: set[Storing] = set()
@@ -73,7 +75,7 @@ class Journal:
 
     def entry(self, kind: record.StateKind, state: Mapping[str, object], principal: Principal | None = None) -> Entry:
         """A record for a unit of somebody else, so that rows and their record commit together."""
-        return Entry(record.state(self._boot, kind, state, principal))
+        return Entry(self._state(kind, state, principal))
 
     async def intent(self, facts: CallFacts) -> Stored:
         """Record what is about to be done. The caller owes the log an `outcome` for it.
@@ -115,7 +117,7 @@ class Journal:
 
     async def read(self, principal: Principal, state: Mapping[str, object], work: Work | None = None) -> Stored:
         """Record that somebody read the log; rows of `work` commit with the record."""
-        return await self._write(record.state(self._boot, "read", state, self._known(principal)), work)
+        return await self._write(self._state("read", state, principal), work)
 
     async def listed(self, principal: Principal, state: Mapping[str, object]) -> None:
         """Record what a list showed (`listings.state`). The same list of a principal within 60 s is counted.
@@ -139,15 +141,15 @@ class Journal:
 
         `standing` is what is in force from then on, for status; `work` are rows of the caller that commit with it.
         """
-        return await self._write(record.state(self._boot, "config", state, principal), _standing(standing, work))
+        return await self._write(self._state("config", state, principal), _standing(standing, work))
 
     async def boot(self, state: Mapping[str, object], *, standing: Mapping[str, object] | None = None) -> Stored:
         """Record the start of a serving process, and what is in force then."""
-        return await self._write(record.state(self._boot, "boot", state), _standing(standing))
+        return await self._write(self._state("boot", state), _standing(standing))
 
     async def shutdown(self, state: Mapping[str, object]) -> Stored:
         """Record its orderly end."""
-        return await self._write(record.state(self._boot, "shutdown", state))
+        return await self._write(self._state("shutdown", state))
 
     async def fault(self, code: str, where: str, **more: str | int) -> None:
         """Record something that went wrong outside a call. Never raises.
@@ -212,7 +214,7 @@ class Journal:
         return stored
 
     async def _write_fault(self, state: Mapping[str, object]) -> None:
-        await self._write(record.state(self._boot, "fault", state))
+        await self._write(self._state("fault", state))
 
     async def _close_orphan(self, n: int, intent: Mapping[str, object]) -> int:
         body = record.orphan(self._boot, intent, self._clock.now_us())
@@ -239,21 +241,25 @@ class Journal:
         traits = record.traits("outcome", facts, ending)
         return Entry(body, tuple(sides), closes=of, traits=traits, ids=record.ids(facts))
 
+    def _state(self, kind: record.StateKind, state: Mapping[str, object], principal: Principal | None = None) -> bytes:
+        if self._pseudonyms is not None:
+            state = self._pseudonyms.state(state)
+        return record.state(self._boot, kind, state, None if principal is None else self._known(principal))
+
     def _clean(self, facts: CallFacts) -> CallFacts:
         """Redact what strangers may write secrets into: the name of a tool that is not there, the client's own name."""
-        if self._redact is None:
-            return facts
-        tool = facts.tool if facts.fingerprint else str(self._redact(facts.tool))
+        tool = facts.tool if facts.fingerprint or self._redact is None else str(self._redact(facts.tool))
         principal = self._known(facts.principal)
         if tool == facts.tool and principal is facts.principal:
             return facts
         return replace(facts, tool=tool, principal=principal)
 
     def _known(self, principal: Principal) -> Principal:
-        if self._redact is None or not principal.software:
-            return principal
-        software = str(self._redact(principal.software))
-        return principal if software == principal.software else principal.using(software)
+        """The principal as records name them."""
+        if self._redact is not None and principal.software:
+            software = str(self._redact(principal.software))
+            principal = principal if software == principal.software else principal.using(software)
+        return principal if self._pseudonyms is None else self._pseudonyms.principal(principal)
 
     def _call_sides(self, facts: CallFacts) -> tuple[dict[str, Commitment], list[Side]]:
         """Commitments to what a call was asked with, and what stands beside the record."""

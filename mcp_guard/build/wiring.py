@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mcp_guard.admin.reveal import RevealAdmin
     from mcp_guard.admin.tokens import TokenAdmin
     from mcp_guard.audit.journal import Journal
+    from mcp_guard.audit.pseudonyms import Pseudonyms
     from mcp_guard.audit.query import Query
     from mcp_guard.build.reload import Reloader
     from mcp_guard.identity.store import TokenStore
@@ -198,13 +199,21 @@ async def open_journal(home: Home, redactor: "Redactor") -> "AsyncIterator[tuple
 
     store = Store.open(home.store, home.settings.name, clock=SystemClock())
     try:
-        journal = Journal(store, redact=redactor.value)
+        journal = Journal(store, redact=redactor.value, pseudonyms=_pseudonyms(home, store))
         try:
             yield store, journal
         finally:
             await journal.aclose()
     finally:
         await store.aclose()
+
+
+def _pseudonyms(home: Home, store: "Store") -> "Pseudonyms | None":
+    if not home.settings.audit.pseudonyms:
+        return None
+    from mcp_guard.audit.pseudonyms import Pseudonyms, load_or_make_key
+
+    return Pseudonyms(store, load_or_make_key(home.keys))
 
 
 @asynccontextmanager

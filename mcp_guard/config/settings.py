@@ -206,10 +206,11 @@ class Server(Strict):
 
 
 class Audit(Strict):
-    """The audit log."""
+    """The audit log. With `pseudonyms` its records name people by keyed pseudonyms, and a table says who is meant."""
 
     unsupported: ClassVar[frozenset[str]] = frozenset({"checkpoint_every", "retention"})
     anchors: Annotated[tuple[object, ...], Field(strict=False), AfterValidator(_no_anchors)] = ()
+    pseudonyms: bool = False
 
 
 class Tasks(Strict):

@@ -1,16 +1,14 @@
 """The key that signs call tokens: Ed25519, in the home's key directory, made when it is first needed."""
 
 import base64
-import contextlib
 import json
-import os
-import secrets
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from mcp_guard.kit.platform import is_private, make_private_directory, make_private_file
+from mcp_guard.kit.platform import is_private, make_private_file
+from mcp_guard.kit.private_file import make_once
 from mcp_guard.kit.strict_json import dumps
 from mcp_guard.model.errors import Invalid
 from mcp_guard.model.problem import Problem
@@ -49,7 +47,7 @@ def load_or_make(directory: Path) -> CallKey:
     """
     path = directory / FILE
     if not path.exists():
-        _make(directory, path)
+        _make(path)
     key = CallKey.of(_load(path))
     _publish(directory / PUBLIC_FILE, key.key_set())
     return key
@@ -77,19 +75,11 @@ def _load(path: Path) -> "Ed25519PrivateKey":
     return key
 
 
-def _make(directory: Path, path: Path) -> None:
-    """Write a whole key or none; of two processes that make one at a time, one wins and both use it."""
+def _make(path: Path) -> None:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-    pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    make_private_directory(directory)
-    draft = directory / f"{FILE}.{secrets.token_hex(8)}"
-    make_private_file(draft)
-    draft.write_bytes(pem)
-    with contextlib.suppress(FileExistsError):
-        os.link(draft, path)
-    draft.unlink()
+    make_once(path, Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
 
 
 def _invalid(path: Path, message: str, hint: str) -> Invalid:
