@@ -379,6 +379,23 @@ REQUIREMENTS: dict[str, Requirement] = {
     "erase:shown": Requirement(
         "design 5", "Where a record is shown, the commitments whose values were erased are named."
     ),
+    "pseudonyms:keyed": Requirement(
+        "design 5; RFC 2104",
+        "A pseudonym is HMAC-SHA256 of the name under the home's key; nobody can bear one as a name.",
+    ),
+    "pseudonyms:in-records": Requirement(
+        "design 5", "Where pseudonyms are on, no record and no index names a person, whatever the kind and the place."
+    ),
+    "pseudonyms:readable": Requirement(
+        "design 5", "Whoever may read records finds them by a person's name and is told it, while it is known."
+    ),
+    "pseudonyms:erasable": Requirement(
+        "design 5",
+        "Once erased, a person's name is in no file of the store, records and own rows are unlinkable, also when they come back.",
+    ),
+    "pseudonyms:key": Requirement(
+        "contract 1", "The pseudonym key is made on first use, mode 0600; one that others can read is refused."
+    ),
     "reveal:opens": Requirement(
         "design 5",
         "Whoever is shown a value and its salt can check them against the record, in the store or in an export.",

@@ -1,8 +1,10 @@
 """Erasing what stands beside records: an operator's duty to people, carried out in small commits, each on record."""
 
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
 from secrets import token_hex
+from typing import NamedTuple
 
 import orjson
 
@@ -10,6 +12,7 @@ from mcp_guard.admin.operator import checked_reason, operator
 from mcp_guard.audit.commitment import committed
 from mcp_guard.audit.erasure import STEP_ROWS, Step, Wanted, plan, steps
 from mcp_guard.audit.journal import Journal
+from mcp_guard.audit.pseudonyms import Pseudonyms, forgetting, pseudonyms_of
 from mcp_guard.audit.query import Filters, Query
 from mcp_guard.model.errors import LogBroken, StoreUnavailable, UsageError
 from mcp_guard.model.principal import Principal
@@ -18,7 +21,7 @@ from mcp_guard.store.errors import SidesChanged
 from mcp_guard.store.finder import Record, number_of
 from mcp_guard.store.side import unpack
 from mcp_guard.store.store import Store
-from mcp_guard.store.values import Unit
+from mcp_guard.store.values import Entry, Unit
 
 _ATTEMPTS = 10
 _WHY = "it is recorded: who asked, and on what ground"
@@ -28,18 +31,29 @@ _WHY = "it is recorded: who asked, and on what ground"
 class Erased:
     """What was erased: so many `fields` of so many `records`. `noted` are the numbers of the records that say so.
 
-    `open` calls were still running: what they leave when they end is not part of it.
+    `names` pseudonyms nobody can read any more. `open` calls were still running: what they leave when they end is not
+    part of it.
     """
 
     id: str
     records: int = 0
     fields: int = 0
+    names: int = 0
     open: int = 0
     noted: tuple[int, ...] = ()
 
     def plus(self, step: Step, *noted: int) -> "Erased":
         records, fields = self.records + len(step.changes), self.fields + step.fields
         return replace(self, records=records, fields=fields, noted=self.noted + noted)
+
+
+class Request(NamedTuple):
+    """One erasure: what is wanted, the pseudonyms of the person, and what its records say. `id` they have in common."""
+
+    wanted: Wanted
+    names: tuple[str, ...]
+    said: Mapping[str, object]
+    id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +63,7 @@ class EraseAdmin:
     store: Store
     journal: Journal
     query: Query
+    pseudonyms: Pseudonyms | None = None
     by: Principal = field(default_factory=operator)
 
     async def erase(self, wanted: Wanted, reason: str, *, dry_run: bool = False) -> Erased:
@@ -58,31 +73,59 @@ class EraseAdmin:
         again. Raises `UsageError` where the log knows nothing like it or the reason cannot be shown, and
         `StoreUnavailable` where not all of it, or not every older copy in the write-ahead log, could be removed.
         """
-        reason = checked_reason(reason, what="An erasure", hint=_WHY)
-        records = await self._records(wanted)
-        found = Erased(token_hex(4), open=await self._still_open(records))
+        names = await pseudonyms_of(self.store, wanted.name) if wanted.what == "subject" else ()
+        request = Request(wanted, names, self._said(wanted, names, reason), token_hex(4))
+        records = await self._records(wanted, expected=not names)
+        found = Erased(request.id, open=await self._still_open(records))
         async for numbers in self._steps(records):
             if dry_run:
                 found = found.plus(await self._plan(wanted, numbers))
             else:
-                found = await self._carry_out(wanted, numbers, reason, found)
-        if not dry_run:
-            await self.store.forget_old_pages()
+                found = await self._carry_out(request, numbers, found)
+        if dry_run:
+            return replace(found, names=len(names))
+        # Last, for without them what an interruption left could not be found again.
+        found = await self._forget(request, found) if names else found
+        await self.store.forget_old_pages()
         return found
 
-    async def _carry_out(self, wanted: Wanted, numbers: list[int], reason: str, found: Erased) -> Erased:
+    def _said(self, wanted: Wanted, names: tuple[str, ...], reason: str) -> dict[str, object]:
+        """What all records of an erasure say. They name a person as the log may go on naming them, and the reason must
+        not undo that. Raises `UsageError`."""
+        said = {**wanted.as_state(), "reason": checked_reason(reason, what="An erasure", hint=_WHY)}
+        if wanted.what != "subject" or not (names or self.pseudonyms):
+            return said
+        bare = re.escape(wanted.name.partition(":")[2])
+        if re.search(rf"(?<!\w){bare}(?!\w)", reason, re.IGNORECASE):
+            raise UsageError("The reason names the person who is to be erased.", hint="name the request instead")
+        known_as = names[-1] if names else self.pseudonyms.current(wanted.name) if self.pseudonyms else wanted.name
+        return said | {"subject": known_as}
+
+    async def _carry_out(self, request: Request, numbers: list[int], found: Erased) -> Erased:
         for _ in range(_ATTEMPTS):
-            step = await self._plan(wanted, numbers)
+            step = await self._plan(request.wanted, numbers)
             if not step.changes:
                 return found
-            state = {**wanted.as_state(), **step.as_state(), "erasure": found.id, "reason": reason}
-            unit = Unit((self.journal.entry("erase", state, self.by),), work=overwriting(step.changes))
+            unit = Unit((self._note(request, step.as_state()),), work=overwriting(step.changes))
             try:
                 (stored,) = await self.store.writer.submit(unit)
             except SidesChanged:
                 continue  # somebody else erases at the same time; what is left is counted anew
             return found.plus(step, stored.n)
         raise StoreUnavailable("what stands beside the records keeps changing", hint="run the command again")
+
+    async def _forget(self, request: Request, found: Erased) -> Erased:
+        """Remove who is meant by the pseudonyms of a person."""
+        count = len(request.names)
+        note = self._note(request, {"records": 0, "fields": 0, "at": "", "names": count})
+        try:
+            (stored,) = await self.store.writer.submit(Unit((note,), work=forgetting(request.wanted.name, count)))
+        except SidesChanged:  # somebody else did, or the person came back at this moment
+            raise StoreUnavailable("the person's names changed meanwhile", hint="run the command again") from None
+        return replace(found, names=count, noted=(*found.noted, stored.n))
+
+    def _note(self, request: Request, done: Mapping[str, object]) -> Entry:
+        return self.journal.entry("erase", {**request.said, **done, "erasure": request.id}, self.by)
 
     async def _plan(self, wanted: Wanted, numbers: list[int]) -> Step:
         rows = await self.store.reader.all("sides_in", {"numbers": _json(numbers)})
@@ -100,8 +143,8 @@ class EraseAdmin:
     async def _still_open(self, records: list[int]) -> int:
         return len(await self.store.reader.all("inflight_in", {"numbers": _json(records)}))
 
-    async def _records(self, wanted: Wanted) -> list[int]:
-        """The numbers of the records that are meant, newest first."""
+    async def _records(self, wanted: Wanted, *, expected: bool) -> list[int]:
+        """The numbers of the records that are meant, newest first. Raises `UsageError` where some are `expected`."""
         if wanted.n is not None:
             return [await self._known_field(wanted.n, wanted.name)]
         filters = Filters(actor=wanted.name) if wanted.what == "subject" else Filters(call=wanted.name)
@@ -113,7 +156,8 @@ class EraseAdmin:
             if page.next is None:
                 break
             before = page.next
-        if not found:
+        if not found and expected:
+            await self.store.forget_old_pages()  # an erasure of all there was may have been interrupted before it did
             raise UsageError(f"The log has no record of this {wanted.what}.", hint="`mcp-guard audit query` finds them")
         return found
 

@@ -1,5 +1,7 @@
 """Following the log: what is appended, by whichever process, in order and without a gap."""
 
+from collections.abc import Awaitable, Callable
+
 from mcp_guard.model.errors import LogBroken
 from mcp_guard.store.finder import Finder, Record
 from mcp_guard.store.search import Search
@@ -45,11 +47,20 @@ class News:
 
 
 class Follower:
-    """News narrowed to what is searched for."""
+    """News narrowed to what is searched for.
 
-    def __init__(self, news: News, search: Search) -> None:
+    `search` is asked anew for each step, because people may get pseudonyms meanwhile; `named` says who is meant by them.
+    """
+
+    def __init__(
+        self,
+        news: News,
+        search: Callable[[], Awaitable[Search]],
+        named: Callable[[list[Record]], Awaitable[list[Record]]],
+    ) -> None:
         self._news = news
         self._search = search
+        self._named = named
 
     @property
     def next(self) -> int:
@@ -58,4 +69,6 @@ class Follower:
 
     async def step(self) -> list[Record]:
         """The wanted ones of the next records, oldest first."""
-        return [record for record, traits in await self._news.step() if self._search.matches(record, traits)]
+        seen = await self._news.step()
+        search = await self._search() if seen else Search()
+        return await self._named([record for record, traits in seen if search.matches(record, traits)])

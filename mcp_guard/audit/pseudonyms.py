@@ -8,7 +8,7 @@ import hmac
 import os
 import re
 from base64 import b32encode
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from itertools import count
@@ -22,6 +22,7 @@ from mcp_guard.kit.private_file import make_once
 from mcp_guard.model.errors import Invalid, StoreUnavailable
 from mcp_guard.model.principal import Principal
 from mcp_guard.model.problem import Problem
+from mcp_guard.store.errors import SidesChanged
 from mcp_guard.store.store import Store
 from mcp_guard.store.transaction import Transaction
 from mcp_guard.store.values import Unit
@@ -97,8 +98,8 @@ class Pseudonyms:
         return {name: self._hidden(value) for name, value in state.items()}
 
     def current(self, subject: str) -> str:
-        """The pseudonym a person has or would get. Raises `StoreUnavailable`."""
-        return self._current(subject)[0]
+        """The pseudonym a person has or would get; anything else as it is. Raises `StoreUnavailable`."""
+        return self._current(subject)[0] if _PERSON.fullmatch(subject) else subject
 
     def _hidden(self, value: object) -> object:
         if isinstance(value, str):
@@ -127,35 +128,36 @@ class Pseudonyms:
 
 async def pseudonyms_of(store: Store, subject: str) -> tuple[str, ...]:
     """Every pseudonym by which a person can still be known, under whatever key."""
-    if await store.reader.one("pseudonym_exists") is None:
+    if _PERSON.fullmatch(subject) is None or await store.reader.one("pseudonym_exists") is None:
         return ()  # a store that an earlier version made and only readers opened
     return tuple(str(row[0]) for row in await store.reader.all("pseudonyms_of", {"subject": subject}))
 
 
-async def names_in(store: Store, *values: object) -> dict[str, str]:
+async def names_in(store: Store, records: Iterable[object]) -> dict[str, str]:
     """Who is meant by the pseudonyms that stand anywhere in some records, as far as that is still known."""
     found: set[str] = set()
-    for value in values:
-        _collect(value, found)
+    found = found.union(*map(pseudonyms_in, records))
     if not found or await store.reader.one("pseudonym_exists") is None:
         return {}
     rows = await store.reader.all("pseudonyms_named", {"pseudonyms": orjson.dumps(sorted(found)).decode()})
     return {str(name): str(subject) for name, subject in rows}
 
 
-def _collect(value: object, found: set[str]) -> None:
+def pseudonyms_in(value: object) -> set[str]:
+    """The pseudonyms that stand anywhere in a JSON value, other than as keys."""
     if isinstance(value, str):
-        if is_pseudonym(value):
-            found.add(value)
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            _collect(item, found)
-    elif isinstance(value, list):
-        for item in value:
-            _collect(item, found)
+        return {value} if is_pseudonym(value) else set()
+    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    found: set[str] = set()
+    return found.union(*map(pseudonyms_in, parts))
 
 
-def forget(transaction: Transaction, subject: str) -> int:
-    """Erase the rows of a person, each where it lies; how many."""
-    blank = _NOBODY * len(subject)
-    return transaction.run("pseudonym_erase", {"subject": subject, "blank": blank})
+def forgetting(subject: str, rows: int) -> Callable[[Transaction], None]:
+    """The work of a unit: erase the rows of a person, each where it lies. Raises `SidesChanged` where it is not that
+    many, so that the record of the same unit says what happened."""
+
+    def work(transaction: Transaction) -> None:
+        if transaction.run("pseudonym_erase", {"subject": subject, "blank": _NOBODY * len(subject)}) != rows:
+            raise SidesChanged
+
+    return work

@@ -4,7 +4,10 @@ Whoever may not read all records is told of them as `audit.told` says, and finds
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
+from types import MappingProxyType
 from typing import Final
 
 import orjson
@@ -12,6 +15,7 @@ import orjson
 from mcp_guard.audit.commitment import committed
 from mcp_guard.audit.follow import Follower, News
 from mcp_guard.audit.journal import STANDING
+from mcp_guard.audit.pseudonyms import names_in, pseudonyms_in, pseudonyms_of
 from mcp_guard.audit.told import DECIDED, as_told
 from mcp_guard.model.chain import leaf_hash
 from mcp_guard.model.decision import Rows
@@ -79,7 +83,10 @@ class Filters:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Records newest first; `next` is the `before` of the following page, where there is one."""
+    """Records newest first; `next` is the `before` of the following page, where there is one.
+
+    A record is what its line says and, where it names somebody by a pseudonym, `names`.
+    """
 
     records: list[Record]
     next: int | None = None
@@ -103,21 +110,24 @@ class Query:
 
         Raises `UsageError` for a filter that cannot be looked for.
         """
-        search = search_of(filters, rows, principal)
+        search = await self._search(filters, rows, principal)
         low, high = await self._range(filters)
         found = await self._finder.find(search, low, high, filters.limit + 1)
         records = found[: filters.limit]
-        return Page(_told(records, rows), number_of(records[-1]) if len(found) > filters.limit else None)
+        following = number_of(records[-1]) if len(found) > filters.limit else None
+        return Page(await self._named(_told(records, rows)), following)
 
     async def follow(self, filters: Filters) -> Follower:
         """What is appended from now on and is asked for, for somebody who reads everything. Raises `UsageError`."""
-        return Follower(await News.of(self._store), search_of(filters, "all", None))
+        search = partial(self._search, filters, "all", None)
+        await search()  # a filter that cannot be looked for is refused now
+        return Follower(await News.of(self._store), search, self._named)
 
     async def call(self, call: str, *, rows: Rows = "all", principal: Principal | None = None) -> list[Record]:
         """Every record of a call, oldest first. `values` holds what is kept beside it, nothing sensitive; `erased`,
         where it is there, names the commitments whose values are gone."""
-        found = await self._finder.find(search_of(Filters(call=call), rows, principal), 0, END, END)
-        return _told([record | await self._beside(record) for record in reversed(found)], rows)
+        found = await self._finder.find(await self._search(Filters(call=call), rows, principal), 0, END, END)
+        return await self._named(_told([record | await self._beside(record) for record in reversed(found)], rows))
 
     async def find(self, which: str) -> tuple[str | None, list[Record]]:
         """A call by its id, or by the number of one of its records: its id and records, as `call` gives them.
@@ -146,6 +156,16 @@ class Query:
         row = await self._store.reader.one("meta_get", {"key": STANDING})
         return {} if row is None else {"in_force": orjson.loads(str(row[0]))}
 
+    async def _search(self, filters: Filters, rows: Rows, principal: Principal | None) -> Search:
+        asked = {filters.actor, principal.subject if rows == "own" and principal else None} - {None}
+        known_as = {subject: await pseudonyms_of(self._store, subject) for subject in asked if subject is not None}
+        return search_of(filters, rows, principal, known_as)
+
+    async def _named(self, records: list[Record]) -> list[Record]:
+        """The records, those with pseudonyms with `names`: who is meant by them, while that is known."""
+        names = await names_in(self._store, records)
+        return [record | _names_of(record, names) for record in records] if names else records
+
     async def _range(self, filters: Filters) -> tuple[int, int]:
         low = 0 if filters.after is None else filters.after + 1
         high = END if filters.before is None else filters.before
@@ -171,17 +191,27 @@ class Query:
         return {"values": values, "erased": erased} if erased else {"values": values}
 
 
-def search_of(filters: Filters, rows: Rows, principal: Principal | None) -> Search:
-    """What is searched for on behalf of a reader of these rows. Raises `UsageError`."""
+def search_of(
+    filters: Filters,
+    rows: Rows,
+    principal: Principal | None,
+    known_as: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
+) -> Search:
+    """What is searched for on behalf of a reader of these rows. `known_as` are pseudonyms of subjects: who asks for
+    somebody means them by any name. Raises `UsageError`."""
     for name in TEXT_FILTERS:
         _check(name, getattr(filters, name))
     everything = rows == "all"
     named = ((kind, getattr(filters, name)) for name, kind in _FACETS.items())
-    terms = [_term(kind, value, everything=everything) for kind, value in named if value is not None]
+    terms = [
+        _who(value, known_as) if kind == "sub" else _term(kind, value, everything=everything)
+        for kind, value in named
+        if value is not None
+    ]
     ids = tuple((kind, value) for kind in ID_KINDS if (value := getattr(filters, kind)) is not None)
     starts = () if filters.text is None else _starts(filters.text)
     sought = tuple(_word(start, everything=everything) for start in starts)
-    return Search((*terms, *_scope(rows, principal)), ids, sought)
+    return Search((*terms, *_scope(rows, principal, known_as)), ids, sought)
 
 
 def _check(name: str, value: str | None) -> None:
@@ -218,13 +248,25 @@ def _word(start: str, *, everything: bool) -> Word:
     return Word(start, ("tool", "reason"), has_word(DECIDED["reason"], start))
 
 
-def _scope(rows: Rows, principal: Principal | None) -> tuple[tuple[str, ...], ...]:
+def _who(subject: str, known_as: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    return tuple(facet("sub", name) for name in (subject, *known_as.get(subject, ())))
+
+
+def _names_of(record: Record, names: Mapping[str, str]) -> Record:
+    here = pseudonyms_in(record)
+    found = {name: subject for name, subject in names.items() if name in here}
+    return {"names": found} if found else {}
+
+
+def _scope(
+    rows: Rows, principal: Principal | None, known_as: Mapping[str, tuple[str, ...]]
+) -> tuple[tuple[str, ...], ...]:
     if rows == "all":
         return ()
     if principal is None:
         raise ValueError("rows of whom?")
     tenant = (facet("tenant", principal.tenant),)
-    return (tenant,) if rows == "tenant" else (tenant, (facet("sub", principal.subject),))
+    return (tenant,) if rows == "tenant" else (tenant, _who(principal.subject, known_as))
 
 
 def _told(records: list[Record], rows: Rows) -> list[Record]:

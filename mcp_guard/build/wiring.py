@@ -311,7 +311,7 @@ async def open_erasing(home: Home) -> "AsyncIterator[EraseAdmin]":
     from mcp_guard.secrets.redact import Redactor
 
     async with open_journal(home, Redactor()) as (store, journal):
-        yield EraseAdmin(store, journal, Query(store))
+        yield EraseAdmin(store, journal, Query(store), _pseudonyms(home, store))
 
 
 @asynccontextmanager

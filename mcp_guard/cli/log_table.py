@@ -10,12 +10,12 @@ COLUMNS = ("n", "time", "kind", "actor", "via", "tool", "effect", "rule", "statu
 
 def cells(record: Mapping[str, Any]) -> tuple[object, ...]:
     """What a row says of a record; an outcome of an intent has no actor and tool of its own."""
-    actor, decision = record.get("actor", {}), record.get("decision", {})
+    actor, decision, names = record.get("actor", {}), record.get("decision", {}), record.get("names", {})
     return (
         record["_n"],
         as_datetime(record["_t"]).strftime("%Y-%m-%d %H:%M:%S"),
         record["kind"],
-        actor.get("sub"),
+        names.get(actor.get("sub"), actor.get("sub")),
         actor.get("via"),
         record.get("tool"),
         f"{record['would']} (observed)" if "would" in record else decision.get("effect"),

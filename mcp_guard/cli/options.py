@@ -89,7 +89,16 @@ class _Salt(click.ParamType):  # type: ignore[type-arg]  # generic in newer vers
         return bytes.fromhex(str(value))
 
 
+class _OnRecord(_Principal):
+    """A subject as records may name them: by their name, or by the pseudonym that is left."""
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        is_pseudonym = re.fullmatch(r"user:~[a-z2-7]{52}", value) is not None
+        return value if is_pseudonym else super().convert(value, param, ctx)
+
+
 SUBJECT = _Principal("subject", ("user:", "service:"))
+SUBJECT_ON_RECORD = _OnRecord("subject", ("user:", "service:"))
 CLIENT = _Principal("agent", ("agent:",))
 HOP = _Principal("principal", ("user:", "service:", "agent:"))
 ACT = click.Choice(["list", "call", "approve", "task", "audit"])

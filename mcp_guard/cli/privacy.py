@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from mcp_guard.cli.options import SALT, SUBJECT
+from mcp_guard.cli.options import SALT, SUBJECT_ON_RECORD
 from mcp_guard.cli.output import Output, pass_output
 from mcp_guard.model.errors import UsageError
 
@@ -28,7 +28,7 @@ _Found = TypeVar("_Found")
 
 
 @click.command()
-@click.option("--subject", type=SUBJECT, help="Everything kept of what this person or service did.")
+@click.option("--subject", type=SUBJECT_ON_RECORD, help="Everything kept of what this person or service did.")
 @click.option("--call", metavar="ID", help="Everything kept of this call.")
 @click.option("--field", nargs=2, type=(_NUMBER, str), metavar="N FIELD", help="One field of record N.")
 @click.option("--reason", required=True, help="Why, in one line; recorded.")
@@ -89,6 +89,7 @@ def _shown(wanted: "Wanted", erased: "Erased", *, dry_run: bool) -> dict[str, ob
         **wanted.as_state(),
         "records": erased.records,
         "fields": erased.fields,
+        "names": erased.names,
         "open": erased.open,
         "noted": list(erased.noted),
         "dry_run": dry_run,
@@ -96,11 +97,12 @@ def _shown(wanted: "Wanted", erased: "Erased", *, dry_run: bool) -> dict[str, ob
 
 
 def _told(erased: "Erased", *, dry_run: bool) -> str:
-    if not erased.fields:
+    if not erased.fields and not erased.names:
         return "nothing of it is left to erase"
     done = "would be erased" if dry_run else "erased"
     where = "" if dry_run else f", on record as {', '.join(map(str, erased.noted))}"
-    return f"{done}: {erased.fields} fields of {erased.records} records{where}"
+    names = f" and {erased.names} pseudonyms' reading" if erased.names else ""
+    return f"{done}: {erased.fields} fields of {erased.records} records{names}{where}"
 
 
 @click.command()

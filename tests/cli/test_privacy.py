@@ -18,7 +18,7 @@ REASON = ("--reason", "ticket 812")
 
 
 def look_up(guard: Guard, *options: str) -> None:
-    """A call that leaves the canary in its arguments; the order is unknown, which is all the same."""
+    """A call that leaves the canary in its arguments. It is refused for them, and they are kept all the same."""
     guard("call", "orders_get", f"order_id={CANARY}", *options)
 
 
@@ -154,3 +154,31 @@ def test_an_export_needs_a_salt_and_says_so(guard: Guard, tmp_path: Path, store:
     refused = guard("audit", "reveal", "0", "args", "--value", "{}", "--export", str(export))
     assert refused.status == 2
     assert "--salt" in refused.err
+
+
+@pytest.mark.holds("pseudonyms:in-records", "pseudonyms:readable", "pseudonyms:erasable")
+async def test_a_home_with_pseudonyms(desk: Program, store: Path) -> None:
+    """From the server through the command line to the files: a person, and then nobody."""
+    config = desk.home / "mcp-guard.yaml"
+    config.write_text(config.read_text() + "\naudit: {pseudonyms: true}\n")
+    token = desk.token("user:alice", "--client", "agent:local")
+    body = call_body("orders_get", {"order_id": CANARY})
+    with desk.http() as serving:
+        answer = await exchange(serving.port, request(serving.port, body, token=token, tool="orders_get"))
+        assert answer.status == 200, "policy knows who it is"
+        assert desk.run("call", "orders_get", f"order_id={CANARY}").status == 3
+        assert "alice" not in "".join(map(bytes.decode, lines(store)))
+        records = desk.run("--json", "audit", "query", "--actor", "user:alice").json["records"]
+        assert len(records) == 2
+        name = records[0]["actor"]["sub"]
+        assert records[0]["names"] == {name: "user:alice"}
+        assert "user:alice" in desk.run("audit", "tail").out
+        assert desk.run("audit", "erase", "--subject", "user:alice", "--dry-run", *REASON).status == 0
+        assert desk.run("audit", "erase", "--subject", "user:alice", *REASON).status == 0
+        assert "user:alice" not in desk.run("audit", "tail").out
+        assert desk.run("audit", "query", "--actor", "user:alice", "--json").json == {"records": []}
+        assert len(desk.run("--json", "audit", "query", "--actor", name).json["records"]) == 2
+    assert everywhere(store, CANARY.encode()) == 0
+    left = desk.run("--json", "audit", "erase", "--subject", name, *REASON)
+    assert (left.status, left.json["fields"]) == (0, 0), "what a call leaves after an erasure can still be named"
+    assert desk.run("audit", "verify", "--deep").status == 0

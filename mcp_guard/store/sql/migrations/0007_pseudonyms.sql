@@ -6,4 +6,4 @@ CREATE TABLE pseudonym (
     subject   TEXT NOT NULL
 ) STRICT;
 
-PRAGMA user_version = 4;
+PRAGMA user_version = 7;
