@@ -49,7 +49,7 @@ class News:
 class Follower:
     """News narrowed to what is searched for.
 
-    `search` is asked anew for each step, because people may get pseudonyms meanwhile; `named` says who is meant by them.
+    `search` is asked anew for each step, because people get pseudonyms meanwhile; `named` says who is meant.
     """
 
     def __init__(
