@@ -840,6 +840,10 @@ REQUIREMENTS: dict[str, Requirement] = {
     "audit:lists-bounded": Requirement(
         "bar: hostile input", "Polling the same list is counted: one record, and one more when its minute is over."
     ),
+    "home:broken-is-refused": Requirement(
+        "I10",
+        "However a manifest, policy, configuration or directory is damaged, a start refuses it and says where, and a reload keeps what is in force.",
+    ),
     # --- tenants ---------------------------------------------------------------------------------------------------
     "tenants:separate": Requirement(
         "I12",

@@ -105,7 +105,7 @@ def _row(number: int, rows: str, **columns: str) -> str:
     return row(id=f"r{number}", then=f"rows={rows}" if reading else "-", **columns)
 
 
-_policies = st.builds(
+policies = st.builds(
     lambda rules, links: [*(_row(number, **rule) for number, rule in enumerate(rules)), *links],
     st.lists(_rows, min_size=3, max_size=8),
     st.lists(_links, min_size=2, max_size=8, unique=True),
@@ -137,7 +137,7 @@ class Person:
         return principal_of(claims, ClaimMap(), guard.definition.directory)
 
 
-def _people() -> st.SearchStrategy[Person]:
+def _everybody() -> st.SearchStrategy[Person]:
     def person(subject: str, client: str, tenant: str, claimed: frozenset[str] | None, hop: str | None) -> Person:
         tenant = "globex" if subject == "user:carol" else tenant
         return Person(subject, client, tenant, claimed, None if claimed is None else hop)
@@ -152,9 +152,11 @@ def _people() -> st.SearchStrategy[Person]:
     )
 
 
+persons = _everybody()
+
 Deed = tuple[Person, str]
 _deeds: st.SearchStrategy[list[Deed]] = st.lists(
-    st.tuples(_people(), st.sampled_from([*TOOLS, "no_such_tool", "list", "read"])), min_size=3, max_size=10
+    st.tuples(persons, st.sampled_from([*TOOLS, "no_such_tool", "list", "read"])), min_size=3, max_size=10
 )
 
 
@@ -241,7 +243,7 @@ _fresh = count()
 
 @pytest.mark.holds("tenants:separate")
 @settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(rules=_policies, deeds=_deeds, tenant=st.sampled_from(TENANTS))
+@given(rules=policies, deeds=_deeds, tenant=st.sampled_from(TENANTS))
 async def test_nothing_changes_for_a_tenant_when_the_others_are_taken_away(
     rules: list[str], deeds: list[Deed], tenant: str, tmp_path: Path
 ) -> None:
@@ -264,7 +266,7 @@ async def test_nothing_changes_for_a_tenant_when_the_others_are_taken_away(
 
 @pytest.mark.holds("tenants:separate")
 @settings(deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(rules=_policies, deeds=_deeds)
+@given(rules=policies, deeds=_deeds)
 async def test_no_way_of_asking_shows_another_tenant_s_records(
     rules: list[str], deeds: list[Deed], tmp_path: Path
 ) -> None:

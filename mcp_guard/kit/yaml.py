@@ -77,31 +77,39 @@ def _refuse_hidden(text: str, shown_as: str) -> None:
     offset = first_hidden(text)
     if offset is None:
         return
-    line = text.count("\n", 0, offset) + 1
-    column = offset - (text.rfind("\n", 0, offset) + 1) + 1
+    line, column = _place(text, offset)
     message = f"hidden or bidirectional character U+{ord(text[offset]):04X}"
     hint = "delete it; text that looks different from what it is does not belong in a manifest"
     raise Invalid([Problem("hidden_character", message, shown_as, line, column, hint)])
+
+
+def _place(text: str, offset: int) -> Position:
+    return text.count("\n", 0, offset) + 1, offset - (text.rfind("\n", 0, offset) + 1) + 1
 
 
 def _compose(text: str, shown_as: str) -> Document:
     from ruamel.yaml import YAML
     from ruamel.yaml.constructor import DuplicateKeyError
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
+    from ruamel.yaml.reader import ReaderError
 
     reader = YAML(typ="rt", pure=True)
     reader.version = (1, 2)
     try:
         root = reader.load(text)
     except MarkedYAMLError as error:
-        mark = error.problem_mark
-        line, column = (mark.line + 1, mark.column + 1) if mark is not None else (0, 0)
+        mark = error.problem_mark or error.context_mark
+        line, column = (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
         duplicate = isinstance(error, DuplicateKeyError)
         code, message = ("duplicate_key", "the same key stands here twice") if duplicate else ("yaml", _cause(error))
         hint = "keep one of them" if duplicate else "YAML 1.2 is expected; mind the indentation"
         raise Invalid([Problem(code, message, shown_as, line, column, hint)]) from None
+    except ReaderError as error:
+        place = _place(text, max(0, text.find(chr(error.character))))
+        message, hint = f"character U+{error.character:04X} cannot stand in YAML", "delete it; a file here is text"
+        raise Invalid([Problem("yaml", message, shown_as, *place, hint)]) from None
     except (YAMLError, ValueError, RecursionError):
-        raise Invalid([Problem("yaml", "is not a YAML document", shown_as, hint="YAML 1.2 is expected")]) from None
+        raise Invalid([Problem("yaml", "is not a YAML document", shown_as, 1, 1, "YAML 1.2 is expected")]) from None
     positions: dict[str, Position] = {}
     value = _plain(root, (), positions, shown_as, frozenset())
     return Document(shown_as, value, positions)
