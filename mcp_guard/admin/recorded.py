@@ -38,7 +38,8 @@ async def find(query: Query, which: str) -> Found | None:
     chosen = next((record for record in deciding if str(record.get("_n")) == which), deciding[-1])
     n = chosen["_n"]
     assert isinstance(n, int)
-    found = asked(chosen, await query.sides(n))
+    names = chosen.get("names")
+    found = asked(chosen, await query.sides(n), names if isinstance(names, dict) else {})
     assert found is not None
     return Found(found, next((record for record in records if record.get("kind") == "outcome"), None))
 

@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 import orjson
 
 from mcp_guard.audit.commitment import matches
+from mcp_guard.audit.pseudonyms import pseudonyms_in
 from mcp_guard.audit.record import INPUTS
 from mcp_guard.model.context import to_request
 from mcp_guard.model.decision import AccessRequest, Decision
@@ -30,6 +31,7 @@ LACKING: Mapping[str, str] = {
 }
 
 Place = tuple[str, ...]
+_NO_NAMES: Mapping[str, str] = {}
 _MASKED = b'"sensitive"'
 _END = 2**53
 
@@ -64,8 +66,9 @@ class _Value(NamedTuple):
     unknown: list[Place]
 
 
-def asked(record: Mapping[str, object], packed: bytes) -> Asked | None:
-    """The decision on a record, given what stands beside it (packed; empty for nothing). `None` where it holds none."""
+def asked(record: Mapping[str, object], packed: bytes, names: Mapping[str, str] = _NO_NAMES) -> Asked | None:
+    """The decision on a record, given what stands beside it (packed; empty for nothing), and who is meant by the
+    pseudonyms in it. `None` where it holds none."""
     if "decision" not in record:
         return None
     found = Asked(_number(record, "_n"), _number(record, "_t"), _word(record, "call"), _word(record, "tool"))
@@ -74,7 +77,7 @@ def asked(record: Mapping[str, object], packed: bytes) -> Asked | None:
     except (ValueError, _Unfit):
         return _with(found, lacking="unreadable")
     try:
-        request, unknown = _question(record, packed)
+        request, unknown = _question(record, packed, names)
     except _Unfit as error:
         return _with(found, decision, lacking=error.lacking)
     except ValueError:
@@ -88,13 +91,14 @@ def decisions(path: Path, since: int = 0, until: int | None = None) -> Iterator[
     Reads as `store.scan` does. Raises `StoreUnavailable`.
     """
     with Scan(path) as scan:
+        names = scan.names()
         for chunk in scan.chunks(scan.first_since(since) if since else 0):
             beside = scan.sides(chunk[0][0], chunk[-1][0] + 1)
             for n, line in chunk:
                 record = _record(n, line)
                 if until is not None and _number(record, "_t") >= until:
                     return
-                found = asked(record, beside.get(n, b""))
+                found = asked(record, beside.get(n, b""), names)
                 if found is not None:
                     yield found
 
@@ -112,18 +116,29 @@ def _with(found: Asked, decision: Decision | None = None, *, lacking: Lacking) -
     return Asked(found.n, found.t, found.call, found.tool, decision, None, lacking)
 
 
-def _question(record: Mapping[str, object], packed: bytes) -> tuple[AccessRequest, tuple[Place, ...]]:
+def _question(
+    record: Mapping[str, object], packed: bytes, names: Mapping[str, str]
+) -> tuple[AccessRequest, tuple[Place, ...]]:
     if INPUTS not in record:
         raise _Unfit("no_inputs")
     sides = {side.field: side for side in unpack(packed)}
     context = _beside(record, sides, INPUTS)
     arguments = None if context.value.get("act") == "list" else _beside(record, sides, "args")
-    actor, tool = _mapping(record.get("actor")), record.get("tool")
+    actor, tool = _readable(_mapping(record.get("actor")), names), record.get("tool")
     if not isinstance(tool, str):
         raise _Unfit("unreadable")
     request = to_request(context.value, actor, tool, arguments.value if arguments else None)
     unknown = [("args", *where) for where in arguments.unknown] if arguments else []
     return request, (*unknown, *(_in_condition(where) for where in context.unknown))
+
+
+def _readable(actor: Mapping[str, object], names: Mapping[str, str]) -> Mapping[str, object]:
+    """The actor by their names: policy knows nobody by a pseudonym."""
+    if any(name not in names for name in pseudonyms_in(actor)):
+        raise _Unfit("erased")
+    read = {key: names.get(value, value) if isinstance(value, str) else value for key, value in actor.items()}
+    chain = actor.get("chain")
+    return read | {"chain": [names.get(hop, hop) for hop in chain]} if isinstance(chain, list) else read
 
 
 def _in_condition(where: Place) -> Place:

@@ -75,6 +75,12 @@ class Scan:
         """What stands beside the records `[first, end)`, packed as `store.side` does."""
         return dict(self._all("sides_between", {"first": first, "end": end}))  # type: ignore[arg-type]  # STRICT columns
 
+    def names(self) -> dict[str, str]:
+        """Who is meant by the pseudonyms in records, as far as that is still known."""
+        if not self._all("pseudonym_exists", {}):
+            return {}
+        return dict(self._all("pseudonyms_all", {}))  # type: ignore[arg-type]  # STRICT columns
+
     def _all(self, name: str, parameters: dict[str, str | int]) -> list[tuple[object, ...]]:
         try:
             return self._connection.execute(statements()[name], parameters).fetchall()

@@ -4,11 +4,13 @@ import hmac
 import os
 from base64 import b32decode
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from mcp_guard.admin.erase import EraseAdmin
+from mcp_guard.audit.asked import decisions
 from mcp_guard.audit.erasure import Wanted
 from mcp_guard.audit.facts import CallFacts
 from mcp_guard.audit.journal import Journal
@@ -16,6 +18,8 @@ from mcp_guard.audit.pseudonyms import KEY_FILE, Pseudonyms, is_pseudonym, load_
 from mcp_guard.audit.query import Filters, Page, Query
 from mcp_guard.audit.verify import verify
 from mcp_guard.identity.directory import is_principal_name
+from mcp_guard.kit.clock import as_datetime
+from mcp_guard.model.decision import AccessRequest
 from mcp_guard.model.errors import Invalid, StoreUnavailable, UsageError
 from mcp_guard.model.principal import Principal
 from mcp_guard.store.store import Store
@@ -268,3 +272,19 @@ def test_a_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
     (tmp_path / KEY_FILE).chmod(0o644)
     with pytest.raises(Invalid, match="by others"):
         load_or_make_key(tmp_path)
+
+
+@pytest.mark.holds("pseudonyms:readable", "pseudonyms:erasable")
+async def test_a_decision_can_be_asked_again_until_the_person_is_erased(
+    journal: Journal, admin: EraseAdmin, path: Path
+) -> None:
+    alice = Principal("user:alice", "agent:desktop", "acme", "oidc", "oidc", chain=("user:bob", "agent:inner"))
+    question = AccessRequest(alice, "call", "payments_refund", as_datetime(1_700_000_000_000_000))
+    await journal.intent(replace(facts("c1", alice), asked=question))
+    (found,) = decisions(path)
+    assert found.request is not None
+    who = found.request.principal
+    assert (who.subject, who.chain) == ("user:alice", ("user:bob", "agent:inner"))
+    await admin.erase(Wanted("subject", "user:bob"), REASON)
+    (found,) = decisions(path)
+    assert (found.request, found.lacking) == (None, "erased")

@@ -12,6 +12,9 @@ SELECT pseudonym FROM pseudonym WHERE subject = :subject ORDER BY id;
 SELECT pseudonym, subject FROM pseudonym
 WHERE pseudonym IN (SELECT value FROM json_each(:pseudonyms)) AND subject NOT GLOB '-*';
 
+-- name: pseudonyms_all
+SELECT pseudonym, subject FROM pseudonym WHERE subject NOT GLOB '-*';
+
 -- name: pseudonym_erase
 UPDATE pseudonym SET subject = :blank WHERE subject = :subject;
 
