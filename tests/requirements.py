@@ -606,6 +606,10 @@ REQUIREMENTS: dict[str, Requirement] = {
         "contract 3",
         "A condition on an argument its tools do not have, or of another type, is named; so is one that may be missing.",
     ),
+    "policy:lint-complete": Requirement(
+        "contract 3; traps: pycasbin",
+        "Whatever Casbin swallows and whatever in a policy can mean nothing is named with code, line, column and what to write.",
+    ),
     "policy:lint-shadowed": Requirement(
         "contract 3", "A row that never decides is named, and deleting it changes no effect."
     ),

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from mcp_guard.model.errors import Invalid
 from mcp_guard.model.problem import Problem
 from mcp_guard.policy import model_file, roles, scan, self_check, snapshot, stock
-from mcp_guard.policy.advice import Subject, arguments, labels, people, shadow
+from mcp_guard.policy.advice import Subject, arguments, labels, listed, people, shadow
 from mcp_guard.policy.advice.schema import Schema
 from mcp_guard.policy.compiled import Compiled
 from mcp_guard.policy.model_file import COLUMNS
@@ -64,7 +64,8 @@ def lint(
     """Everything `load` would refuse, and warnings, in the order of the files.
 
     With `schemas` (of the tools' arguments, bound ones included) the conditions are held against them, with
-    `principals` the roles, attributes and approvers, with `given_labels` what they ask `r.ctx.seen` for.
+    `principals` the roles, attributes and approvers, with `given_labels` what they ask `r.ctx.seen` for, and
+    with schemas and principals the calls against the lists.
     """
     loaded, problems = _examine(model, rules, tools, shown_as)
     if loaded is None:
@@ -75,6 +76,8 @@ def lint(
         found += arguments.check(subject, schemas)
     if principals is not None:
         found += people.check(subject, principals)
+    if schemas is not None and principals is not None:  # a whole home: what nobody lists here nobody lists
+        found += listed.check(subject)
     if given_labels is not None:
         found += labels.check(subject, given_labels)
     return sorted([*problems, *found], key=lambda problem: (problem.file == subject.file, problem.line, problem.column))

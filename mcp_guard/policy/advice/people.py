@@ -45,11 +45,19 @@ class _People:
     def unknown_roles(self, row: Row) -> Iterator[Problem]:
         for column, name in (("who", row.who), ("via", row.via)):
             if names.is_role(name) and name not in self._given:
-                close = names.closest(
-                    name.removeprefix("role:"), [role[len("role:") :] for role in sorted(self._given)]
-                )
-                hint = f"did you mean role:{close}?" if close else f"give it with a g row, {_OR_CLAIMED}"
-                yield self._subject.problem(row, column, "role_unknown", f"no link gives anybody {name}", hint)
+                yield self._unknown_role(row, column, name)
+        if "roles" not in row.when.text:
+            return
+        for use in uses(row.when.text):
+            if use.path == ("subject", "roles"):
+                unknown = [str(constant) for constant in use.constants if constant not in self._given]
+                yield from (self._unknown_role(row, "when", role, offset=use.offset) for role in unknown)
+
+    def _unknown_role(self, row: Row, column: str, name: str, *, offset: int = 0) -> Problem:
+        close = names.closest(name.removeprefix("role:"), [role[len("role:") :] for role in sorted(self._given)])
+        hint = f"did you mean role:{close}?" if close else f"give it with a g row, {_OR_CLAIMED}"
+        said = name if names.is_role(name) else "what is compared with the roles"
+        return self._subject.problem(row, column, "role_unknown", f"no link gives anybody {said}", hint, offset=offset)
 
     def unknown_attributes(self, row: Row) -> Iterator[Problem]:
         if "attributes" not in row.when.text:
