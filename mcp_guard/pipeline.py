@@ -50,6 +50,7 @@ from mcp_guard.model.principal import Principal
 from mcp_guard.model.tool import Tool
 from mcp_guard.store.errors import InDoubt
 from mcp_guard.store.values import Stored
+from mcp_guard.telemetry.context import enter_call
 
 _log = logging.getLogger("mcp_guard.pipeline")
 
@@ -93,7 +94,7 @@ class _Trail:
             would=self.would,
             asked=self.asked,
             sensitive_attributes=sensitive_attributes(tool.bind, tool.sensitive) if tool else (),
-            trace=self.call.trace,
+            trace=self.call.trace.id if self.call.trace else None,
             dry_run=self.call.dry_run == "yes",
         )
 
@@ -188,6 +189,7 @@ class Pipeline:
     async def _govern(self, principal: Principal, call: ToolCall) -> Answer:
         trail = _Trail(self._in_force.current, principal, call, self._clock.monotonic())
         shaped: Shaped | None = None
+        enter_call(call.id, call.trace.id if call.trace else None)
         try:
             entry = self._find(trail)
             arguments = self._validate(trail, entry)
@@ -207,7 +209,7 @@ class Pipeline:
             why = "the server is stopping" if self._stopping else "the call was cancelled"
             return await self._refuse(trail, Refused("cancelled", why, executed=trail.executed))
         except (Exception, KeyboardInterrupt, SystemExit):  # noqa: BLE001 - whatever a stage forgot, the call still ends in one outcome
-            _log.exception("call failed", extra={"call": call.id})
+            _log.exception("call failed")
             return await self._refuse(trail, Refused("internal", "an internal error", executed=trail.executed))
         return await (self._tell(trail, decision) if shaped is None else self._answer(trail, shaped))
 
@@ -275,7 +277,12 @@ class Pipeline:
         failpoint("pipeline.before-act")
         trail.acted = True
         invocation = Invocation(
-            trail.call.id, arguments, tool.timeout, idempotency_key=trail.call.id, principal=trail.principal
+            trail.call.id,
+            arguments,
+            tool.timeout,
+            idempotency_key=trail.call.id,
+            principal=trail.principal,
+            trace=trail.call.trace,
         )
         reply, _ = await attempt(tool, trail.under.connectors[tool.name], invocation)
         failpoint("pipeline.after-act")
@@ -284,7 +291,7 @@ class Pipeline:
     def _shape(self, trail: _Trail, entry: Entry, value: object) -> Shaped:
         shaped = shape(value, self._redact)
         if entry.check_result(shaped.structured):
-            _log.error("result does not match outputSchema", extra={"call": trail.call.id, "tool": entry.tool.name})
+            _log.error("result does not match outputSchema", extra={"tool": entry.tool.name})
             raise Refused("output_invalid", "the tool's answer does not match its output schema", executed="yes")
         return shaped
 

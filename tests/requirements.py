@@ -461,6 +461,19 @@ REQUIREMENTS: dict[str, Requirement] = {
         "I6; I12",
         "A filter finds by what its reader is told: it never tells of others' records, or of what hides a tool.",
     ),
+    "trace:strict": Requirement(
+        "W3C Trace Context 3.2",
+        "A traceparent is read exactly as specified; anything else is as good as none, and no error.",
+    ),
+    "trace:message-before-header": Requirement(
+        "contract 6; SEP-414",
+        "The trace is the message's; the HTTP header counts only where the message has none and the header stands once.",
+    ),
+    "trace:one-id": Requirement("contract 6", "One trace id links a call's answer, records and log lines."),
+    "trace:onward": Requirement(
+        "W3C Trace Context 3.4; least privilege",
+        "An upstream is told the trace with a span of its own, and only where its manifest says so.",
+    ),
     "audit:follow": Requirement(
         "contract 5; bar: files",
         "`audit tail -f` prints every matching record once, in order, whichever process wrote it, and says when the log goes back.",

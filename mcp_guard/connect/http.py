@@ -50,14 +50,20 @@ class HttpConnector:
     async def invoke(self, invocation: Invocation) -> Reply:
         started = time.monotonic()
         issued = NOTHING if self._credentials is None else await self._credentials.make_out(invocation)
-        key = self._idempotency_header
-        extra = {key: invocation.idempotency_key} if key else {}
-        request = render(self._plan, invocation.arguments, issued.resolver(self._resolver.resolve), extra)
+        resolve = issued.resolver(self._resolver.resolve)
+        request = render(self._plan, invocation.arguments, resolve, self._extra_headers(invocation))
         response = await self._egress.send(request, invocation.timeout - (time.monotonic() - started))
         return self._reply(response, issued)
 
     async def aclose(self) -> None:
         """The client is shared; whoever made it closes it."""
+
+    def _extra_headers(self, invocation: Invocation) -> dict[str, str]:
+        key, trace = self._idempotency_header, invocation.trace
+        extra = {key: invocation.idempotency_key} if key else {}
+        if trace is not None and self._plan.spec.trace:
+            extra["traceparent"] = trace.onward()
+        return extra
 
     def _reply(self, response: Response, issued: Issued) -> Reply:
         """The value of an answer, without secrets and without the credentials of this call."""

@@ -73,6 +73,7 @@ class Http(Strict):
     body: Any = Field(default=None, alias="json", description="The JSON body; a lone {name} keeps its type.")
     egress: Egress = Egress()
     max_output: Size = "1MiB"
+    trace: bool = Field(default=False, description="Send the caller's W3C trace on: `traceparent`.")
 
 
 class Sql(Strict):

@@ -44,6 +44,7 @@ def compile_http(entry: Http, arguments: Arguments, report: Report) -> tuple[Htt
         has_json=_has_body(entry),
         networks=_networks(entry.egress.networks, report.at("egress", "networks")),
         max_bytes=_max_output(entry.max_output, report.at("max_output")),
+        trace=entry.trace,
     ), used
 
 
@@ -104,6 +105,8 @@ def _check_headers(entry: Http, arguments: Arguments, report: Report) -> frozens
             place.error("header", "the connector sets this header itself", "remove it")
         elif name.lower() in seen:
             place.error("header", "the same header stands here twice", "header names ignore case; keep one")
+        elif entry.trace and name.lower() == "traceparent":
+            place.error("header", "trace: true sets this header too", "keep one of them")
         seen.add(name.lower())
         used |= _check_header_value(name, value, arguments, place)
     return used

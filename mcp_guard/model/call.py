@@ -8,6 +8,7 @@ from typing import Literal
 from mcp_guard.model.codes import Code, Executed, Retry
 from mcp_guard.model.decision import Decision
 from mcp_guard.model.principal import Principal
+from mcp_guard.model.trace import Trace
 
 DryRun = Literal["no", "yes", "malformed"]
 Status = Literal["ok", "refused", "error", "timeout", "cancelled", "unknown"]
@@ -33,13 +34,14 @@ _EMPTY: Mapping[str, object] = MappingProxyType({})
 class ToolCall:
     """What a client asked for, before anything is believed. `arguments` came through the strict JSON reader.
 
-    A `dry_run` is decided and not carried out; a malformed wish for one is refused, never taken for a wish to act.
+    `trace` is where the caller's trace stands. A `dry_run` is decided and not carried out; a malformed wish for one is
+    refused, never taken for a wish to act.
     """
 
     id: str
     tool: str
     arguments: Mapping[str, object] = field(default_factory=lambda: _EMPTY)
-    trace: str | None = None
+    trace: Trace | None = None
     dry_run: DryRun = "no"
 
 
@@ -47,7 +49,7 @@ class ToolCall:
 class Invocation:
     """What a connector is given: validated, bound arguments and the means to act once.
 
-    `principal` is for whom a credential of this call is made out (`CredentialRequest`).
+    `principal` is for whom a credential of this call is made out (`CredentialRequest`); `trace` what it is part of.
     """
 
     call: str
@@ -56,6 +58,7 @@ class Invocation:
     idempotency_key: str
     attempt: int = 1
     principal: Principal | None = None
+    trace: Trace | None = None
 
 
 CredentialKind = Literal["call", "exchange"]

@@ -26,7 +26,7 @@ class HttpSpec:
     """One request. Templates are placed by position: path segment, query value, header value, JSON value.
 
     Header values may hold secret references. `networks` are the private networks this tool may reach (CIDR).
-    `max_bytes` caps the response body.
+    `max_bytes` caps the response body. With `trace` the upstream is told the caller's trace (`traceparent`).
     """
 
     kind: Literal["http"]
@@ -38,6 +38,7 @@ class HttpSpec:
     has_json: bool
     networks: tuple[str, ...]
     max_bytes: int
+    trace: bool = False
 
 
 @dataclass(frozen=True, slots=True)

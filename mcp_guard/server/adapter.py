@@ -16,6 +16,8 @@ from mcp_guard.model.decision import RULE_SCOPE
 from mcp_guard.model.errors import GuardError, Refused, UnknownTool, UsageError
 from mcp_guard.model.principal import Principal
 from mcp_guard.model.tool import Tool
+from mcp_guard.model.trace import Trace
+from mcp_guard.model.trace import parse as parse_trace
 from mcp_guard.server.gate import DISPATCHED, NEEDED_SCOPES, PRINCIPAL
 from mcp_guard.server.resources import Resources, UnknownResource
 from mcp_guard.server.results import advertised_output_schema
@@ -24,6 +26,9 @@ from mcp_guard.server.surface import Surface
 
 RECEIPT_KEY: Final = "mcp-guard/receipt"
 DRY_RUN_KEY: Final = "mcp-guard/dry_run"
+TRACE_KEY: Final = "mcp-guard/trace"
+TRACEPARENT: Final = "traceparent"
+"""The key of `_meta` (SEP-414) and the HTTP header (W3C Trace Context) that carry a trace."""
 
 _PLAIN_CALL: Final = frozenset({"name", "arguments", "_meta"})
 
@@ -82,7 +87,8 @@ class _Handlers:
 
     async def answer(self, ctx: Context, name: str, arguments: Mapping[str, object]) -> dict[str, Any]:
         """One governed call as its wire result."""
-        call = ToolCall(self._surface.new_call_id(), name, arguments, dry_run=_dry_run(ctx.params))
+        trace = _trace(ctx)
+        call = ToolCall(self._surface.new_call_id(), name, arguments, trace, _dry_run(ctx.params))
         who = self._who(ctx)
         try:
             answer = await self._surface.call(who, call)
@@ -90,7 +96,7 @@ class _Handlers:
             raise MCPError(types.INVALID_PARAMS, "Unknown tool") from None
         if answer.is_error and ctx.request is not None and _lacks_scopes(answer):
             ctx.request.scope[NEEDED_SCOPES] = self._surface.obtainable_scopes(who, name)
-        return _result(answer)
+        return _result(answer, trace)
 
     async def recording(self, ctx: Context, call_next: CallNext) -> HandlerResult:
         """Go the SDK's way; a `tools/call` whose parameters it refuses is on record too, and says what was expected."""
@@ -187,6 +193,18 @@ def _dry_run(params: Mapping[str, Any] | None) -> DryRun:
     return "yes" if meta[DRY_RUN_KEY] is True else "malformed"
 
 
+def _trace(ctx: Context) -> Trace | None:
+    """The caller's trace: what the message says, and only where it says nothing, what its HTTP request says.
+
+    The message travels from the caller to here; headers may be an intermediary's. Neither is believed for anything.
+    """
+    meta = (ctx.params or {}).get("_meta")
+    if isinstance(meta, Mapping) and TRACEPARENT in meta:
+        return parse_trace(meta[TRACEPARENT])
+    sent = [] if ctx.request is None else ctx.request.headers.getlist(TRACEPARENT)
+    return parse_trace(sent[0]) if len(sent) == 1 else None
+
+
 def _lacks_scopes(answer: Answer) -> bool:
     guard = answer.structured.get("guard")
     return isinstance(guard, Mapping) and guard.get("rule") == RULE_SCOPE
@@ -204,7 +222,7 @@ def _describe(tool: Tool) -> types.Tool:
     )
 
 
-def _result(answer: Answer) -> dict[str, Any]:
+def _result(answer: Answer, trace: Trace | None) -> dict[str, Any]:
     """A `CallToolResult` as on the wire (MCP 2026-07-28, server/tools)."""
     result: dict[str, Any] = {
         "resultType": "complete",
@@ -212,6 +230,9 @@ def _result(answer: Answer) -> dict[str, Any]:
         "structuredContent": answer.structured,
         "isError": answer.is_error,
     }
+    meta: dict[str, Any] = {}
     if answer.receipt is not None:
-        result["_meta"] = {RECEIPT_KEY: answer.receipt.as_dict()}
-    return result
+        meta[RECEIPT_KEY] = answer.receipt.as_dict()
+    if trace is not None:
+        meta[TRACE_KEY] = trace.id
+    return result | {"_meta": meta} if meta else result

@@ -5,6 +5,8 @@ import sys
 from collections.abc import Callable, MutableMapping
 from typing import Any
 
+from mcp_guard.telemetry.context import about_call
+
 Redact = Callable[[str], str]
 
 
@@ -37,6 +39,10 @@ class _Formatter(logging.Formatter):
         return self._ready.format(record)
 
 
+def _add_call(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    return event if not (call := about_call()) else {**call, **event}
+
+
 def _formatter(as_json: bool, redact: Redact) -> logging.Formatter:
     import structlog
 
@@ -46,6 +52,7 @@ def _formatter(as_json: bool, redact: Redact) -> logging.Formatter:
     shared: list[Any] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.ExtraAdder(),
+        _add_call,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
         redacting,

@@ -52,6 +52,8 @@ BROKEN = [
     ("own Host", http(BASE, 'headers: {Host: "{text}"}'), "header"),
     ("own Content-Length", http(BASE, 'headers: {content-length: "{text}"}'), "header"),
     ("a header twice", http(BASE, 'headers: {X-A: "{text}", x-a: "{text}"}'), "header"),
+    ("traceparent twice", http(BASE, 'trace: true, headers: {TraceParent: "{text}"}'), "header"),
+    ("trace as a word", http(BASE, 'trace: "yes", query: {t: "{text}"}'), "type"),
     ("unknown reference", http(BASE, 'headers: {X-A: "${vault:k}{text}"}'), "reference"),
     ("open reference", http(BASE, 'headers: {X-A: "${secret:k {text}"}'), "reference"),
     ("relative file reference", http(BASE, 'headers: {X-A: "${file:../k}{text}"}'), "reference"),
