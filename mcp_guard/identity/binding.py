@@ -17,12 +17,15 @@ def bound(bind: Mapping[str, str], principal: Principal) -> dict[str, object]:
 def sensitive_attributes(bind: Mapping[str, str], sensitive: Iterable[str]) -> tuple[str, ...]:
     """Where in the inputs of a decision (`model.context`) the values stand that a sensitive bound argument is taken
     from, as JSON pointers."""
-    return tuple([where for whole in sensitive for where in _sources(bind, pointer.parse(whole))])
+    sources = {name: source for name, source in bind.items() if source.startswith(_ATTRIBUTE)}
+    if not sources:  # nearly always
+        return ()
+    return tuple([where for whole in sensitive for where in _attributes(sources, pointer.parse(whole))])
 
 
-def _sources(bind: Mapping[str, str], tokens: tuple[str, ...]) -> Iterator[str]:
-    for name, source in bind.items():
-        if source.startswith(_ATTRIBUTE) and tokens[:1] in ((), (name,)):
+def _attributes(sources: Mapping[str, str], tokens: tuple[str, ...]) -> Iterator[str]:
+    for name, source in sources.items():
+        if tokens[:1] in ((), (name,)):
             yield pointer.join(("attributes", source.removeprefix(_ATTRIBUTE), *tokens[1:]))
 
 

@@ -4,17 +4,22 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from random import Random
 
+import orjson
 import pytest
 
 from mcp_guard.admin.replay import REASONS, Change, People, Replayed, Replayer, replay
-from mcp_guard.audit.asked import LACKING, Asked
+from mcp_guard.audit.asked import LACKING, Asked, asked
+from mcp_guard.audit.commitment import commit_value
 from mcp_guard.build import Definition, define
 from mcp_guard.build.questions import load_rules
 from mcp_guard.config.load import load
 from mcp_guard.demo.home import SANDBOX_PORT, copy_home
 from mcp_guard.identity.directory import Directory, Profile
+from mcp_guard.kit import strict_json
 from mcp_guard.limits.freeze import Freeze
+from mcp_guard.model import context
 from mcp_guard.model.decision import (
     NO_SUCH_TOOL,
     RULE_DEFAULT,
@@ -26,6 +31,8 @@ from mcp_guard.model.decision import (
     scope_decision,
 )
 from mcp_guard.model.principal import Principal
+from mcp_guard.policy.probes import World
+from mcp_guard.store.side import pack
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
 TOOL = """
@@ -118,6 +125,34 @@ def test_what_changes_is_grouped_and_counted(definition: Definition, alice: Prin
     ]
     assert (found.decisions, found.replayed, found.is_looser) == (6, 6, True)
     assert found.policy == other.policy.version
+
+
+@pytest.mark.holds("policy:replay")
+def test_whatever_was_asked_is_decided_alike_again(definition: Definition, tmp_path: Path) -> None:
+    """Written down and put together again, questions at the edges of the rows have the decisions they had."""
+    more = (
+        "p, seen, *, *, *, call, orders_get, 'pii' in r.ctx.seen, deny, -, x\n"
+        "p, open, *, *, *, call, orders_search, hours(r.ctx.now, 'Mon-Fri 09:00-17:00'), allow, -, x\n"
+        "p, scoped, *, *, *, call, *, 'x:y' in r.ctx.scopes and r.ctx.subject.attributes.a.b == 1, deny, -, x\n"
+        "p, staged, role:claimed, *, *, call, *, r.ctx.env.name == 'x' or 'agent:x' in r.ctx.delegation, deny, -, x\n"
+    )
+    policy = rules(definition, tmp_path, more=more).policy
+    world, random = World.of(policy.rules), Random(5)
+    decided = set()
+    for number in range(400):
+        question = world.draw(random)
+        question = replace(question, seen=random.choice([None, frozenset(), frozenset({"pii"})]))
+        decision = policy.decide(question)
+        record: dict[str, object] = {"_n": number, "_t": 1, "call": "c", "tool": question.tool}
+        record |= {"actor": question.principal.as_actor(), "decision": decision.as_record()}
+        record["args"], arguments = commit_value("args", question.arguments)
+        record["ctx"], inputs = commit_value("ctx", context.of_request(question))
+        found = asked(orjson.loads(strict_json.dumps(record)), pack([*arguments, *inputs]))
+        assert found is not None
+        assert found.request is not None, found.lacking
+        assert (found.decision, policy.decide(found.request)) == (decision, decision)
+        decided.add(decision.rule)
+    assert len(decided) > 15
 
 
 @pytest.mark.holds("policy:replay")
