@@ -244,3 +244,24 @@ async def test_a_home_that_obeys_says_nothing_about_it(desk: Program) -> None:
         status: Any = await guard.read_status(guard.declare("user:carol", "agent:local"))
     assert "observed" not in status["in_force"]
     assert all("observed" not in record.get("state", {}) for record in _records(desk.home))
+
+
+@pytest.mark.holds("policy:explain-recorded", "policy:replay")
+async def test_what_was_observed_is_explained_and_replayed(home: Path) -> None:
+    async with _guard(home) as (guard, alice):
+        await _call(guard, alice, "trial_open", n=5)
+        answer = await _call(guard, alice, "mail_send", **MAIL)
+    program = Program(home)
+    found = program.run("--json", "policy", "explain", answer.call).json
+    assert (found["recorded"]["would"], found["now"]["rule"]) == ("deny", "mail-elsewhere")
+    assert program.run("--json", "policy", "explain", "user:alice", "trial_open").json["observed"] is True
+    replayed = program.run("--json", "policy", "replay", "--since", "1h")
+    assert (replayed.json["replayed"], replayed.json["changes"]) == (2, [])
+    rows = home / "policy" / "new.csv"
+    text = (home / "policy" / "policy.csv").read_text(encoding="utf-8")
+    rows.write_text(text + "p, t1, *, *, *, list, trial_open, True, allow, -, x\n", encoding="utf-8")
+    assert program.run("--json", "policy", "replay", "--since", "1h", "--rules", str(rows)).json["changes"] == []
+    with rows.open("a", encoding="utf-8") as file:
+        file.write("p, t2, *, *, *, call, trial_open, r.ctx.args.n == 5, allow, -, x\n")
+    looser = program.run("--json", "policy", "replay", "--since", "1h", "--rules", str(rows))
+    assert (looser.status, [one["after"]["rule"] for one in looser.json["changes"]]) == (4, ["t2"])

@@ -20,10 +20,14 @@ Record = Mapping[str, object]
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The decision of a call on record, and how the call ended, where it has."""
+    """The decision of a call on record, and how the call ended, where it has.
+
+    `would` is what the decision would have done to the call, where the tool was only observed.
+    """
 
     asked: Asked
     outcome: Record | None
+    would: object = None
 
 
 async def find(query: Query, which: str) -> Found | None:
@@ -41,7 +45,8 @@ async def find(query: Query, which: str) -> Found | None:
     names = chosen.get("names")
     found = asked(chosen, await query.sides(n), names if isinstance(names, dict) else {})
     assert found is not None
-    return Found(found, next((record for record in records if record.get("kind") == "outcome"), None))
+    outcome = next((record for record in records if record.get("kind") == "outcome"), None)
+    return Found(found, outcome, chosen.get("would"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +79,16 @@ class Recorded:
             "n": asked.n,
             "time": as_datetime(asked.t).isoformat(),
             "tool": asked.tool,
-            "recorded": None if asked.decision is None else asked.decision.as_record(),
+            "recorded": None if asked.decision is None else asked.decision.as_record() | self._would(),
             "ended": {name: outcome[name] for name in ("status", "code", "executed") if name in outcome} or None,
             "inputs": self.inputs,
             "now": now,
             "not_asked": self.reason,
             "change": self.change,
         }
+
+    def _would(self) -> dict[str, object]:
+        return {} if self.found.would is None else {"would": self.found.would}
 
 
 def explain(what_if: WhatIf, found: Found) -> Recorded:
@@ -99,7 +107,7 @@ def _inputs(asked: Asked, hidden: list[str]) -> Mapping[str, object] | None:
         return None
     value: object = {
         "actor": asked.request.principal.as_actor(),
-        "args": asked.request.arguments,
+        "args": asked.arguments,
         **context.of_request(asked.request),
     }
     for where in hidden:

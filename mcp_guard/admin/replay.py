@@ -85,17 +85,20 @@ class Replayer:
         unknown = set(asked.unknown)
         if self.policy.uses_seen and asked.request.seen is None:
             unknown.add(("seen",))  # no policy asked for it then, so nobody looked
-        return self._decide(asked.request, unknown)
+        return self._decide(asked.request, asked.arguments, unknown)
 
-    def _decide(self, request: AccessRequest, unknown: set[tuple[str, ...]]) -> Answer:
+    def _decide(
+        self, request: AccessRequest, arguments: Mapping[str, object] | None, unknown: set[tuple[str, ...]]
+    ) -> Answer:
         if self.people is not None:
             request = replace(request, principal=self.people.principal(request.principal))
             unknown = {where for where in unknown if where[:2] != ("subject", "attributes")}
-        if request.act != "call":
+        if request.act not in ("list", "call"):
             return self._ask(request, unknown)
         listed = self._ask(replace(request, act="list", arguments=None), unknown)
-        if listed.decision is None or not listed.decision.allowed:
+        if arguments is None or listed.decision is None or not listed.decision.allowed:
             return listed
+        request = replace(request, act="call", arguments=arguments)
         if self.people is not None:
             try:
                 request, unknown = self._bound_anew(request, unknown)

@@ -45,15 +45,14 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """A decision with the reasons of the policy. Where they differ, the call would end before its rules are asked."""
+    """A verdict with the reasons of the policy. Where they differ, the call would end before its rules are asked."""
 
-    decision: Decision
+    verdict: Verdict
     explanation: Explanation
-    violations: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, object]:
-        """The shape of `policy explain --json`: `{"effect","rule","reason","then","policy","act","hops"}`."""
-        shown = {name: value for name, value in Verdict(self.decision).as_dict().items() if name != "near"}
+        """The shape of `policy explain --json`: that of `policy check` without `near`, then `act` and `hops`."""
+        shown = {name: value for name, value in self.verdict.as_dict().items() if name != "near"}
         return shown | self.explanation.as_dict()
 
 
@@ -83,18 +82,19 @@ class WhatIf:
 
         Raises `UnknownTool` where `name` is neither a tool nor a resource of the policy.
         """
+        return self._verdict(self._question(principal, act, name, arguments))
+
+    def explain(self, principal: Principal, act: Act | None, name: str, arguments: Mapping[str, object]) -> Explained:
+        """`ask` with every reason. Raises like it. What the tool calls sensitive is not shown."""
         question = self._question(principal, act, name, arguments)
+        return Explained(self._verdict(question), explained(self.policy, question.request, self.hidden(name)))
+
+    def _verdict(self, question: _Question) -> Verdict:
         if question.ended is not None:
             return Verdict(question.ended, violations=question.violations, observed=self._observed(question))
         request = question.request
         close = tuple(near(self.policy.rules, request))
         return Verdict(self.policy.decide(request), close, question.violations, self._observed(question))
-
-    def explain(self, principal: Principal, act: Act | None, name: str, arguments: Mapping[str, object]) -> Explained:
-        """`ask` with every reason. Raises like it. What the tool calls sensitive is not shown."""
-        question = self._question(principal, act, name, arguments)
-        found = explained(self.policy, question.request, self.hidden(name))
-        return Explained(question.ended or found.decision, found, question.violations)
 
     def _observed(self, question: _Question) -> bool:
         return question.request.act in ("list", "call") and question.request.tool in self.catalog.observed

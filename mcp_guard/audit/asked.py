@@ -46,7 +46,8 @@ class _Unfit(Exception):
 class Asked:
     """One decision on record.
 
-    `request` is the question, without it `lacking` says why. `unknown` names the values below `r.ctx` that are not
+    `request` is the question, without it `lacking` says why. `arguments` are those of the call also where its list
+    decision is the one on record, as in observe mode. `unknown` names the values below `r.ctx` that are not
     what policy saw: sensitive ones, of which only a commitment is kept, and redacted ones. `decision` is missing only
     where the record is unreadable.
     """
@@ -58,6 +59,7 @@ class Asked:
     decision: Decision | None = None
     request: AccessRequest | None = None
     lacking: Lacking | None = None
+    arguments: Mapping[str, object] | None = None
     unknown: tuple[Place, ...] = ()
 
 
@@ -77,12 +79,12 @@ def asked(record: Mapping[str, object], packed: bytes, names: Mapping[str, str] 
     except (ValueError, _Unfit):
         return _with(found, lacking="unreadable")
     try:
-        request, unknown = _question(record, packed, names)
+        request, arguments, unknown = _question(record, packed, names)
     except _Unfit as error:
         return _with(found, decision, lacking=error.lacking)
-    except ValueError:
+    except (ValueError, RecursionError):  # nested deeper than anybody's record
         return _with(found, decision, lacking="unreadable")
-    return Asked(found.n, found.t, found.call, found.tool, decision, request, None, unknown)
+    return Asked(found.n, found.t, found.call, found.tool, decision, request, None, arguments, unknown)
 
 
 def decisions(path: Path, since: int = 0, until: int | None = None) -> Iterator[Asked]:
@@ -118,18 +120,21 @@ def _with(found: Asked, decision: Decision | None = None, *, lacking: Lacking) -
 
 def _question(
     record: Mapping[str, object], packed: bytes, names: Mapping[str, str]
-) -> tuple[AccessRequest, tuple[Place, ...]]:
+) -> tuple[AccessRequest, Mapping[str, object] | None, tuple[Place, ...]]:
     if INPUTS not in record:
         raise _Unfit("no_inputs")
     sides = {side.field: side for side in unpack(packed)}
     context = _beside(record, sides, INPUTS)
-    arguments = None if context.value.get("act") == "list" else _beside(record, sides, "args")
+    listing = context.value.get("act") == "list"
+    judged = "args" in record and record.get("code") != "args_invalid"
+    found = _beside(record, sides, "args") if judged or not listing else None
     actor, tool = _readable(_mapping(record.get("actor")), names), record.get("tool")
     if not isinstance(tool, str):
         raise _Unfit("unreadable")
-    request = to_request(context.value, actor, tool, arguments.value if arguments else None)
-    unknown = [("args", *where) for where in arguments.unknown] if arguments else []
-    return request, (*unknown, *(_in_condition(where) for where in context.unknown))
+    arguments = None if found is None else found.value
+    request = to_request(context.value, actor, tool, None if listing else arguments)
+    unknown = [("args", *where) for where in found.unknown] if found else []
+    return request, arguments, (*unknown, *(_in_condition(where) for where in context.unknown))
 
 
 def _readable(actor: Mapping[str, object], names: Mapping[str, str]) -> Mapping[str, object]:
@@ -138,7 +143,9 @@ def _readable(actor: Mapping[str, object], names: Mapping[str, str]) -> Mapping[
         raise _Unfit("erased")
     read = {key: names.get(value, value) if isinstance(value, str) else value for key, value in actor.items()}
     chain = actor.get("chain")
-    return read | {"chain": [names.get(hop, hop) for hop in chain]} if isinstance(chain, list) else read
+    if not isinstance(chain, list):
+        return read
+    return read | {"chain": [names.get(hop, hop) if isinstance(hop, str) else hop for hop in chain]}
 
 
 def _in_condition(where: Place) -> Place:

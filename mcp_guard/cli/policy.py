@@ -10,7 +10,7 @@ from mcp_guard.cli.options import ACT, CLIENT, SUBJECT, TENANT
 from mcp_guard.cli.output import Output, pass_output
 from mcp_guard.cli.policy_cases import run_tests
 from mcp_guard.cli.policy_confirm import confirm
-from mcp_guard.cli.policy_explain import explain
+from mcp_guard.cli.policy_explain import explain, say_beside
 from mcp_guard.cli.policy_questions import diff, what_can, who_can
 from mcp_guard.cli.policy_replay import replay
 
@@ -63,10 +63,7 @@ def check(
     principal = principal_of(definition.directory, subject, client or local.client, belongs)
     verdict = definition.what_if(frozenset(seen)).ask(principal, act, tool, given)
     output.data(verdict.as_dict(), _explain(verdict))
-    if verdict.observed:
-        output.note(f"{tool} is in observe mode: this would be recorded, and the call carried out all the same")
-    if verdict.violations:
-        output.note("a call with these arguments would be refused before: " + "; ".join(verdict.violations))
+    say_beside(output, tool, verdict)
 
 
 def _explain(verdict: "Verdict") -> list[str]:

@@ -15,7 +15,7 @@ from mcp_guard.model.errors import UsageError
 
 if TYPE_CHECKING:
     from mcp_guard.admin.recorded import Recorded
-    from mcp_guard.admin.what_if import Explained
+    from mcp_guard.admin.what_if import Explained, Verdict
     from mcp_guard.build import Definition
     from mcp_guard.model.decision import Act
     from mcp_guard.policy.explanation import Account, Explanation
@@ -79,8 +79,7 @@ def _explain_question(
     found = definition.what_if(frozenset(seen)).explain(replace(principal, chain=tuple(chain)), act, tool, given)
     opinion = _stock(definition, found.explanation) if stock else None
     output.data(found.as_dict() | _shown(opinion), [*_answer(found), *_reasons(found.explanation), *_said(opinion)])
-    if found.violations:
-        output.note("a call with these arguments would be refused before: " + "; ".join(found.violations))
+    say_beside(output, tool, found.verdict)
 
 
 def _explain_record(output: Output, which: str, stock: bool) -> None:
@@ -95,6 +94,14 @@ def _explain_record(output: Output, which: str, stock: bool) -> None:
     recorded = explain(definition.what_if(), found)
     opinion = _stock(definition, recorded.explanation) if stock and recorded.explanation else None
     output.data(recorded.as_dict() | _shown(opinion), [*_record_lines(recorded), *_said(opinion)])
+
+
+def say_beside(output: Output, tool: str, verdict: "Verdict") -> None:
+    """What a verdict on TOOL does not say itself, told on stderr."""
+    if verdict.observed:
+        output.note(f"{tool} is in observe mode: this would be recorded, and the call carried out all the same")
+    if verdict.violations:
+        output.note("a call with these arguments would be refused before: " + "; ".join(verdict.violations))
 
 
 def _stock(definition: "Definition", explanation: "Explanation") -> "Opinion":
@@ -115,7 +122,7 @@ def _said(opinion: "Opinion | None") -> Iterator[str]:
 
 
 def _answer(found: "Explained") -> Iterator[str]:
-    decision = found.decision
+    decision = found.verdict.decision
     yield f"{decision.effect.value} by {decision.rule}: {decision.reason}"
     if then := decision.then.as_dict():
         yield f"  then: {json.dumps(then)}"
@@ -157,6 +164,8 @@ def _record_lines(recorded: "Recorded") -> Iterator[str]:
     yield f"record {shown['n']}, {shown['time']}: {shown['tool']}"
     if decision is not None:
         yield f"then: {decision.effect.value} by {decision.rule}: {decision.reason}"
+        if recorded.found.would is not None:
+            yield "  only observed: the call was not stopped by it"
         yield f"  policy: {decision.policy[:16]}"
     ended = shown["ended"]
     if isinstance(ended, Mapping):

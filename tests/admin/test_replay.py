@@ -90,7 +90,7 @@ def recorded(
     decision: Decision | None = None,
 ) -> Asked:
     asked = AccessRequest(who, act, tool, NOW, arguments, definition.environment)
-    return Asked(0, 0, call, tool, decision or definition.policy.decide(asked), asked)
+    return Asked(0, 0, call, tool, decision or definition.policy.decide(asked), asked, arguments=arguments)
 
 
 def refund(definition: Definition, who: Principal, amount: object, call: str = "c") -> Asked:
@@ -145,9 +145,11 @@ def test_whatever_was_asked_is_decided_alike_again(definition: Definition, tmp_p
         decision = policy.decide(question)
         record: dict[str, object] = {"_n": number, "_t": 1, "call": "c", "tool": question.tool}
         record |= {"actor": question.principal.as_actor(), "decision": decision.as_record()}
-        record["args"], arguments = commit_value("args", question.arguments)
-        record["ctx"], inputs = commit_value("ctx", context.of_request(question))
-        found = asked(orjson.loads(strict_json.dumps(record)), pack([*arguments, *inputs]))
+        record["ctx"], sides = commit_value("ctx", context.of_request(question))
+        if question.arguments is not None:
+            record["args"], arguments = commit_value("args", question.arguments)
+            sides += arguments
+        found = asked(orjson.loads(strict_json.dumps(record)), pack(sides))
         assert found is not None
         assert found.request is not None, found.lacking
         assert (found.decision, policy.decide(found.request)) == (decision, decision)
@@ -175,6 +177,20 @@ def test_the_pipelines_order_is_kept(definition: Definition, alice: Principal, t
     shows = "p, shown, user:alice, *, acme, list, customers_delete, True, allow, -, seen\n"
     (change,) = replay(rules(definition, tmp_path, more=shows), [hidden]).changes
     assert (change.direction, change.after.rule) == ("looser", "shown")
+
+
+@pytest.mark.holds("policy:replay")
+def test_a_call_that_was_only_observed_is_asked_to_its_end(
+    definition: Definition, alice: Principal, tmp_path: Path
+) -> None:
+    """Its list decision is the one on record; a row that lists the tool alone does not make the call allowed."""
+    listing = recorded(definition, alice, "customers_delete", act="list")
+    observed = replace(listing, arguments={"customer_id": "CUS-1"})
+    lists = "p, shown, user:alice, *, acme, list, customers_delete, True, allow, -, seen\n"
+    calls = "p, done, user:alice, *, acme, call, customers_delete, r.ctx.args.customer_id == 'CUS-1', allow, -, fine\n"
+    assert replay(rules(definition, tmp_path, more=lists), [observed]).changes == ()
+    (change,) = replay(rules(definition, tmp_path, more=lists + calls), [observed]).changes
+    assert (change.direction, change.after.rule) == ("looser", "done")
 
 
 @pytest.mark.holds("policy:replay", "policy:replay-honest")

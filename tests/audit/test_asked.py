@@ -146,6 +146,9 @@ def test_what_was_changed_is_not_believed(field: str) -> None:
         {"actor": None},
         {"actor": "user:alice"},
         {"actor": {"sub": 1}},
+        {"actor": WHO.as_actor() | {"sub": []}},
+        {"actor": WHO.as_actor() | {"chain": [[]]}},
+        {"actor": WHO.as_actor() | {"chain": [{"deep": 1}, "agent:x"]}},
         {"args": None},
         {"args": "x"},
         {"ctx": 5},
@@ -189,6 +192,15 @@ def test_what_was_redacted_is_not_what_policy_saw() -> None:
     assert set(found.unknown) == {("args", "list", "1"), ("args", "deep"), ("env", "name")}
 
 
+@pytest.mark.holds("policy:replay-honest")
+def test_an_actor_as_deep_as_it_can_be() -> None:
+    record, sides = made()
+    deep: object = "agent:x"
+    for _ in range(1020):
+        deep = [deep]
+    assert read(record | {"actor": WHO.as_actor() | {"chain": deep}}, sides).lacking == "unreadable"
+
+
 def test_values_as_deep_as_they_can_be() -> None:
     deep = b'{"a":' * 900 + b'"[redacted]"' + b"}" * 900
     arguments, salt = commit(deep)
@@ -214,6 +226,20 @@ async def test_lines_that_are_no_records_are_counted(journal: Journal, path: Pat
         rows(path, "INSERT INTO log (n, line) VALUES (?, ?)", n, line)
     found = list(decisions(path))
     assert [one.lacking for one in found] == [None, *["unreadable"] * 4]
+
+
+def test_a_list_decision_keeps_the_arguments_of_an_observed_call() -> None:
+    """Without them another policy could not be asked about the call; those of a call that was none are none."""
+    record, sides = made(act="list")
+    found = read(record, sides)
+    assert found.request is not None
+    assert (found.request.act, found.request.arguments) == ("list", None)
+    assert found.arguments is not None
+    assert found.arguments["order_id"] == "ORD-1"
+    assert found.unknown == (("args", "reason"),)
+    assert read(record | {"code": "args_invalid"}, sides).arguments is None
+    hidden = {name: value for name, value in record.items() if name != "args"}
+    assert read(hidden, sides).arguments is None
 
 
 def test_a_record_without_a_decision_is_none() -> None:

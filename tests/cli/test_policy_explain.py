@@ -249,7 +249,7 @@ def test_a_call_that_was_never_decided(history: Guard) -> None:
 def documented() -> list[list[str]]:
     page = (Path(__file__).parents[2] / "docs" / "policy.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```sh\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
-    return [shlex.split(line) for block in blocks for line in block.splitlines()]
+    return [shlex.split(line, comments=True) for block in blocks for line in block.splitlines()]
 
 
 @pytest.mark.holds("policy:documented")
