@@ -447,6 +447,10 @@ REQUIREMENTS: dict[str, Requirement] = {
         "design 5",
         "Only acknowledgements of trusted witnesses count as anchored; where one younger than an age is required, its lack breaks the verdict.",
     ),
+    "audit:verify-beside": Requirement(
+        "design 5; I5",
+        "The deep check names whatever a store keeps beside its lines that they do not give: index, tiles, open intents, stray rows, foreign tables and triggers.",
+    ),
     "audit:query-complete": Requirement(
         "contract 4", "Every filter and page finds exactly what a plain search of every line would, indexed or not."
     ),

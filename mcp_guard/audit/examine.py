@@ -4,7 +4,7 @@ Standard library and pure modules only: these lines are also part of the stand-a
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mcp_guard.audit.chain_check import Broken, Place
 from mcp_guard.audit.span import Task
@@ -52,7 +52,7 @@ class Report:
     """What was found. `records` counts those that are good; `head` is the leaf of the last of them.
 
     `signed` is how many records a checked signature covers, `anchored` how many an acknowledgement from elsewhere, and
-    `newest` the latest one.
+    `newest` the latest one. `waiting` are the intents without an outcome, where the form of records was checked.
     """
 
     ok: bool
@@ -63,6 +63,11 @@ class Report:
     signed: int = 0
     anchored: int | str = "never"
     newest: Acknowledged | None = None
+    waiting: frozenset[int] = frozenset()
+
+    def broken(self, error: Broken) -> "Report":
+        """The same with an error found later."""
+        return replace(self, ok=False, records=min(self.records, error.n), head="", error=error)
 
     def as_dict(self) -> dict[str, object]:
         found: dict[str, object] = {
@@ -106,7 +111,17 @@ def examine(
     error = min((error for error in errors if error), key=lambda error: error.n, default=None)
     records = records if error is None else min(records, error.n)
     head = "" if error else found.place.leaf
-    return Report(error is None, origin, records, head, error, verdict.signed, anchored or "never", newest)
+    return Report(
+        error is None,
+        origin,
+        records,
+        head,
+        error,
+        verdict.signed,
+        anchored or "never",
+        newest,
+        frozenset(found.waiting),
+    )
 
 
 def _hold(swept: Swept, evidence: Evidence, origin: str | None, records: int, broken: bool) -> Verdict:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from mcp_guard.audit.chain_check import PREFIX
+from mcp_guard.audit.chain_check import PREFIX, Broken
 from mcp_guard.audit.examine import Evidence, Fresh, Known, Report, examine
 from mcp_guard.audit.line_file import file_pieces, file_size
 from mcp_guard.audit.record_check import check_sides
@@ -25,7 +25,8 @@ from mcp_guard.kit import strict_json
 from mcp_guard.model import ed25519
 from mcp_guard.model.errors import StoreUnavailable
 from mcp_guard.model.note import NoteError
-from mcp_guard.store.scan import Scan, is_store
+from mcp_guard.store.derived import find_unlike
+from mcp_guard.store.scan import Beside, Scan, is_store
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -52,8 +53,9 @@ def verify(
 
     Always: numbers without gaps, links, increasing times, the origin where it is known, every checkpoint of the
     evidence and of the store. `deep` also: canonical form, the fields of every kind, that every outcome ends one
-    intent once, and in a store every value beside a record. The verdict does not depend on how many `workers`
-    (processes) share the work. Raises `StoreUnavailable` where the source cannot be read.
+    intent once, and in a store every value beside a record and everything that is made of the lines. The verdict does
+    not depend on how many `workers` (processes) share the work. Raises `StoreUnavailable` where the source cannot be
+    read.
     """
     evidence = evidence or Evidence()
     task = Task(parse=parse if deep else None)
@@ -103,10 +105,32 @@ def _verify_store(path: Path, task: Task, evidence: Evidence, workers: int, prog
     with Scan(path) as scan:
         kept = _statements(scan.checkpoints())
         evidence = replace(evidence, origin=evidence.origin or scan.origin(), statements=evidence.statements + kept)
-        end = scan.end()
+        beside = scan.beside() if deep else None
+        end = scan.end() if beside is None else beside.end
     task = replace(task, keyed=True, beside=check_sides if deep else None)
     pieces = (_StorePiece(path, first, min(first + PIECE, end), deep) for first in range(0, end, PIECE))
-    return examine(pieces, task, evidence, workers=workers, progress=progress(end) if progress else None)
+    report = examine(pieces, task, evidence, workers=workers, progress=progress(end) if progress else None)
+    if beside is None or not report.ok:
+        return report
+    error = _check_inflight(beside, report.waiting) or _check_derived(path, end)
+    return report.broken(error) if error else report
+
+
+def _check_inflight(beside: Beside, waiting: frozenset[int]) -> Broken | None:
+    """What is wrong with what a store keeps of open intents, or for records it does not have."""
+    if beside.stray is not None:
+        return Broken(beside.end, beside.stray)
+    known = {n: (boot, line) for n, boot, line in beside.inflight}
+    for n in sorted(waiting ^ known.keys()):
+        how = "is not on the list of open intents" if n in waiting else "is on the list of open intents and is none"
+        return Broken(n, f"it {how}")
+    wrong = (n for n, (boot, line) in sorted(known.items()) if orjson.loads(line)["boot"] != boot)
+    return next((Broken(n, "the list of open intents names another process for it") for n in wrong), None)
+
+
+def _check_derived(path: Path, end: int) -> Broken | None:
+    unlike = find_unlike(path)
+    return Broken(end if unlike.n is None else unlike.n, unlike.what) if unlike else None
 
 
 def _statements(notes: Sequence[bytes]) -> tuple[Statement, ...]:

@@ -11,9 +11,9 @@ from mcp_guard.store import facets, words
 from mcp_guard.store.transaction import Transaction
 from mcp_guard.store.values import ID_KINDS, Ids, Traits
 
-_INDEXED = "indexed-2"
+INDEXED = "indexed-2"
 """Named after what the index holds: one that holds less is not read, and the records are indexed anew."""
-_WORDED = "worded"
+WORDED = "worded"
 MAX_NOTES = 65_536
 
 Note = tuple[Traits | None, Ids]
@@ -51,7 +51,7 @@ class Recent(Generic[_T]):
 
 def indexed(transaction: Transaction) -> int:
     """The first record the index does not know."""
-    row = transaction.one("meta_get", {"key": _INDEXED})
+    row = transaction.one("meta_get", {"key": INDEXED})
     return int(str(row[0])) if row else 0
 
 
@@ -67,7 +67,7 @@ def advance(transaction: Transaction, limit: int, notes: Recent[Note]) -> int:
         _put_digests(transaction, kind, first, [of_record[position] for _, _, of_record in found])
     _put_phrases(transaction, found)
     end = found[-1][0] + 1
-    transaction.run("meta_put", {"key": _INDEXED, "value": str(end)})
+    transaction.run("meta_put", {"key": INDEXED, "value": str(end)})
     return end
 
 
@@ -149,6 +149,6 @@ def _put_phrases(transaction: Transaction, found: Iterable[Found]) -> None:
         transaction.run("phrase_put", {"facet": facet, "words": " ".join(words.words(text))})
     if words.has_index():
         transaction.run("words_make")
-        row = transaction.one("meta_get", {"key": _WORDED})
+        row = transaction.one("meta_get", {"key": WORDED})
         transaction.run("words_fill", {"worded": int(str(row[0])) if row else 0})
-        transaction.run("words_filled", {"key": _WORDED})
+        transaction.run("words_filled", {"key": WORDED})

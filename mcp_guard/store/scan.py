@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from mcp_guard.store.database import open_reader
 from mcp_guard.store.errors import unavailable
@@ -21,6 +22,17 @@ def is_store(path: Path) -> bool:
             return file.read(len(MAGIC)) == MAGIC
     except OSError as error:
         raise unavailable(error) from None
+
+
+class Beside(NamedTuple):
+    """What stood beside the log at one moment, when the log ended at `end`.
+
+    `inflight` are the open intents the store knows: number, process and line. `stray` says what belongs to no record.
+    """
+
+    end: int
+    inflight: list[tuple[int, str, bytes]]
+    stray: str | None
 
 
 class Scan:
@@ -47,6 +59,24 @@ class Scan:
     def end(self) -> int:
         """The number behind the last row's."""
         return int(str(self._all("log_bounds", {})[0][0]))
+
+    def beside(self) -> Beside:
+        """The open intents and the end of the log as of one moment."""
+        self._all("begin_reading", {})
+        try:
+            inflight = [(int(str(n)), str(boot), str(line).encode()) for n, boot, line in self._all("inflight_all", {})]
+            return Beside(self.end(), inflight, self._stray())
+        finally:
+            self._all("rollback", {})
+
+    def _stray(self) -> str | None:
+        if self._all("log_before_first", {}):
+            return "the log has rows before record 0"
+        for name, what in (("side_alone", "a value"), ("inflight_alone", "an open intent")):
+            ((n,),) = self._all(name, {})
+            if n is not None:
+                return f"{what} is kept for record {n}, which there is not"
+        return None
 
     def checkpoints(self) -> list[bytes]:
         """The signed notes that are kept beside the log, by size. A store of an earlier version has none."""

@@ -12,7 +12,7 @@ from mcp_guard.store.transaction import Transaction
 
 TILE_BITS = 8
 TILE = 1 << TILE_BITS
-_TILED = "tiled"
+TILED = "tiled"
 
 ReadTile = Callable[[int, int], bytes]
 """`(level, position)` -> the hashes of a tile, joined; empty where there is none."""
@@ -24,7 +24,7 @@ class TilesDamaged(Exception):
 
 def tiled(transaction: Transaction) -> int:
     """The first record the tiles do not know."""
-    row = transaction.one("meta_get", {"key": _TILED})
+    row = transaction.one("meta_get", {"key": TILED})
     return int(str(row[0])) if row else 0
 
 
@@ -39,14 +39,14 @@ def advance(transaction: Transaction, leaves: Sequence[bytes]) -> int:
         clear(transaction)
         return 0
     end = first + len(leaves)
-    transaction.run("meta_put", {"key": _TILED, "value": str(end)})
+    transaction.run("meta_put", {"key": TILED, "value": str(end)})
     return end
 
 
 def clear(transaction: Transaction) -> None:
     """Forget every tile, so that they are made from the lines anew."""
     transaction.run("tiles_clear")
-    transaction.run("meta_put", {"key": _TILED, "value": "0"})
+    transaction.run("meta_put", {"key": TILED, "value": "0"})
 
 
 def read_leaves(transaction: Transaction, first: int, limit: int) -> list[bytes]:
