@@ -35,16 +35,18 @@ from mcp_guard.limits.freeze import Freezes
 from mcp_guard.limits.seen import Seen
 from mcp_guard.manifest.catalog import Entry
 from mcp_guard.model.call import FAILURES, Answer, DryRunView, Invocation, Receipt, RefusalView, ToolCall
-from mcp_guard.model.codes import Code, Executed
+from mcp_guard.model.codes import Executed
 from mcp_guard.model.decision import (
     NO_SUCH_TOOL,
     RULE_DEFAULT,
     RULE_FROZEN,
+    RULE_SCOPE,
     AccessRequest,
     Decision,
     Effect,
     scope_decision,
 )
+from mcp_guard.model.disclosure import Disclosure, denial, disclosing
 from mcp_guard.model.errors import Refused, StoreUnavailable, UnknownTool
 from mcp_guard.model.principal import Principal
 from mcp_guard.model.tool import Tool
@@ -131,6 +133,7 @@ class Pipeline:
         freezes: Freezes,
         seen: Seen,
         journal: Journal,
+        refusals: Disclosure,
         redact: Callable[[object], object],
         clock: Clock,
     ) -> None:
@@ -138,6 +141,7 @@ class Pipeline:
         self._freezes = freezes
         self._seen = seen
         self._journal = journal
+        self._refusals = refusals
         self._redact = redact
         self._clock = clock
         self._running: set[asyncio.Task[Answer]] = set()
@@ -258,8 +262,7 @@ class Pipeline:
         if trail.would is not None:
             return
         if decision.effect is Effect.DENY:
-            code: Code = "frozen" if decision.rule == RULE_FROZEN else "policy_denied"
-            raise Refused(code, decision.reason, rule=decision.rule, effect="deny")
+            raise denial(decision, "why")
         if decision.effect is Effect.REQUIRE_APPROVAL:
             raise Refused("approval_pending", decision.reason, rule=decision.rule, effect="require_approval")
 
@@ -311,7 +314,7 @@ class Pipeline:
             stored = await self._journal.outcome(trail.facts(), Ending("ok", "no", self._elapsed_us(trail)))
         except StoreUnavailable as error:
             return self._refusal(trail, Refused("audit_unavailable", error.message), None)
-        view = DryRunView(trail.call.id, decision, trail.would is not None)
+        view = DryRunView(trail.call.id, decision, trail.would is not None, self._refusals)
         return Answer(trail.call.id, {"guard": view.as_dict()}, view.as_text(), False, self._receipt(trail, stored))
 
     async def _refuse(self, trail: _Trail, refusal: Refused) -> Answer:
@@ -348,6 +351,8 @@ class Pipeline:
         return as_datetime(self._clock.now_us())
 
     def _refusal(self, trail: _Trail, refusal: Refused, receipt: Receipt | None) -> Answer:
+        lacks_scope = refusal.rule == RULE_SCOPE
+        refusal = disclosing(refusal, self._refusals)
         view = RefusalView(
             code=refusal.code,
             reason=refusal.reason,
@@ -358,7 +363,8 @@ class Pipeline:
             rule=refusal.rule,
             retry_after_s=refusal.retry_after_s,
         )
-        return Answer(trail.call.id, {"guard": view.as_dict()}, view.as_text(), True, receipt, refusal.exit_code)
+        told = {"guard": view.as_dict()}
+        return Answer(trail.call.id, told, view.as_text(), True, receipt, refusal.exit_code, lacks_scope)
 
     def _receipt(self, trail: _Trail, stored: Stored) -> Receipt:
         return Receipt(trail.call.id, self._journal.origin, stored.n, stored.leaf)

@@ -810,6 +810,15 @@ REQUIREMENTS: dict[str, Requirement] = {
     "observe:scoped-credentials": Requirement(
         "ADR 12", "A credential made out for an observed call holds no scope its caller does not hold."
     ),
+    # --- what refusals tell -------------------------------------------------------------------------------------------
+    "refusals:as-chosen": Requirement(
+        "contract 4",
+        "Refusals, dry runs, permissions, own records and searches tell no more of a decision than `policy.refusals` says.",
+    ),
+    "refusals:record-has-all": Requirement(
+        "contract 6",
+        "Whatever callers are told, the record names rule, reason and obligations, for those who read all.",
+    ),
     "dry-run:decides-only": Requirement(
         "contract 4", "A dry run goes as far as the decision, tells it, is one record and executes nothing."
     ),

@@ -16,6 +16,7 @@ from mcp_guard.kit.clock import Clock, as_datetime
 from mcp_guard.limits.freeze import Freezes, targets
 from mcp_guard.limits.seen import Seen
 from mcp_guard.model.decision import RULE_DEFAULT, Decision, Effect, scope_decision
+from mcp_guard.model.disclosure import Disclosure, denial, disclosed
 from mcp_guard.model.errors import Refused
 from mcp_guard.model.principal import Principal
 from mcp_guard.model.tool import Tool
@@ -34,6 +35,7 @@ class Permissions:
     seen: Seen
     journal: Journal
     clock: Clock
+    refusals: Disclosure = "why"
 
     def may_see(self, principal: Principal) -> bool:
         """Whether the principal may read them, for listing."""
@@ -47,7 +49,7 @@ class Permissions:
         effect = {"effect": admitted.effect.value, "rule": admitted.rule}
         await self.journal.read(principal, {"what": "permissions", **effect, "count": len(rows)})
         if not admitted.allowed:
-            raise Refused("policy_denied", admitted.reason, rule=admitted.rule, effect="deny")
+            raise denial(admitted, self.refusals)
         return {"policy": under.policy.version, "tools": rows}
 
     def _admission(self, under: Generation, principal: Principal) -> Decision:
@@ -65,7 +67,7 @@ class Permissions:
         for (tool, listing), outlook in zip(listed, found, strict=True):
             stopped = _stopped(tool, principal, frozen, version)
             denied = scope_decision(tool.scopes, principal, version) if listing.allowed else listing
-            row = _row(tool, principal, stopped or denied, outlook)
+            row = _row(tool, principal, stopped or denied, outlook, self.refusals)
             rows.append(row | {"observed": True} if tool.observed and stopped is None else row)
         return rows
 
@@ -83,26 +85,25 @@ def _stopped(tool: Tool, principal: Principal, frozen: Mapping[str, Decision], v
     return frozen[stopping[0]] if stopping else None
 
 
-def _row(tool: Tool, principal: Principal, ended: Decision | None, outlook: Outlook) -> dict[str, object]:
+def _row(
+    tool: Tool, principal: Principal, ended: Decision | None, outlook: Outlook, how: Disclosure
+) -> dict[str, object]:
     row: dict[str, object] = {"tool": tool.name}
     if ended is not None or outlook.is_sure:
-        row |= _told(ended or outlook.otherwise)
+        row |= disclosed((ended or outlook.otherwise).as_told(), how)
     else:
-        rules = [
-            {"rule": clause.rule, "effect": clause.effect.value, "reason": clause.reason} for clause in outlook.clauses
-        ]
-        row |= {"effect": DEPENDS, "rules": rules, "otherwise": _told(outlook.otherwise)}
-    if missing := sorted(tool.scopes - principal.scopes):
+        otherwise = disclosed(outlook.otherwise.as_told(), how)
+        row |= {"effect": DEPENDS, "rules": _rules(outlook, how), "otherwise": otherwise}
+    if how != "code" and (missing := sorted(tool.scopes - principal.scopes)):
         row["missing_scopes"] = missing
     return row
 
 
-def _told(decision: Decision) -> dict[str, object]:
-    told: dict[str, object] = {
-        "effect": decision.effect.value,
-        "rule": decision.rule,
-        "reason": decision.reason,
-    }
-    if then := decision.then.as_dict():
-        told["then"] = then
-    return told
+def _rules(outlook: Outlook, how: Disclosure) -> list[dict[str, object]]:
+    """What may decide; where rules are not told, not even how many there are."""
+    found: list[dict[str, object]] = []
+    for clause in outlook.clauses:
+        told = disclosed({"rule": clause.rule, "effect": clause.effect.value, "reason": clause.reason}, how)
+        if told not in found:
+            found.append(told)
+    return found

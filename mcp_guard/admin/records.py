@@ -7,9 +7,9 @@ from typing import Any
 
 from mcp_guard.audit.journal import Journal
 from mcp_guard.audit.query import TEXT_FILTERS, Filters, Query
-from mcp_guard.model.codes import Code
 from mcp_guard.model.decision import Act, Decision, Rows
-from mcp_guard.model.errors import Refused, UsageError
+from mcp_guard.model.disclosure import Disclosure, denial
+from mcp_guard.model.errors import UsageError
 from mcp_guard.model.principal import Principal
 from mcp_guard.store.transaction import Work
 
@@ -43,6 +43,7 @@ class RecordReader:
     noting: Noting
     query: Query
     journal: Journal
+    refusals: Disclosure = "why"
 
     def may_read(self, principal: Principal) -> bool:
         """Whether the principal may read any records, for listing."""
@@ -83,18 +84,16 @@ class RecordReader:
         decision = admission(self.decide, principal, WHOAMI)
         await self.journal.read(principal, {"what": "whoami", "effect": decision.effect.value, "rule": decision.rule})
         if not decision.allowed:
-            raise Refused("policy_denied", decision.reason, rule=decision.rule, effect="deny")
+            raise denial(decision, self.refusals)
         return {**principal.as_actor(), "roles": list(roles), "scopes": sorted(principal.scopes)}
 
     async def _admit(self, principal: Principal, what: str) -> Rows:
         decision = self.decide(principal, "audit", RECORDS)
-        stopped = self.frozen(principal) if decision.allowed else None
-        if stopped is not None:
-            decision = stopped
+        if decision.allowed:
+            decision = self.frozen(principal) or decision
         if not decision.allowed:
             await self.journal.read(principal, {"what": what, "effect": "deny", "rule": decision.rule, "count": 0})
-            code: Code = "policy_denied" if stopped is None else "frozen"
-            raise Refused(code, decision.reason, rule=decision.rule, effect="deny")
+            raise denial(decision, self.refusals)
         return decision.then.rows or "own"
 
 

@@ -19,6 +19,7 @@ from mcp_guard.audit.pseudonyms import names_in, pseudonyms_in, pseudonyms_of
 from mcp_guard.audit.told import DECIDED, as_told
 from mcp_guard.model.chain import leaf_hash
 from mcp_guard.model.decision import Rows
+from mcp_guard.model.disclosure import Disclosure
 from mcp_guard.model.errors import LogBroken, UsageError
 from mcp_guard.model.principal import Principal
 from mcp_guard.store.facets import HIDDEN, facet, hidden_name
@@ -101,8 +102,10 @@ class Page:
 class Query:
     """Questions to the log of one store. Every method raises `StoreUnavailable` where it cannot be read."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, told: Disclosure = "why") -> None:
+        """`told` is how much of decisions readers of less than all rows are told, and so can search by."""
         self._store = store
+        self._told = told
         self._finder = Finder(store.reader)
 
     async def page(self, filters: Filters, *, rows: Rows = "all", principal: Principal | None = None) -> Page:
@@ -110,12 +113,15 @@ class Query:
 
         Raises `UsageError` for a filter that cannot be looked for.
         """
+        how = self._how(rows)
+        if how == "code" and filters.rule is not None:
+            return Page([])  # nobody is told a rule, so nothing is found by one
         search = await self._search(filters, rows, principal)
         low, high = await self._range(filters)
         found = await self._finder.find(search, low, high, filters.limit + 1)
         records = found[: filters.limit]
         following = number_of(records[-1]) if len(found) > filters.limit else None
-        return Page(await self._named(_told(records, rows)), following)
+        return Page(await self._named(self._as_told(records, rows)), following)
 
     async def follow(self, filters: Filters) -> Follower:
         """What is appended from now on and is asked for, for somebody who reads everything. Raises `UsageError`."""
@@ -127,7 +133,8 @@ class Query:
         """Every record of a call, oldest first. `values` holds what is kept beside it, nothing sensitive; `erased`,
         where it is there, names the commitments whose values are gone."""
         found = await self._finder.find(await self._search(Filters(call=call), rows, principal), 0, END, END)
-        return await self._named(_told([record | await self._beside(record) for record in reversed(found)], rows))
+        records = [record | await self._beside(record) for record in reversed(found)]
+        return await self._named(self._as_told(records, rows))
 
     async def find(self, which: str) -> tuple[str | None, list[Record]]:
         """A call by its id, or by the number of one of its records: its id and records, as `call` gives them.
@@ -159,12 +166,18 @@ class Query:
     async def _search(self, filters: Filters, rows: Rows, principal: Principal | None) -> Search:
         asked = {filters.actor, principal.subject if rows == "own" and principal else None} - {None}
         known_as = {subject: await pseudonyms_of(self._store, subject) for subject in asked if subject is not None}
-        return search_of(filters, rows, principal, known_as)
+        return search_of(filters, rows, principal, known_as, how=self._how(rows))
 
     async def _named(self, records: list[Record]) -> list[Record]:
         """The records, those with pseudonyms with `names`: who is meant by them, while that is known."""
         names = await names_in(self._store, records)
         return [record | _names_of(record, names) for record in records] if names else records
+
+    def _how(self, rows: Rows) -> Disclosure:
+        return "why" if rows == "all" else self._told
+
+    def _as_told(self, records: list[Record], rows: Rows) -> list[Record]:
+        return records if rows == "all" else [as_told(record, self._told) for record in records]
 
     async def _range(self, filters: Filters) -> tuple[int, int]:
         low = 0 if filters.after is None else filters.after + 1
@@ -196,9 +209,11 @@ def search_of(
     rows: Rows,
     principal: Principal | None,
     known_as: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
+    *,
+    how: Disclosure = "why",
 ) -> Search:
-    """What is searched for on behalf of a reader of these rows. `known_as` are pseudonyms of subjects: who asks for
-    somebody means them by any name. Raises `UsageError`."""
+    """What is searched for on behalf of a reader of these rows, who is told `how` much of decisions. `known_as` are
+    pseudonyms of subjects: who asks for somebody means them by any name. Raises `UsageError`."""
     for name in TEXT_FILTERS:
         _check(name, getattr(filters, name))
     everything = rows == "all"
@@ -210,7 +225,7 @@ def search_of(
     ]
     ids = tuple((kind, value) for kind in ID_KINDS if (value := getattr(filters, kind)) is not None)
     starts = () if filters.text is None else _starts(filters.text)
-    sought = tuple(_word(start, everything=everything) for start in starts)
+    sought = tuple(_word(start, how, everything=everything) for start in starts)
     return Search((*terms, *_scope(rows, principal, known_as)), ids, sought)
 
 
@@ -242,10 +257,10 @@ def _term(kind: str, value: str, *, everything: bool) -> tuple[str, ...]:
     return (own, HIDDEN) if DECIDED[kind] == value else (own,)
 
 
-def _word(start: str, *, everything: bool) -> Word:
+def _word(start: str, how: Disclosure, *, everything: bool) -> Word:
     if everything:
         return Word(start, ("tool", "reason", hidden_name("reason")))
-    return Word(start, ("tool", "reason"), has_word(DECIDED["reason"], start))
+    return Word(start, ("tool", "reason") if how == "why" else ("tool",), has_word(DECIDED["reason"], start))
 
 
 def _who(subject: str, known_as: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
@@ -267,7 +282,3 @@ def _scope(
         raise ValueError("rows of whom?")
     tenant = (facet("tenant", principal.tenant),)
     return (tenant,) if rows == "tenant" else (tenant, _who(principal.subject, known_as))
-
-
-def _told(records: list[Record], rows: Rows) -> list[Record]:
-    return records if rows == "all" else [as_told(record) for record in records]

@@ -133,6 +133,8 @@ def _wire(live: Live, store: "Store", journal: "Journal", pipeline: "Pipeline", 
 
     freezes, seen, in_force, clock = Freezes(store), _seen(live, store), live.in_force, SystemClock()
 
+    refusals = live.definition.home.settings.policy.refusals
+
     def decide(principal: Principal, act: Act, name: str) -> Decision:
         under = in_force.current
         now = as_datetime(clock.now_us())
@@ -145,9 +147,9 @@ def _wire(live: Live, store: "Store", journal: "Journal", pipeline: "Pipeline", 
     def frozen(principal: Principal) -> Decision | None:
         return freezes.decision(principal, NO_TOOL, in_force.current.policy.version)
 
-    records = RecordReader(decide, frozen, noting, Query(store), journal)
+    records = RecordReader(decide, frozen, noting, Query(store, refusals), journal, refusals)
     authenticator = Authenticator(live.directory, TokenStore(store).find, clock, identity.access_tokens)
-    permissions = Permissions(in_force, freezes, seen, journal, clock)
+    permissions = Permissions(in_force, freezes, seen, journal, clock, refusals)
     return Guard(live, pipeline, journal, records, permissions, authenticator, identity)
 
 
@@ -232,6 +234,7 @@ async def _open_pipeline(
             freezes=Freezes(store),
             seen=_seen(live, store),
             journal=journal,
+            refusals=live.definition.home.settings.policy.refusals,
             redact=redactor.value,
             clock=SystemClock(),
         )

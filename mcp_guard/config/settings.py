@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from mcp_guard.kit import references, units
 from mcp_guard.manifest.fields import Duration, Matching, Strict
+from mcp_guard.model.disclosure import Disclosure
 
 # The audit origin is `<name>/<instance>`, and an origin is one line without white space (C2SP tlog-checkpoint).
 Name = Annotated[str, Matching(r"^[a-z0-9][a-z0-9.-]{0,62}$", "a name of lower-case letters, digits, dot and dash")]
@@ -126,6 +127,9 @@ class PolicyFiles(Strict):
     tests: FilePaths = ("policy/tests/*.yaml",)
     change_control: Literal["off", "second-person"] = Field(
         default="off", description="Whether a change that lets more through waits for two people to confirm it."
+    )
+    refusals: Disclosure = Field(
+        default="why", description="What callers are told of decisions: reason and rule, the rule only, or neither."
     )
     seen_window: Window = Field(default="1h", description="How long r.ctx.seen holds a label after it was returned.")
 

@@ -7,6 +7,7 @@ from typing import Literal
 
 from mcp_guard.model.codes import Code, Executed, Retry
 from mcp_guard.model.decision import Decision
+from mcp_guard.model.disclosure import Disclosure, disclosed
 from mcp_guard.model.principal import Principal
 from mcp_guard.model.trace import Trace
 
@@ -103,7 +104,8 @@ class Receipt:
 class Answer:
     """The end of a call: a structured result, or a refusal the agent can read and adapt to.
 
-    `receipt` is missing only where the outcome could not be recorded.
+    `receipt` is missing only where the outcome could not be recorded. `lacks_scope` is for the transport: a client may
+    be able to get what was missing.
     """
 
     call: str
@@ -112,6 +114,7 @@ class Answer:
     is_error: bool
     receipt: Receipt | None
     exit_code: int = 0
+    lacks_scope: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,26 +127,27 @@ class DryRunView:
     call: str
     decision: Decision
     observed: bool = False
+    how: Disclosure = "why"
 
     def as_dict(self) -> dict[str, object]:
         view: dict[str, object] = {
             "code": "dry_run",
-            "effect": self.decision.effect.value,
-            "rule": self.decision.rule,
-            "reason": self.decision.reason,
+            **self._told(),
             "call": self.call,
             "executed": "no",
         }
-        if then := self.decision.then.as_dict():
-            view["then"] = then
         if self.observed:
             view["observed"] = True
         return view
 
     def as_text(self) -> str:
-        decision = self.decision
-        text = f"NOT EXECUTED: a dry run; {decision.effect.value}: {decision.reason} (rule {decision.rule})"
+        told = self._told()
+        rule = f" (rule {told['rule']})" if "rule" in told else ""
+        text = f"NOT EXECUTED: a dry run; {told['effect']}: {told['reason']}{rule}"
         return f"{text}; only observed: a call would be carried out" if self.observed else text
+
+    def _told(self) -> dict[str, object]:
+        return disclosed(self.decision.as_told(), self.how)
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,6 +117,10 @@ class Decision:
             record["then"] = then
         return record
 
+    def as_told(self) -> dict[str, object]:
+        """What concerns whoever is decided about (`model.disclosure` says how much of it they are told)."""
+        return {name: value for name, value in self.as_record().items() if name != "policy"}
+
     @classmethod
     def from_record(cls, record: Mapping[str, object]) -> "Decision":
         """What `as_record` wrote; further keys are somebody else's. Raises `ValueError` for anything else."""
