@@ -30,7 +30,7 @@ REQUIREMENTS: dict[str, Requirement] = {
         "I7", "A decision without rule, reason or policy version cannot be constructed."
     ),
     "policy:explain": Requirement(
-        "contract 5; policy issue 4",
+        "contract 5; design 6",
         "An explanation shows for every hop each row that fits, what became of it and what its condition saw, and agrees with the decision.",
     ),
     "policy:explain-hides": Requirement(
@@ -41,22 +41,22 @@ REQUIREMENTS: dict[str, Requirement] = {
         "design 6", "Stock Casbin's own answer is shown beside ours; where the two need not agree it is said why."
     ),
     "policy:explain-recorded": Requirement(
-        "policy issue 4", "A call on record is explained with its own inputs, then and by the policy in force."
+        "contract 5", "A call on record is explained with its own inputs, then and by the policy in force."
     ),
     "policy:replay": Requirement(
-        "policy issue 4",
+        "contract 5",
         "The policy that decided changes nothing when it is replayed; another one's differences are named with rule, direction, count and an example, and a looser one exits 4.",
     ),
     "policy:replay-honest": Requirement(
-        "policy issue 4; I8",
+        "contract 5; I8",
         "What is erased, altered, made up, sensitive, redacted or about a tool that is gone is counted as not replayed, never guessed, and breaks nothing.",
     ),
     "policy:coverage": Requirement(
-        "policy issue 4",
+        "contract 5",
         "A row is covered where a decision is made of it; uncovered ones are listed with their line, and a coverage that is too small exits 4.",
     ),
     "policy:junit": Requirement(
-        "policy issue 4; I8", "Test results as JUnit XML are well-formed for any name and hold no argument."
+        "contract 5; I8", "Test results as JUnit XML are well-formed for any name and hold no argument."
     ),
     # --- manifest and config --------------------------------------------------------------------------------------
     "manifest:refused-with-place": Requirement(

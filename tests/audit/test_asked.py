@@ -219,6 +219,22 @@ def test_bytes_beside_a_record_are_read_or_refused(packed: bytes) -> None:
     assert found.request is None
 
 
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@pytest.mark.holds("policy:replay-honest")
+@given(st.dictionaries(st.sampled_from(sorted(made()[0])), _JSON, max_size=4))
+@settings(max_examples=150)
+def test_whatever_stands_in_a_record_it_is_read_or_refused(change: dict[str, object]) -> None:
+    record, sides = made()
+    found = read(record | change, sides)
+    assert (found.request is None) is (found.lacking is not None)
+
+
 @pytest.mark.holds("policy:replay-honest")
 async def test_lines_that_are_no_records_are_counted(journal: Journal, path: Path) -> None:
     await journal.outcome(FACTS, REFUSED)
