@@ -229,12 +229,14 @@ async def test_what_would_have_been_stopped_can_be_found(home: Path) -> None:
     assert report.ok, report.error
 
 
-@pytest.mark.holds("observe:loud")
+@pytest.mark.holds("observe:loud", "policy:hidden-is-unknown")
 async def test_boot_record_and_status_name_the_observed_tools(home: Path) -> None:
     observed = ["mail_send", "trial_bound", "trial_open"]
     async with _guard(home) as (guard, _):
         status: Any = await guard.read_status(guard.declare("user:carol", "agent:local"))
+        told: Any = await guard.read_status(guard.declare("user:alice", "agent:local"))
     assert status["in_force"]["observed"] == observed
+    assert told["in_force"].keys() == {"policy", "reload"}, "who reads their own records learns of no hidden tools"
     [boot] = [record["state"] for record in _records(home) if record["kind"] == "boot"]
     assert boot["observed"] == observed
 

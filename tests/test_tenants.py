@@ -29,6 +29,7 @@ from tests.policy.conftest import row
 TENANTS = ("acme", "globex", "initech")
 TOOLS = ("orders_get", "payments_refund", "mail_send")
 SUBJECTS = ("user:alice", "user:bob", "user:carol")
+FILTERS = {"tool": "orders_get", "effect": "deny", "kind": "read", "status": "ok", "text": "alice"}
 CLIENTS = ("agent:one", "agent:two")
 ROLES = ("role:a", "role:b")
 
@@ -281,7 +282,13 @@ async def test_no_way_of_asking_shows_another_tenant_s_records(
             asked = [f"audit://records?actor={subject}&limit=500" for subject in SUBJECTS]
             asked += [
                 f"audit://records?{name}={value}"
-                for name, value in (("tool", TOOLS[0]), ("effect", "deny"), ("kind", "read"))
+                for name, value in (
+                    ("tool", TOOLS[0]),
+                    ("effect", "deny"),
+                    ("kind", "read"),
+                    ("status", "ok"),
+                    ("text", "alice"),
+                )
             ]
             asked += [f"audit://records?before={n}&limit=3" for n in (1, 5, 9, 99)] + ["audit://records?after=0"]
             asked += [f"audit://records?call={call}" for call in calls if call] + [

@@ -28,6 +28,9 @@ NUMBER_FILTERS = ("after", "before", "since", "until", "limit")
 RECORD_FILTERS = (*TEXT_FILTERS, *NUMBER_FILTERS)
 """What `audit://records` can be asked for."""
 
+_STANDING = frozenset({"policy", "reload"})
+"""What those who do not read everything are told of what is in force: nothing of tools, which may be hidden (I6)."""
+
 _NUMBER = re.compile(r"[0-9]{1,16}")
 
 
@@ -71,12 +74,13 @@ class RecordReader:
 
     async def status(self, principal: Principal) -> Mapping[str, object]:
         """The state of the log. Raises `Refused`."""
-        await self._admit(principal, "status")
+        rows = await self._admit(principal, "status")
         await self.journal.read(principal, {"what": "status"})
         status = dict(await self.query.status())
         in_force = status.get("in_force")
         if isinstance(in_force, dict):  # what is wrong with the files is the operator's to know
-            status["in_force"] = {name: value for name, value in in_force.items() if name != "problems"}
+            kept = in_force.keys() - {"problems"} if rows == "all" else _STANDING
+            status["in_force"] = {name: value for name, value in in_force.items() if name in kept}
         return status
 
     async def whoami(self, principal: Principal, roles: tuple[str, ...]) -> Mapping[str, object]:
