@@ -1,5 +1,7 @@
 """A decision always says which rule and why."""
 
+from dataclasses import fields
+
 import pytest
 
 from mcp_guard.model.decision import Decision, Effect, Obligations
@@ -21,3 +23,40 @@ def test_record_form_holds_only_what_is_asked_for() -> None:
         "policy": "v",
         "then": {"approvers": ["role:a"], "not": "requester", "expires": 60},
     }
+
+
+EVERY_OBLIGATION = Obligations(("role:a", "user:b"), True, 2, 60, "tenant")
+
+
+@pytest.mark.holds("policy:replay")
+def test_a_decision_on_record_can_be_read_again() -> None:
+    """With every obligation there is: a replay compares them."""
+    assert all(getattr(EVERY_OBLIGATION, field.name) != field.default for field in fields(Obligations))
+    for then in (EVERY_OBLIGATION, Obligations()):
+        decision = Decision(Effect.REQUIRE_APPROVAL, "r", "why", "v", then)
+        assert Decision.from_record(decision.as_record() | {"of_somebody_else": 1}) == decision
+
+
+@pytest.mark.holds("policy:replay-honest")
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"effect": "maybe"},
+        {"effect": None},
+        {"rule": ""},
+        {"reason": 1},
+        {"policy": None},
+        {"then": []},
+        {"then": {"quorum": "2"}},
+        {"then": {"quorum": True}},
+        {"then": {"approvers": "role:a"}},
+        {"then": {"approvers": [1]}},
+        {"then": {"not": "anybody"}},
+        {"then": {"rows": ["all"]}},
+        {"then": {"invented": 1}},
+    ],
+    ids=repr,
+)
+def test_what_the_guard_did_not_write_is_no_decision(change: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=r"expected|mapping|names|needs|Effect"):
+        Decision.from_record(Decision(Effect.ALLOW, "r", "why", "v").as_record() | change)
