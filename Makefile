@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: install demo test lint bench fuzz schemas locks clean
+.PHONY: install demo test lint bench fuzz crash schemas locks clean
 
 install: $(STAMP)
 
@@ -32,6 +32,9 @@ bench: install
 
 fuzz: install
 	$(BIN)/python -m tests.policy.fuzz $(or $(FUZZ_SECONDS),60)
+
+crash: install
+	$(BIN)/python -m tests.crash $(or $(RUNS),50)
 
 schemas: install
 	$(BIN)/mcp-guard config schema --write schemas

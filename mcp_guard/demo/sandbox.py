@@ -11,6 +11,7 @@ import hmac
 import json
 import re
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,6 +47,11 @@ class Ledger:
         with self._lock:
             return list(self._entries)
 
+    def keys(self) -> set[str]:
+        """The idempotency keys of everything that was refunded."""
+        with self._lock:
+            return set(self._by_key)
+
 
 class Sandbox(ThreadingHTTPServer):
     """The service on a loopback port; `port` 0 takes a free one."""
@@ -77,6 +83,10 @@ class Sandbox(ThreadingHTTPServer):
     def hang(self) -> None:
         """Keep a client waiting until the service stops or half a minute is over."""
         self._stopping.wait(_HANG_SECONDS)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)  # a client that left is no error of the service
 
     def shutdown(self) -> None:
         self._stopping.set()

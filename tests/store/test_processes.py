@@ -1,12 +1,14 @@
 """Several processes on one file: one log, whatever happens to any of them."""
 
 import os
+import random
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from mcp_guard.model.chain import leaf_hash
 from mcp_guard.store.store import Store
 from tests.store.helpers import assert_chained, lines, rows
 
@@ -56,6 +58,30 @@ def test_a_killed_process_loses_nothing_it_acknowledged(path: Path, failpoint: s
     total = assert_chained(path, origin(path))
     assert total == 48 + failpoint.startswith("store.after")
     assert {*acknowledged(out), *acknowledged(others)} <= set(range(total))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SIGKILL")
+@pytest.mark.holds("store:one-chain", "store:nothing-acknowledged-lost")
+def test_killed_at_any_moment_the_others_go_on_with_one_chain(path: Path) -> None:
+    chance = random.Random(4)
+    actors = [start("append", path, "150") for _ in range(4)]
+    heard: list[str] = ["", ""]
+    for i, doomed in enumerate(actors[:2]):
+        assert doomed.stdout is not None
+        for _ in range(chance.randint(1, 60)):
+            heard[i] += doomed.stdout.readline()
+        doomed.kill()
+    found: dict[int, str] = {}
+    for i, actor in enumerate(actors):
+        out, err = actor.communicate(timeout=60)
+        assert actor.returncode == (-9 if i < 2 else 0), err
+        whole = (heard[i] if i < 2 else "") + out
+        mine = acknowledged(whole[: whole.rfind("\n") + 1])  # a line cut short was not heard
+        assert not found.keys() & mine.keys()
+        found |= mine
+    assert assert_chained(path, origin(path)) >= len(found) > 300
+    for n, line in enumerate(lines(path)):
+        assert found.get(n, leaf_hash(line)) == leaf_hash(line)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL")
