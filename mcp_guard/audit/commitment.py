@@ -6,7 +6,7 @@ both leaves the chain intact. Sensitive parts are committed to under their own s
 
 import hmac
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 
 import orjson
@@ -60,15 +60,22 @@ def matches(commitment: object, salt: bytes, data: bytes) -> bool:
     return commitment.get("len") == len(data) and hmac.compare_digest(str(commitment.get("c")).encode(), made.encode())
 
 
-def commit_value(field: str, value: object, sensitive: Sequence[str] = ()) -> tuple[Commitment, tuple[Side, ...]]:
+class Mask(dict[str, Commitment]):
+    """What stands in the place of a sensitive part."""
+
+
+def commit_value(
+    field: str, value: object, sensitive: Sequence[str] = (), clean: Callable[[object], object] | None = None
+) -> tuple[Commitment, tuple[Side, ...]]:
     """Commit to one JSON value under the name `field`.
 
     The bytes kept are canonical JSON in which every part named by a JSON pointer in `sensitive` reads
     `{"sensitive": {"c", "len"}}`; such a part has a side row of its own, `<field><pointer>`, with salt and no value.
     Where a pointer leads into something that has no parts of that kind, all of that is sensitive: what was sent in a
-    wrong shape is no less secret. Of a value that is sensitive as a whole nothing but the salt is kept.
+    wrong shape is no less secret. Of a value that is sensitive as a whole nothing but the salt is kept. What is left
+    goes through `clean`.
     """
-    hidden = {place for where in sensitive if (place := _place(value, where)) is not None}
+    hidden = {found for where in sensitive if (found := place(value, where)) is not None}
     if "" in hidden:
         commitment, salt = commit(strict_json.dumps(value))
         return commitment, (Side(field, salt, None),)
@@ -81,12 +88,12 @@ def commit_value(field: str, value: object, sensitive: Sequence[str] = ()) -> tu
         value = _masked(value, where, inner)
         masked.append(where)
         sides.append(Side(field + where, salt, None))
-    data = strict_json.dumps(value)
+    data = strict_json.dumps(value if clean is None else clean(value))
     commitment, salt = commit(data)
     return commitment, (Side(field, salt, data), *sides)
 
 
-def _place(value: object, where: str) -> str | None:
+def place(value: object, where: str) -> str | None:
     """What a sensitive pointer hides in a value, as a pointer; `None` where there is nothing to hide."""
     found: list[object] = []
     for token in pointer.parse(where):
@@ -103,7 +110,7 @@ def _place(value: object, where: str) -> str | None:
 
 
 def _masked(value: object, where: str, commitment: Commitment) -> object:
-    return pointer.replace(value, where, lambda _: {"sensitive": commitment})
+    return pointer.replace(value, where, lambda _: Mask(sensitive=commitment))
 
 
 def committed(record: Mapping[str, object]) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from mcp_guard.audit.faults import Faults
 from mcp_guard.audit.health import Health
 from mcp_guard.audit.listings import Listings
 from mcp_guard.audit.pseudonyms import Pseudonyms
+from mcp_guard.audit.repeats import sensitive_texts, without
 from mcp_guard.kit.failpoint import failpoint
 from mcp_guard.model import context
 from mcp_guard.model.codes import Code
@@ -235,7 +236,9 @@ class Journal:
         """The outcome of a call: of its intent, or on its own and then with what the intent would have said."""
         commitments, sides = self._call_sides(facts) if of is None else ({}, [])
         if ending.has_result:
-            commitments["result"], kept = self._commit("result", ending.result, facts.sensitive)
+            commitments["result"], kept = self._commit(
+                "result", ending.result, facts.sensitive, _repeats(facts, ending)
+            )
             sides += kept
         body = record.outcome(self._boot, facts, ending, of, commitments)
         traits = record.traits("outcome", facts, ending)
@@ -265,20 +268,23 @@ class Journal:
         """Commitments to what a call was asked with, and what stands beside the record."""
         fields: dict[str, Commitment] = {}
         sides: list[Side] = []
+        clean = _repeats(facts)
         if facts.arguments is not None:
-            fields["args"], kept = self._commit("args", facts.arguments, facts.sensitive)
+            fields["args"], kept = self._commit("args", facts.arguments, facts.sensitive, clean)
             sides += kept
         if facts.justification is not None:
-            fields["why"], kept = self._commit("why", facts.justification, ())
+            fields["why"], kept = self._commit("why", facts.justification, (), clean)
             sides += kept
         if facts.decision is not None and facts.asked is not None:
             inputs = context.of_request(facts.asked)
-            fields[record.INPUTS], kept = self._commit(record.INPUTS, inputs, facts.sensitive_attributes)
+            fields[record.INPUTS], kept = self._commit(record.INPUTS, inputs, facts.sensitive_attributes, clean)
             sides += kept
         return fields, sides
 
-    def _commit(self, field: str, value: object, sensitive: tuple[str, ...]) -> tuple[Commitment, tuple[Side, ...]]:
-        return commit_value(field, self._redact(value) if self._redact else value, sensitive)
+    def _commit(
+        self, field: str, value: object, sensitive: tuple[str, ...], clean: Redact | None
+    ) -> tuple[Commitment, tuple[Side, ...]]:
+        return commit_value(field, self._redact(value) if self._redact else value, sensitive, clean)
 
     def _let_go(self, future: Storing, settle: Callable[[Storing], None]) -> None:
         """See to a record whose caller no longer waits for it."""
@@ -302,6 +308,14 @@ class Journal:
         if intent is None or doubtful:
             self._backlog.keep(Pending(self._ending(facts, ending, None), unless=intent))
         self._backlog.flush()
+
+
+def _repeats(facts: CallFacts, ending: Ending | None = None) -> Redact | None:
+    """What removes repetitions of the sensitive parts of a call from the rest of it; `None` where there are none."""
+    if not facts.sensitive:
+        return None
+    texts = sensitive_texts((facts.arguments, ending.result if ending else None), facts.sensitive)
+    return (lambda value: without(value, texts)) if texts else None
 
 
 def _standing(standing: Mapping[str, object] | None, work: Work | None = None) -> Work | None:
