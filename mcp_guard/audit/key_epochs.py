@@ -1,8 +1,8 @@
 """Which key speaks for which sizes of a log, as its own `key` records say.
 
-Such a record says `what`: `first`, the key a log begins to be signed with; `next`, the key that will follow;
-`changed`, that it now does, with the checkpoint that the key before signed last and that covers the announcement;
-`alive`, nothing new. A key that was followed is destroyed, and no key signs sizes of another's epoch: whoever steals
+Such a record says `what`: `first`, the `vkey` a log begins to be signed with; `next`, the `vkey` that will follow;
+`changed`, that it now does (`key`, its id), with the `checkpoint` that the key before signed last and that covers the
+announcement; `alive`, nothing new. A key that was followed is destroyed, and no key signs sizes of another's epoch: whoever steals
 the key in force can sign nothing of earlier epochs.
 
 Standard library and pure modules only: these lines are also part of the stand-alone verifier.
@@ -11,7 +11,6 @@ Standard library and pure modules only: these lines are also part of the stand-a
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import zip_longest
 
 from mcp_guard.audit.chain_check import Broken
 from mcp_guard.model.note import Checkpoint, NoteError, VerifierKey, Verify, open_note, parse_note
@@ -39,18 +38,19 @@ def read_epochs(records: Iterable[tuple[int, bytes]], origin: str, root: Root, v
     following: tuple[int, VerifierKey] | None = None
     for n, state in states("key", records):
         try:
-            what, key = state.get("what"), VerifierKey.parse(str(state.get("key")))
-            if what == "next":
-                following = n, key
-            elif what == "changed":
-                size = _handed_over(n, state, epochs, following, origin)
+            what = state.get("what")
+            if what == "first" and not epochs:
+                epochs.append(Epoch(VerifierKey.parse(str(state.get("vkey"))), since=n))
+            elif what == "next" and epochs:
+                following = n, VerifierKey.parse(str(state.get("vkey")))
+            elif what == "changed" and epochs and following:
+                size = _last_size(n, state, following, origin)
                 _check_last(state, epochs[-1].key, root, verify)
                 epochs[-1] = replace(epochs[-1], until=size)
-                epochs.append(Epoch(key, size, since=n))
-            elif what == "first" and not epochs:
-                epochs.append(Epoch(key, since=n))
-            elif not epochs or epochs[-1].key != key:
-                raise NoteError("it names a key that is not in force")
+                epochs.append(Epoch(following[1], size, since=n))
+                following = None
+            elif what != "alive" or not epochs or state.get("key") != epochs[-1].key.key_id.hex():
+                raise NoteError("it is not what follows from the records before")
         except NoteError as error:
             return Broken(n, f"it speaks of the log's keys, and is wrong: {error}")
     return epochs
@@ -59,14 +59,15 @@ def read_epochs(records: Iterable[tuple[int, bytes]], origin: str, root: Root, v
 def trusted_epochs(epochs: Sequence[Epoch], keys: Sequence[VerifierKey], *, complete: bool) -> list[Epoch] | Broken:
     """The epochs that the given keys speak for: their own and all that follow by hand-over; or a record against them.
 
-    Every given key must be one the log names; with `complete` they are all the log was ever signed with, the first
-    first, and the log may end before the last of them. Without any epoch on record one key speaks for every size.
+    Every given key must be one the log names. With `complete` they are all that the log was signed with when they were
+    listed, the first first; it may end before the last of them, or have changed keys since. Without any epoch on record
+    one key speaks for every size.
     """
     named = [epoch.key for epoch in epochs]
     if not epochs:
         return Broken(0, "no record names the keys of the log") if len(keys) > 1 else [Epoch(key) for key in keys]
     if complete:
-        wrong = next((epoch for epoch, key in zip_longest(epochs, keys) if epoch and epoch.key != key), None)
+        wrong = next((epoch for epoch, key in zip(epochs, keys, strict=False) if epoch.key != key), None)
         if wrong is not None:
             return Broken(wrong.since, "it names a key that this log was never signed with")
     elif any(key not in named for key in keys):
@@ -87,18 +88,13 @@ def states(kind: str, records: Iterable[tuple[int, bytes]]) -> list[tuple[int, d
     return found
 
 
-def _handed_over(
-    n: int,
-    state: dict[str, object],
-    epochs: Sequence[Epoch],
-    following: tuple[int, VerifierKey] | None,
-    origin: str,
-) -> int:
-    """The size at which a key is followed by the one announced before. Raises `NoteError`."""
-    if not epochs or following is None or str(following[1]) != state.get("key"):
+def _last_size(n: int, state: dict[str, object], following: tuple[int, VerifierKey], origin: str) -> int:
+    """The last size of the key before, said by record `n`. Raises `NoteError`."""
+    announced, key = following
+    if state.get("key") != key.key_id.hex():
         raise NoteError("it changes to a key that was not announced")
     checkpoint = _last(state)
-    if checkpoint.origin != origin or not following[0] < checkpoint.size <= n:
+    if checkpoint.origin != origin or not announced < checkpoint.size <= n:
         raise NoteError("its checkpoint does not cover the announcement")
     return checkpoint.size
 
