@@ -451,6 +451,9 @@ REQUIREMENTS: dict[str, Requirement] = {
         "design 5; I5",
         "The deep check names whatever a store keeps beside its lines that they do not give: index, tiles, open intents, stray rows, foreign tables and triggers.",
     ),
+    "audit:export": Requirement(
+        "contract 5", "An export is the stored lines byte for byte, whole or not at all, and verifies like the store."
+    ),
     "audit:query-complete": Requirement(
         "contract 4", "Every filter and page finds exactly what a plain search of every line would, indexed or not."
     ),

@@ -2,8 +2,8 @@
 
 Such a record says `what`: `first`, the `vkey` a log begins to be signed with; `next`, the `vkey` that will follow;
 `changed`, that it now does (`key`, its id), with the `checkpoint` that the key before signed last and that covers the
-announcement; `alive`, nothing new. A key that was followed is destroyed, and no key signs sizes of another's epoch: whoever steals
-the key in force can sign nothing of earlier epochs.
+announcement; `alive`, nothing new. A key that was followed is destroyed, and no key signs sizes of another's epoch:
+whoever steals the key in force can sign nothing of earlier epochs.
 
 Standard library and pure modules only: these lines are also part of the stand-alone verifier.
 """

@@ -1,22 +1,18 @@
 """`mcp-guard audit …`: an operator's view of the store's own file; what MCP clients see goes through policy."""
 
 import json
-import sys
 from collections.abc import Awaitable, Callable
-from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from mcp_guard.cli import privacy
+from mcp_guard.cli import privacy, verification
 from mcp_guard.cli.log_table import COLUMNS, cells
-from mcp_guard.cli.options import AGE, CHECKPOINT, KNOWN, LOG_KEY, MOMENT, WITNESS_KEY
+from mcp_guard.cli.options import MOMENT
 from mcp_guard.cli.output import Output, pass_output
 from mcp_guard.model.errors import UsageError
 
 if TYPE_CHECKING:
-    from mcp_guard.audit.examine import Evidence
     from mcp_guard.audit.query import Query
 
 _T = TypeVar("_T")
@@ -35,6 +31,9 @@ def audit() -> None:
 
 audit.add_command(privacy.erase)
 audit.add_command(privacy.reveal)
+audit.add_command(verification.verify)
+audit.add_command(verification.verifier)
+audit.add_command(verification.export)
 
 
 def _filtering(command: "Callable[..., None]") -> "Callable[..., None]":
@@ -116,72 +115,6 @@ def status(output: Output) -> None:
     """The state of the log: its name, length and head."""
     found = with_query(output, lambda query: query.status())
     output.data(found, (f"{key}: {value}" for key, value in found.items()))
-
-
-@audit.command()
-@click.argument("source", metavar="[STORE|FILE.jsonl]", required=False, type=click.Path(path_type=Path))
-@click.option("--key", "keys", multiple=True, type=LOG_KEY, metavar="VKEY", help="A key of the log, of any epoch.")
-@click.option(
-    "--checkpoint", "checkpoints", multiple=True, type=CHECKPOINT, metavar="FILE", help="A checkpoint you kept."
-)
-@click.option(
-    "--witness", "witnesses", multiple=True, type=WITNESS_KEY, metavar="VKEY", help="The key of a witness you trust."
-)
-@click.option(
-    "--require-anchor-age", "age", type=AGE, metavar="24h", help="Somebody elsewhere must have confirmed it since then."
-)
-@click.option(
-    "--expect",
-    type=KNOWN,
-    metavar="N:LEAF",
-    help="Record N must have this leaf: what you kept of the log, for example `n` and `leaf` of a receipt.",
-)
-@click.option("-j", "--jobs", default=1, show_default=True, type=click.IntRange(1, 256), help="Processes to use.")
-@click.option(
-    "--deep", is_flag=True, help="Also the form of every record, stored values, and the index beside the log."
-)
-@pass_output
-@click.pass_context
-def verify(ctx: click.Context, output: Output, /, source: Path | None, jobs: int, deep: bool, **evidence: Any) -> None:
-    """Verify this home's log, or a store or an exported file; exit 8 if it is broken.
-
-    The chain shows that nothing inside was changed. That the end was not cut off, and that not everything was written
-    anew, only something from elsewhere can show: a checkpoint, a witness, a receipt.
-    """
-    from mcp_guard.audit.evidence import describe
-    from mcp_guard.audit.progress import bar
-    from mcp_guard.audit.verify import verify as verify_log
-
-    found = _evidence(**evidence)
-    draw = None if output.as_json or output.verbosity < 0 else partial(bar, terminal=sys.stderr)
-    store = output.load_recorded_home().store if source is None else source
-    report = verify_log(store, deep=deep, evidence=found, workers=jobs, progress=draw)
-    output.data(report.as_dict(), describe(report, found.trust.keys if found.trust else ()))
-    if not report.ok:
-        ctx.exit(8)
-
-
-@audit.command()
-@pass_output
-def verifier(output: Output) -> None:
-    """Print a verifier that needs nothing but Python: one file, made of the lines `audit verify` runs on."""
-    from mcp_guard.audit.bundle import bundle
-
-    source = bundle()
-    output.data({"source": source}, source.splitlines())
-
-
-def _evidence(*, keys: Any, checkpoints: Any, witnesses: Any, age: int | None, expect: Any) -> "Evidence":
-    import time
-
-    from mcp_guard.audit.verify import Evidence, Fresh, Trust, verify_signature
-
-    return Evidence(
-        statements=checkpoints,
-        trust=Trust(verify_signature, keys, witnesses) if keys or witnesses else None,
-        known=expect,
-        fresh=None if age is None else Fresh(age, int(time.time())),
-    )
 
 
 def _filters(**values: Any) -> Any:

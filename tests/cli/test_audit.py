@@ -1,5 +1,6 @@
 """`mcp-guard audit …`: what happened, and whether the log can be believed."""
 
+import os
 import shutil
 import sqlite3
 from datetime import UTC, datetime, timedelta
@@ -12,6 +13,7 @@ from mcp_guard.cli.root import run
 from mcp_guard.demo.database import edit_one_record
 from mcp_guard.demo.home import SANDBOX_PORT, copy_home, seed
 from tests.cli.conftest import Guard
+from tests.store.helpers import lines
 
 
 @pytest.fixture(scope="module")
@@ -182,3 +184,26 @@ def test_what_is_no_evidence_is_a_usage_error_and_not_repeated(option: str, guar
     ran = guard("--json", "audit", "verify", option, "PRIVATE+KEY+secret")
     assert (ran.status, ran.error["code"]) == (2, "usage")
     assert "secret" not in ran.out + ran.err
+
+
+@pytest.mark.holds("audit:export")
+def test_an_export_is_the_stored_lines_byte_for_byte_and_verifies(history: Guard, home: Path) -> None:
+    stored = lines(home / "var" / "guard.db")
+    assert history("audit", "export").out.encode() == b"".join(line + b"\n" for line in stored)
+    target = home / "log.jsonl"
+    target.write_text("what was there")
+    ran = history("--json", "audit", "export", "-o", str(target))
+    assert ran.json == {"records": len(stored), "file": str(target)}
+    assert target.read_bytes().splitlines() == stored
+    assert os.name != "posix" or target.stat().st_mode & 0o077 == 0
+    assert history("--json", "audit", "verify", "--deep", str(target)).json["records"] == len(stored)
+
+
+@pytest.mark.holds("audit:export")
+def test_an_export_that_cannot_be_written_leaves_no_draft(history: Guard, home: Path) -> None:
+    assert history("--json", "audit", "export").error["code"] == "usage"
+    before = sorted(path.name for path in home.iterdir())
+    (home / "full").mkdir()
+    assert history("--json", "audit", "export", "-o", str(home / "full")).status == 1
+    assert history("--json", "audit", "export", "-o", str(home / "no" / "such" / "place")).status == 1
+    assert sorted(path.name for path in home.iterdir()) == sorted([*before, "full"])

@@ -1,0 +1,101 @@
+"""`mcp-guard audit verify|verifier|export`: can the log be believed, also by people who do not trust us."""
+
+import sys
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mcp_guard.cli.options import AGE, CHECKPOINT, KNOWN, LOG_KEY, WITNESS_KEY
+from mcp_guard.cli.output import Output, pass_output
+from mcp_guard.model.errors import UsageError
+
+if TYPE_CHECKING:
+    from mcp_guard.audit.examine import Evidence
+
+
+@click.command()
+@click.argument("source", metavar="[STORE|FILE.jsonl]", required=False, type=click.Path(path_type=Path))
+@click.option("--key", "keys", multiple=True, type=LOG_KEY, metavar="VKEY", help="A key of the log, of any epoch.")
+@click.option(
+    "--checkpoint", "checkpoints", multiple=True, type=CHECKPOINT, metavar="FILE", help="A checkpoint you kept."
+)
+@click.option(
+    "--witness", "witnesses", multiple=True, type=WITNESS_KEY, metavar="VKEY", help="The key of a witness you trust."
+)
+@click.option(
+    "--require-anchor-age", "age", type=AGE, metavar="24h", help="Somebody elsewhere must have confirmed it since then."
+)
+@click.option(
+    "--expect",
+    type=KNOWN,
+    metavar="N:LEAF",
+    help="Record N must have this leaf: what you kept of the log, for example `n` and `leaf` of a receipt.",
+)
+@click.option("-j", "--jobs", default=1, show_default=True, type=click.IntRange(1, 256), help="Processes to use.")
+@click.option(
+    "--deep", is_flag=True, help="Also the form of every record, stored values, and the index beside the log."
+)
+@pass_output
+@click.pass_context
+def verify(ctx: click.Context, output: Output, /, source: Path | None, jobs: int, deep: bool, **evidence: Any) -> None:
+    """Verify this home's log, or a store or an exported file; exit 8 if it is broken.
+
+    The chain shows that nothing inside was changed. That the end was not cut off, and that not everything was written
+    anew, only something from elsewhere can show: a checkpoint, a witness, a receipt.
+    """
+    from mcp_guard.audit.evidence import describe
+    from mcp_guard.audit.progress import bar
+    from mcp_guard.audit.verify import verify as verify_log
+
+    found = _evidence(**evidence)
+    draw = None if output.as_json or output.verbosity < 0 else partial(bar, terminal=sys.stderr)
+    store = output.load_recorded_home().store if source is None else source
+    report = verify_log(store, deep=deep, evidence=found, workers=jobs, progress=draw)
+    output.data(report.as_dict(), describe(report, found.trust.keys if found.trust else ()))
+    if not report.ok:
+        ctx.exit(8)
+
+
+@click.command()
+@pass_output
+def verifier(output: Output) -> None:
+    """Print a verifier that needs nothing but Python: one file, made of the lines `audit verify` runs on."""
+    from mcp_guard.audit.bundle import bundle
+
+    source = bundle()
+    output.data({"source": source}, source.splitlines())
+
+
+def _evidence(*, keys: Any, checkpoints: Any, witnesses: Any, age: int | None, expect: Any) -> "Evidence":
+    import time
+
+    from mcp_guard.audit.verify import Evidence, Fresh, Trust, verify_signature
+
+    return Evidence(
+        statements=checkpoints,
+        trust=Trust(verify_signature, keys, witnesses) if keys or witnesses else None,
+        known=expect,
+        fresh=None if age is None else Fresh(age, int(time.time())),
+    )
+
+
+@click.command()
+@click.option("-o", "--output", "target", type=click.Path(path_type=Path), help="Write it there instead of to stdout.")
+@pass_output
+def export(output: Output, target: Path | None) -> None:
+    """Write the log as it is stored, byte for byte, one record a line: what an auditor verifies.
+
+    With --json and -o: {"records", "file"}. Values are not in it, only commitments to them.
+    """
+    from mcp_guard.audit.export import export_lines, export_to_file
+
+    store = output.load_recorded_home().store
+    if target is not None:
+        count = export_to_file(store, target)
+        output.data({"records": count, "file": str(target)}, (f"{count} records written to {target}",))
+    elif output.as_json:
+        raise UsageError("A log is not one JSON document.", hint="name a file for it with -o")
+    else:
+        export_lines(store, sys.stdout.buffer)
