@@ -24,7 +24,7 @@ BROKEN: list[tuple[str, str | bytes, str, tuple[int, int]]] = [
     ("empty", "", "empty", (1, 1)),
     ("a list", "- 1\n", "type", (1, 1)),
     ("a text", "hello\n", "type", (1, 1)),
-    ("binary", b"\x00\x01", "yaml", (0, 0)),
+    ("binary", b"\x00\x01", "yaml", (1, 1)),
     ("not UTF-8", HEAD.encode() + b"store: \xff\n", "yaml", (3, 1)),
     ("truncated", MINIMAL[:-2], "yaml", (4, 10)),
     ("a key twice", HEAD + "name: desk\n", "duplicate_key", (3, 1)),
