@@ -454,6 +454,10 @@ REQUIREMENTS: dict[str, Requirement] = {
     "audit:export": Requirement(
         "contract 5", "An export is the stored lines byte for byte, whole or not at all, and verifies like the store."
     ),
+    "audit:recorded-anchors": Requirement(
+        "design 5",
+        "Cosigned checkpoints in `anchor` records count where a trusted witness signed them, and break the verdict where the log is not what it signed.",
+    ),
     "audit:query-complete": Requirement(
         "contract 4", "Every filter and page finds exactly what a plain search of every line would, indexed or not."
     ),
