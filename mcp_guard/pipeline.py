@@ -367,7 +367,8 @@ class Pipeline:
         return Answer(trail.call.id, told, view.as_text(), True, receipt, refusal.exit_code, lacks_scope)
 
     def _receipt(self, trail: _Trail, stored: Stored) -> Receipt:
-        return Receipt(trail.call.id, self._journal.origin, stored.n, stored.leaf)
+        checkpoint = self._journal.checkpoint(stored)
+        return Receipt(trail.call.id, self._journal.origin, stored.n, stored.leaf, checkpoint)
 
     def _elapsed_us(self, trail: _Trail) -> int:
         return int((self._clock.monotonic() - trail.started) * 1_000_000)

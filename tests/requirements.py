@@ -861,6 +861,14 @@ REQUIREMENTS: dict[str, Requirement] = {
         "design 5",
         "What is signed is committed, has the root of the lines, and never contradicts what was signed before.",
     ),
+    "audit:signing-key": Requirement(
+        "contract 1; bar: hostile input",
+        "The signing key is the home's own, private, announced in the log, and refused where it is anything else.",
+    ),
+    "audit:key-rotation": Requirement(
+        "design 5",
+        "An old key vouches for its successor and is destroyed; each signs sizes of its epoch only, whatever is cut off.",
+    ),
     "audit:signing-fails": Requirement(
         "design 5", "Where signing fails no record is lost, nothing wrong is handed out, and it is told."
     ),

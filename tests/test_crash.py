@@ -35,8 +35,8 @@ def _result(answer: Answer) -> dict[str, Any]:
 async def test_killed_at_a_point(point: str, desk: Program, payments: Sandbox) -> None:
     token = desk.token("user:alice", "--client", "agent:local")
     before = len(payments.ledger.entries())
-    # The serving process writes its boot record first, so the second commit is the intent's.
-    armed = f"{point}:2" if point.startswith("store.") else point
+    # A serving process announces its key and its start first, so the third commit is the intent's.
+    armed = f"{point}:3" if point.startswith("store.") else point
     with desk.http({"MCP_GUARD_FAILPOINT": armed}) as serving:
         answer = await _refund(serving, token)
         assert answer.status == 0, "nobody is told anything by a dead process"

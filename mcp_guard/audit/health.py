@@ -18,6 +18,7 @@ class Health:
         self.hint = ""
         self.queued = 0
         self.kept = 0
+        self.signing = ""
         self.missed = 0
         self._gap = (0, 0)
 
@@ -50,4 +51,6 @@ class Health:
         found: dict[str, object] = {"ok": self.ok, "queued": self.queued, "kept": self.kept}
         if self.since_us is not None:
             found |= {"reason": self.reason, "since_us": self.since_us}
+        if self.signing:
+            found["signing"] = self.signing
         return found

@@ -67,7 +67,14 @@ class Journal:
         """Whether writing works, since when it does not, why, and how much waits."""
         self._health.queued = self._writer.queued
         self._health.kept = len(self._backlog)
+        failure = self._writer.signing_failure
+        self._health.signing = failure.message if failure else ""
         return self._health
+
+    def checkpoint(self, stored: Stored) -> str | None:
+        """A signed note that covers a record, where the log is signed: of its own batch, or a later one."""
+        signed = self._writer.signed
+        return signed.note.decode() if signed is not None and signed.size > stored.n else None
 
     def require_writable(self) -> None:
         """Raise `StoreUnavailable` while writing fails, before an act that has no intent of its own is begun."""

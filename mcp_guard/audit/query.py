@@ -13,6 +13,7 @@ from typing import Final
 import orjson
 
 from mcp_guard.audit.commitment import committed
+from mcp_guard.audit.epochs import SIGNING
 from mcp_guard.audit.follow import Follower, News
 from mcp_guard.audit.journal import STANDING
 from mcp_guard.audit.pseudonyms import names_in, pseudonyms_in, pseudonyms_of
@@ -156,7 +157,14 @@ class Query:
         found: dict[str, object] = {"origin": self._store.origin, "records": 0, "open_intents": waiting}
         if isinstance(last, int):
             found |= {"records": last + 1, "head": leaf_hash(str(line).encode()), "time": orjson.loads(str(line))["_t"]}
-        return found | {"signed": 0, "anchored": "never"} | await self._standing()
+        return found | await self._signed() | {"anchored": "never"} | await self._standing()
+
+    async def _signed(self) -> dict[str, object]:
+        """How many records the newest stored checkpoint covers, and the public key in force, where there is one."""
+        newest = await self._store.reader.one("checkpoint_last")
+        row = await self._store.reader.one("meta_get", {"key": SIGNING})
+        found: dict[str, object] = {"signed": 0 if newest is None else newest[0]}
+        return found if row is None else found | {"key": orjson.loads(str(row[0]))["key"]}
 
     async def _standing(self) -> dict[str, object]:
         """What the last process that served said is in force: `policy`, `tools`, `reload`, `problems`?."""

@@ -11,6 +11,7 @@ from mcp_guard.build.questions import (
     run_policy_cases,
     subject_of_checkup,
 )
+from mcp_guard.build.signing import open_proofs, open_signing
 from mcp_guard.build.wiring import (
     open_erasing,
     open_freezes,
@@ -36,8 +37,10 @@ __all__ = [
     "open_freezes",
     "open_freezing",
     "open_guard",
+    "open_proofs",
     "open_query",
     "open_revealing",
+    "open_signing",
     "open_token_store",
     "open_tokens",
     "replay_policy",

@@ -10,12 +10,13 @@ from mcp_guard.build.definition import Definition, define
 from mcp_guard.build.guard import DRAIN_SECONDS, Guard, Identity
 from mcp_guard.build.live import Live
 from mcp_guard.build.questions import define_tested
+from mcp_guard.build.signing import signing_of
 from mcp_guard.build.watch import stamp_of
 from mcp_guard.config.home import Home
 from mcp_guard.identity.directory import Directory
 from mcp_guard.kit.clock import SystemClock, as_datetime
 from mcp_guard.model.decision import Act, Decision
-from mcp_guard.model.errors import StoreUnavailable
+from mcp_guard.model.errors import GuardError, StoreUnavailable
 from mcp_guard.model.principal import Principal
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from mcp_guard.admin.erase import EraseAdmin
     from mcp_guard.admin.freeze import FreezeAdmin
     from mcp_guard.admin.reveal import RevealAdmin
+    from mcp_guard.admin.signing import SigningAdmin
     from mcp_guard.admin.tokens import TokenAdmin
     from mcp_guard.audit.journal import Journal
     from mcp_guard.audit.pseudonyms import Pseudonyms
@@ -44,7 +46,8 @@ RECOVERY_SECONDS = 30.0
 async def open_guard(home: Home, *, serving: bool, verbosity: int = 0) -> AsyncIterator[Guard]:
     """A guard on an open store, drained and closed with the block. A serving one also closes what dead ones left open.
 
-    Raises `Invalid` for a broken home, `StoreUnavailable` for a store that cannot be written; nothing is served then.
+    Raises `Invalid` for a broken home or a signing key that must not be used, `StoreUnavailable` for a store that
+    cannot be written; nothing is served then.
     """
     from mcp_guard.build.reload import Reloader
     from mcp_guard.secrets.redact import Redactor
@@ -60,11 +63,13 @@ async def open_guard(home: Home, *, serving: bool, verbosity: int = 0) -> AsyncI
         _open_identity(live, redactor) as identity,
         _open_pipeline(live, store, journal, redactor, identity) as pipeline,
     ):
+        signing = signing_of(home, store)
+        await signing.begin()
         guard = _wire(live, store, journal, pipeline, identity)
         if not serving:
             yield guard
             return
-        async with _serving(live, journal, Reloader(live, journal, pipeline, stamp, control), pipeline):
+        async with _serving(live, journal, Reloader(live, journal, pipeline, stamp, control), pipeline, signing):
             yield guard
 
 
@@ -83,8 +88,10 @@ async def _change_controlled(live: Live, store: "Store", journal: "Journal") -> 
 
 
 @asynccontextmanager
-async def _serving(live: Live, journal: "Journal", reloader: "Reloader", pipeline: "Pipeline") -> AsyncIterator[None]:
-    """What a serving guard does beside answering: close what dead processes left open, and keep up with its files."""
+async def _serving(
+    live: Live, journal: "Journal", reloader: "Reloader", pipeline: "Pipeline", signing: "SigningAdmin"
+) -> AsyncIterator[None]:
+    """What a serving guard does beside answering: close what dead ones left open, keep up with its files and keys."""
     import asyncio
 
     from mcp_guard.build.reload import Standing
@@ -92,7 +99,7 @@ async def _serving(live: Live, journal: "Journal", reloader: "Reloader", pipelin
     recovered = await journal.recover()
     standing = Standing.of(live.definition)
     await journal.boot(_boot_state(live.definition, recovered), standing=standing.as_dict())
-    beside = [asyncio.create_task(_recover_for_ever(journal)), asyncio.create_task(reloader.watch())]
+    beside = [asyncio.create_task(_tend_for_ever(journal, signing)), asyncio.create_task(reloader.watch())]
     try:
         yield
     finally:
@@ -103,14 +110,16 @@ async def _serving(live: Live, journal: "Journal", reloader: "Reloader", pipelin
     await journal.shutdown({"what": "stopped"})
 
 
-async def _recover_for_ever(journal: "Journal") -> None:
-    """Close what other processes leave open when they die, while this one lives."""
+async def _tend_for_ever(journal: "Journal", signing: "SigningAdmin") -> None:
+    """Close what other processes leave open when they die, and see to the signing keys, while this one lives."""
     import asyncio
 
     while True:
         await asyncio.sleep(RECOVERY_SECONDS)
         with suppress(StoreUnavailable):
             await journal.recover()
+        with suppress(GuardError):  # whether signing works is told where the log's health is
+            await signing.tend()
 
 
 def _boot_state(definition: Definition, recovered: int) -> Mapping[str, object]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from mcp_guard.cli import privacy, verification
+from mcp_guard.cli import privacy, proofs, verification
 from mcp_guard.cli.log_table import COLUMNS, cells
 from mcp_guard.cli.options import MOMENT
 from mcp_guard.cli.output import Output, pass_output
@@ -30,6 +30,9 @@ def audit() -> None:
 
 
 audit.add_command(privacy.erase)
+audit.add_command(proofs.checkpoint)
+audit.add_command(proofs.prove)
+audit.add_command(proofs.check_proof)
 audit.add_command(privacy.reveal)
 audit.add_command(verification.verify)
 audit.add_command(verification.verifier)

@@ -212,7 +212,13 @@ class Server(Strict):
 class Audit(Strict):
     """The audit log. With `pseudonyms` its records name people by keyed pseudonyms, and a table says who is meant."""
 
-    unsupported: ClassVar[frozenset[str]] = frozenset({"checkpoint_every", "retention"})
+    unsupported: ClassVar[frozenset[str]] = frozenset({"retention"})
+    checkpoint_every: Duration = Field(
+        default="1s", description="How often a signed checkpoint is stored while there is something new."
+    )
+    key_epoch: Duration = Field(
+        default="30d", description="How long a signing key stays in force before the next one takes its place."
+    )
     anchors: Annotated[tuple[object, ...], Field(strict=False), AfterValidator(_no_anchors)] = ()
     pseudonyms: bool = False
 

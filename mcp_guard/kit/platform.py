@@ -35,6 +35,16 @@ def allocate(path: Path, size: int) -> None:
         os.close(descriptor)
 
 
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory durable. Windows cannot and need not be asked to."""
+    if os.name == "posix":
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
 def is_private(path: Path) -> bool:
     """Whether nobody but the owner can read or write the file. Always true on Windows, which has no such bits."""
     if os.name != "posix":

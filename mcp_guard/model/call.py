@@ -89,15 +89,19 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """Names the outcome record of a call, so that whoever keeps it can ask for its proof."""
+    """Names the outcome record of a call, so that whoever keeps it can ask for its proof.
+
+    `checkpoint` is a signed note that covers the record; none where the log cannot be signed.
+    """
 
     call: str
     log: str
     n: int
     leaf: str
+    checkpoint: str | None = None
 
     def as_dict(self) -> dict[str, object]:
-        return {"call": self.call, "log": self.log, "n": self.n, "leaf": self.leaf, "checkpoint": None}
+        return {"call": self.call, "log": self.log, "n": self.n, "leaf": self.leaf, "checkpoint": self.checkpoint}
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ signature can exist for records that might still be lost.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from mcp_guard.kit.clock import Clock
 from mcp_guard.model.errors import GuardError, LogBroken
@@ -12,11 +13,24 @@ from mcp_guard.model.merkle import Frontier
 from mcp_guard.model.note import Checkpoint, NoteError, parse_note
 from mcp_guard.store import tiles
 from mcp_guard.store.tiles import TilesDamaged, read_leaves
-from mcp_guard.store.transaction import Transaction
+from mcp_guard.store.transaction import Parameters, Row, Transaction
 from mcp_guard.store.values import Signed
 
-Sign = Callable[[int, bytes], bytes]
-"""`(size, root)` -> a signed note about them. Raises `GuardError` where that cannot be."""
+One = Callable[[str, Parameters], Row | None]
+"""The first row of a named query."""
+
+
+class Signing(Protocol):
+    """Whoever holds the key. Both are called under the store's lock."""
+
+    def refresh(self, one: One) -> None:
+        """The log was moved on by others, who may have changed the key. Never raises."""
+        ...
+
+    def sign(self, size: int, root: bytes) -> bytes:
+        """A signed note about the log with that many records. Raises `GuardError` where that cannot be."""
+        ...
+
 
 KEPT = 1024
 """Checkpoints kept besides those kept for good."""
@@ -29,8 +43,8 @@ class Head:
     `signed` is the newest signed head this process knows; `failure` says why the last signing did not work.
     """
 
-    def __init__(self, sign: Sign, every: float, clock: Clock) -> None:
-        self._sign = sign
+    def __init__(self, signing: Signing, every: float, clock: Clock) -> None:
+        self._signing = signing
         self._every = every
         self._clock = clock
         self._frontier: Frontier | None = None
@@ -44,6 +58,7 @@ class Head:
 
         Raises `LogBroken` where it is not what was signed before.
         """
+        self._signing.refresh(transaction.one)
         if self._frontier is None or self._frontier.size > size:
             self._frontier = self._load(transaction, size)
         while self._frontier.size < size:
@@ -62,7 +77,7 @@ class Head:
         if self.signed is not None and self.signed.size == tree.size:
             return self.signed
         try:
-            self.signed = Signed(tree.size, self._sign(tree.size, tree.root))
+            self.signed = Signed(tree.size, self._signing.sign(tree.size, tree.root))
             self.failure = None
         except GuardError as error:
             self.failure = error

@@ -20,10 +20,10 @@ from mcp_guard.store.ballast import Ballast
 from mcp_guard.store.batch import Batch
 from mcp_guard.store.database import Identity, create_file, identity, open_writer
 from mcp_guard.store.errors import DiskFull, InDoubt, IntentClosed, unavailable, wants_space
-from mcp_guard.store.head import Head, Sign
+from mcp_guard.store.head import Head, One, Signing
 from mcp_guard.store.locks import OsLock
 from mcp_guard.store.tail import check_continuity, holds, read_tail
-from mcp_guard.store.transaction import Parameters, Row, Transaction
+from mcp_guard.store.transaction import Transaction
 from mcp_guard.store.values import Entry, Stored, Unit
 
 LOCK_TIMEOUT = 5.0
@@ -37,8 +37,8 @@ class Turn(NamedTuple):
     """The log while its lock is held: what is written is committed at once, and nobody else writes meanwhile."""
 
     write: Callable[[Sequence[Unit]], list[Result]]
-    one: Callable[[str, Parameters], Row | None]
-    sign_with: Callable[[Sign, float], Head]
+    one: One
+    sign_with: Callable[[Signing, float], Head]
 
 
 class Ledger:
@@ -96,8 +96,9 @@ class Ledger:
         with self._turn():
             if not self._ballast.is_ready():
                 raise DiskFull()
-            assert self._transaction is not None
-            return errand(Turn(self._transact, self._transaction.one, self._sign_with))
+            transaction = self._begin()
+            transaction.run("commit")
+            return errand(Turn(self._transact, transaction.one, self._sign_with))
 
     @property
     def endings_only(self) -> bool:
@@ -160,13 +161,13 @@ class Ledger:
                 self._drop()
                 raise
 
-    def _sign_with(self, sign: Sign, every: float) -> Head:
+    def _sign_with(self, signing: Signing, every: float) -> Head:
         """From now on sign what is committed, and store a signed head every so many seconds.
 
         Raises `LogBroken` where the log is not the one that was signed before.
         """
         if self.head is None:
-            head = Head(sign, every, self._clock)
+            head = Head(signing, every, self._clock)
             transaction = self._begin()
             assert self._known is not None
             head.follow(transaction, self._known.n)

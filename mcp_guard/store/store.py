@@ -62,6 +62,11 @@ class Store:
         return cls(path, origin=_origin(path), boot="", clock=clock or SystemClock())
 
     @property
+    def writes(self) -> bool:
+        """Whether the store was opened for writing."""
+        return self._writer is not None
+
+    @property
     def writer(self) -> Writer:
         """Raises `StoreUnavailable` where the store was opened for reading."""
         if self._writer is None:

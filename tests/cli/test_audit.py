@@ -18,7 +18,7 @@ from tests.store.helpers import lines
 
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory, payments_secret: str) -> Path:
-    """A home with five calls: three good ones, one denied, one unknown."""
+    """A home with five calls behind its first key: three good ones, one denied, one unknown."""
     home = copy_home(tmp_path_factory.mktemp("recorded") / "desk", SANDBOX_PORT)
     seed(home, payments_secret)
     calls: list[tuple[str, ...]] = [("orders_get", f"order_id=ORD-{number}") for number in (1001, 1002, 1003)]
@@ -41,7 +41,7 @@ def history(home: Path, run_here: Guard) -> Guard:
 
 def test_tail_is_oldest_first(history: Guard) -> None:
     records = history("--json", "audit", "tail", "-n", "3").json["records"]
-    assert [record["_n"] for record in records] == [2, 3, 4]
+    assert [record["_n"] for record in records] == [3, 4, 5]
     table = history("audit", "tail").out
     assert "payments_refund" in table
     assert "refund-limit" in table
@@ -50,15 +50,15 @@ def test_tail_is_oldest_first(history: Guard) -> None:
 @pytest.mark.parametrize(
     ("filters", "numbers"),
     [
-        ((), [4, 3, 2, 1, 0]),
-        (("--tool", "orders_get"), [2, 1, 0]),
-        (("--actor", "user:mallory"), [4]),
-        (("--effect", "deny"), [4, 3]),
-        (("--effect", "deny", "--actor", "user:alice"), [3]),
-        (("--kind", "outcome", "--after", "2"), [4, 3]),
+        ((), [5, 4, 3, 2, 1, 0]),
+        (("--tool", "orders_get"), [3, 2, 1]),
+        (("--actor", "user:mallory"), [5]),
+        (("--effect", "deny"), [5, 4]),
+        (("--effect", "deny", "--actor", "user:alice"), [4]),
+        (("--kind", "outcome", "--after", "3"), [5, 4]),
         (("--before", "2"), [1, 0]),
-        (("--status", "ok"), [2, 1, 0]),
-        (("--since", "1h"), [4, 3, 2, 1, 0]),
+        (("--status", "ok"), [3, 2, 1]),
+        (("--since", "1h"), [5, 4, 3, 2, 1, 0]),
         (("--until", "1h"), []),
         (("--tool", "nope"), []),
     ],
@@ -71,15 +71,15 @@ def test_query(filters: tuple[str, ...], numbers: list[int], history: Guard) -> 
 
 def test_pages(history: Guard) -> None:
     first = history("--json", "audit", "query", "-n", "2").json
-    assert first["next"] == 3
-    second = history("--json", "audit", "query", "-n", "2", "--before", "3").json
-    assert [record["_n"] for record in second["records"]] == [2, 1]
-    assert "--before 3" in history("audit", "query", "-n", "2").err
+    assert first["next"] == 4
+    second = history("--json", "audit", "query", "-n", "2", "--before", "4").json
+    assert [record["_n"] for record in second["records"]] == [3, 2]
+    assert "--before 4" in history("audit", "query", "-n", "2").err
 
 
 def test_a_moment_is_a_time_with_a_zone(history: Guard) -> None:
     soon = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
-    assert len(history("--json", "audit", "query", "--until", soon).json["records"]) == 5
+    assert len(history("--json", "audit", "query", "--until", soon).json["records"]) == 6
     assert history("--json", "audit", "query", "--since", soon).json == {"records": []}
     for wrong in ("2026-01-05", "2026-01-05T12:00:00", "yesterday", "9999-99-99T00:00:00Z", "999999999d", "-1h", ""):
         assert history("--json", "audit", "query", "--since", wrong).error["code"] == "usage"
@@ -94,8 +94,8 @@ def test_filters_that_are_none(filters: tuple[str, ...], guard: Guard) -> None:
 
 
 def test_show_by_call_and_by_number(history: Guard) -> None:
-    by_number = history("--json", "audit", "show", "0").json
-    assert [record["_n"] for record in by_number["records"]] == [0]
+    by_number = history("--json", "audit", "show", "1").json
+    assert [record["_n"] for record in by_number["records"]] == [1]
     assert by_number["records"][0]["values"]["args"] == {"order_id": "ORD-1001"}
     assert history("--json", "audit", "show", by_number["call"]).json == by_number
     for missing in ("99", "0" * 32, "../0", "²"):
@@ -110,10 +110,12 @@ def test_show_a_record_that_belongs_to_no_call(guard: Guard) -> None:
 
 def test_status(history: Guard) -> None:
     status = history("--json", "audit", "status").json
-    assert (status["records"], status["open_intents"], status["anchored"]) == (5, 0, "never")
+    assert (status["records"], status["open_intents"], status["anchored"]) == (6, 0, "never")
+    assert status["signed"] == 6
+    assert status["key"].startswith(f"{status['origin']}+")
     assert status["origin"].startswith("support-desk/")
     assert status["head"] == history("--json", "audit", "verify").json["head"]
-    assert "records: 5" in history("audit", "status").out
+    assert "records: 6" in history("audit", "status").out
 
 
 @pytest.mark.holds("cli:verify")
@@ -121,7 +123,7 @@ def test_a_good_log_verifies(history: Guard) -> None:
     ran = history("--json", "audit", "verify", "--deep")
     assert ran.status == 0
     assert list(ran.json) == ["ok", "origin", "records", "signed", "anchored", "head"]
-    assert (ran.json["ok"], ran.json["records"], ran.json["anchored"]) == (True, 5, "never")
+    assert (ran.json["ok"], ran.json["records"], ran.json["anchored"]) == (True, 6, "never")
     text = history("audit", "verify").out
     assert "anchored: never" in text
     assert text.endswith("ok\n")
@@ -146,6 +148,10 @@ def test_what_was_kept_is_expected(history: Guard, home: Path) -> None:
     with sqlite3.connect(home / "var" / "guard.db") as connection:
         connection.execute("DELETE FROM log WHERE n = ?", (receipt["n"],))
     connection.close()
+    assert "cut off" in history("audit", "verify").out
+    with sqlite3.connect(home / "var" / "guard.db") as connection:
+        connection.execute("DELETE FROM checkpoint WHERE size > ?", (receipt["n"],))
+    connection.close()
     assert history("audit", "verify").status == 0, "the chain alone cannot know that its end is missing"
     ran = history("--json", "audit", "verify", "--expect", kept)
     assert (ran.status, ran.json["error"]["n"]) == (8, receipt["n"])
@@ -159,13 +165,13 @@ def test_what_was_kept_has_a_form(kept: str, guard: Guard) -> None:
 
 def test_another_source(history: Guard, home: Path) -> None:
     store = home / "var" / "guard.db"
-    assert history("--json", "audit", "verify", str(store)).json["records"] == 5
+    assert history("--json", "audit", "verify", str(store)).json["records"] == 6
     with sqlite3.connect(store) as connection:
         lines = [row[0] for row in connection.execute("SELECT line FROM log ORDER BY n")]
     connection.close()
     export = home / "export.jsonl"
     export.write_bytes(b"".join((line.encode() if isinstance(line, str) else line) + b"\n" for line in lines))
-    assert history("--json", "audit", "verify", str(export)).json["records"] == 5
+    assert history("--json", "audit", "verify", str(export)).json["records"] == 6
     export.write_bytes(export.read_bytes().replace(b"orders_get", b"orders_gex", 1))
     assert history("--json", "audit", "verify", str(export)).status == 8
     assert history("--json", "audit", "verify", str(home / "missing")).status == 8

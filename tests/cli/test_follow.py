@@ -57,7 +57,7 @@ def test_what_other_processes_append_comes_once_and_in_order(desk: Program) -> N
         assert process.stderr is not None
         assert process.stderr.read() == ""
     stored = lines(desk.home / "var" / "guard.db")
-    assert seen == [json.loads(record) for record in stored[1:]]
+    assert seen == [json.loads(record) for record in stored[2:]]
 
 
 @pytest.mark.holds("audit:follow")
@@ -67,13 +67,13 @@ def test_filters_hold_for_what_comes_too_and_sigterm_ends_it_as_well(desk: Progr
         assert desk.run(*LOOK).status == 0
         assert desk.run("call", "no_such_tool").status == 5
         record = line(process)
-        assert (record["_n"], record["tool"]) == (2, "no_such_tool")
+        assert (record["_n"], record["tool"]) == (3, "no_such_tool")
         assert stopped(process, signal.SIGTERM) == 0
 
 
 def test_for_people_it_is_lines_that_command_no_terminal(desk: Program) -> None:
     desk.run("call", "a\x1b[2Jb\nc")
-    with following(desk) as process:
+    with following(desk, "--kind", "outcome") as process:
         assert process.stdout is not None
         assert process.stdout.readline().split() == [
             *("n", "time", "kind", "actor", "via", "tool", "effect", "rule", "status", "code")
@@ -90,7 +90,7 @@ def test_a_log_that_goes_back_ends_it(desk: Program, tmp_path: Path) -> None:
     earlier = store.read_bytes()
     assert desk.run(*LOOK).status == 0
     with following(desk, "--json", "-n", "1") as process:
-        assert line(process)["_n"] == 1
+        assert line(process)["_n"] == 2
         for suffix in ("-wal", "-shm"):
             store.with_name(store.name + suffix).unlink(missing_ok=True)
         copy = tmp_path / "earlier.db"

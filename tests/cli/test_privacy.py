@@ -31,11 +31,11 @@ def store(desk: Program) -> Path:
 @pytest.mark.parametrize("how", ["--subject", "--call", "--field"])
 def test_three_ways_to_say_what(how: str, guard: Guard, store: Path) -> None:
     look_up(guard)
-    record = guard("--json", "audit", "tail").json["records"][0]
+    record = guard("--json", "audit", "tail").json["records"][1]
     assert everywhere(store, CANARY.encode()) > 0
     what = {"--subject": ["user:alice"], "--call": [record["call"]], "--field": [str(record["_n"]), "args"]}[how]
     shown = guard("--json", "audit", "erase", how, *what, *REASON).json
-    assert (shown["what"], shown["records"], shown["noted"], shown["dry_run"]) == (how[2:], 1, [1], False)
+    assert (shown["what"], shown["records"], shown["noted"], shown["dry_run"]) == (how[2:], 1, [2], False)
     assert everywhere(store, CANARY.encode()) == 0
     assert guard("audit", "verify", "--deep").status == 0
     assert "args" in guard("--json", "audit", "show", record["call"]).json["records"][0]["erased"]
@@ -45,7 +45,7 @@ def test_words_for_people(guard: Guard) -> None:
     look_up(guard)
     erase = ("audit", "erase", "--subject", "user:alice", *REASON)
     assert guard(*erase, "--dry-run").out.startswith("would be erased: ")
-    assert guard(*erase).out.endswith("on record as 1\n")
+    assert guard(*erase).out.endswith("on record as 2\n")
     assert guard(*erase).out == "nothing of it is left to erase\n"
 
 
@@ -80,7 +80,7 @@ def test_killed_at_the_commit_there_is_both_or_neither(
     assert desk.run(*doing, environ={"MCP_GUARD_FAILPOINT": point}).status != 0
     kinds = [record["kind"] for record in guard("--json", "audit", "tail").json["records"]]
     assert ("erase" in kinds) == erased
-    fields = rows(store, "SELECT fields FROM side WHERE n = 0")[0][0]
+    fields = rows(store, "SELECT fields FROM side WHERE n = 1")[0][0]
     assert isinstance(fields, bytes)
     assert any(fields) != erased
     again = desk.run("--json", *doing)
@@ -106,15 +106,15 @@ async def test_beside_a_running_server(desk: Program, guard: Guard, store: Path)
 @pytest.mark.holds("reveal:opens")
 def test_revealing_and_checking(guard: Guard, tmp_path: Path, store: Path) -> None:
     look_up(guard)
-    shown = guard("--json", "audit", "reveal", "0", "args").json
+    shown = guard("--json", "audit", "reveal", "1", "args").json
     assert shown["value"] == {"order_id": CANARY}
     value = json.dumps(shown["value"])
     export = tmp_path / "log.jsonl"
     export.write_bytes(b"".join(line + b"\n" for line in lines(store)))
     given = ("--salt", shown["salt"], "--export", str(export))
-    assert guard("--json", "audit", "reveal", "0", "args", "--value", value, *given).json["matches"] is True
-    assert guard("audit", "reveal", "0", "args", "--value", value).out.startswith("this is the args of record 0")
-    wrong = guard("audit", "reveal", "0", "args", "--value", '{"order_id": "guessed-it"}', *given)
+    assert guard("--json", "audit", "reveal", "1", "args", "--value", value, *given).json["matches"] is True
+    assert guard("audit", "reveal", "1", "args", "--value", value).out.startswith("this is the args of record 1")
+    wrong = guard("audit", "reveal", "1", "args", "--value", '{"order_id": "guessed-it"}', *given)
     assert (wrong.status, wrong.err) == (4, "")
     assert "is NOT the args" in wrong.out
     assert "guessed-it" not in wrong.out, "what was shown is not repeated"
@@ -122,7 +122,7 @@ def test_revealing_and_checking(guard: Guard, tmp_path: Path, store: Path) -> No
 
 def test_a_value_may_come_from_standard_input(desk: Program, guard: Guard) -> None:
     look_up(guard)
-    command = desk.command("--json", "audit", "reveal", "0", "args", "--value", "-")
+    command = desk.command("--json", "audit", "reveal", "1", "args", "--value", "-")
     text = json.dumps({"order_id": CANARY}, indent=4)
     done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, json.loads(done.stdout)["matches"]) == (0, True), "white space makes no difference"
@@ -131,11 +131,11 @@ def test_a_value_may_come_from_standard_input(desk: Program, guard: Guard) -> No
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("0", "args", "--value", "{not json"),
-        ("0", "args", "--value", '{"a": NaN}'),
-        ("0", "args", "--value", "{}", "--salt", "12"),
-        ("0", "args", "--salt", "ab" * 32),
-        ("0", "nothing"),
+        ("1", "args", "--value", "{not json"),
+        ("1", "args", "--value", '{"a": NaN}'),
+        ("1", "args", "--value", "{}", "--salt", "12"),
+        ("1", "args", "--salt", "ab" * 32),
+        ("1", "nothing"),
         ("99", "args"),
         ("9" * 30, "args"),
         ("-1", "args"),
@@ -151,7 +151,7 @@ def test_an_export_needs_a_salt_and_says_so(guard: Guard, tmp_path: Path, store:
     look_up(guard)
     export = tmp_path / "log.jsonl"
     export.write_bytes(b"".join(line + b"\n" for line in lines(store)))
-    refused = guard("audit", "reveal", "0", "args", "--value", "{}", "--export", str(export))
+    refused = guard("audit", "reveal", "1", "args", "--value", "{}", "--export", str(export))
     assert refused.status == 2
     assert "--salt" in refused.err
 

@@ -43,7 +43,7 @@ def test_a_port_that_is_taken(guard: Guard) -> None:
     assert "Traceback" not in ran.err
     assert guard("audit", "verify").status == 0, "the log was closed properly"
     kinds = [record["kind"] for record in guard("--json", "audit", "tail").json["records"]]
-    assert kinds == ["boot", "shutdown"]
+    assert kinds == ["key", "boot", "shutdown"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGTERM to end it with")

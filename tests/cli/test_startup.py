@@ -19,7 +19,7 @@ UNUSED = {
     "--help": HEAVY | {"casbin", "pydantic", "ruamel", "jsonschema_rs", "orjson", "sqlite3"},
     "audit tail": {"httpx", "cryptography", "structlog", "casbin", "jsonschema_rs"},
     "--json freeze --list": {"httpx", "cryptography", "structlog", "casbin", "jsonschema_rs"},
-    "call hello_greet name=World": {"httpx", "cryptography", "structlog", "rich"},
+    "call hello_greet name=World": {"httpx", "structlog", "rich"},
     "doctor": {"httpx", "cryptography", "structlog", "rich"},
 }
 PROBE = """

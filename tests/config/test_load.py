@@ -75,7 +75,7 @@ BROKEN: list[tuple[str, str | bytes, str, tuple[int, int]]] = [
     ("local approve", HEAD + "environment: demo\nidentity: {local: {approve: true}}\n", "unsupported", (4, 20)),
     ("behind a proxy", HEAD + "server: {http: {behind_proxy: true}}\n", "unsupported", (3, 17)),
     ("anchors", HEAD + "audit: {anchors: [a]}\n", "unsupported", (3, 9)),
-    ("checkpoints", HEAD + "audit: {checkpoint_every: 1s}\n", "unsupported", (3, 9)),
+    ("an epoch that is none", HEAD + "audit: {key_epoch: monthly}\n", "value", (3, 9)),
     ("retention", HEAD + "audit: {retention: 400d}\n", "unsupported", (3, 9)),
     ("engine", HEAD + "tasks: {engine: sqlite}\n", "unsupported", (3, 9)),
     ("inline wait", HEAD + "tasks: {inline_wait: 20s}\n", "unsupported", (3, 9)),

@@ -8,6 +8,7 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import CallToolResult, ReadResourceResult
 
 from mcp_guard.demo.sandbox import Sandbox
+from mcp_guard.model.note import Checkpoint, parse_note
 from tests.server.conftest import ERAS, TRANSPORTS, Connect, Desk
 
 SURFACES = [pytest.param(transport, era, id=f"{transport}-{era}") for transport in TRANSPORTS for era in ERAS]
@@ -43,7 +44,9 @@ async def test_the_story(transport: str, era: str, connect: Connect, payments: S
         assert found.structured_content["rows"][0]["item"] == "standing desk"
         assert json.loads(found.content[0].text) == found.structured_content  # type: ignore[union-attr]
         receipt = (found.meta or {})[RECEIPT]
-        assert receipt["checkpoint"] is None
+        head = Checkpoint.parse(parse_note(receipt["checkpoint"].encode()).text)
+        assert head.size > receipt["n"]
+        assert head.origin == receipt["log"]
         assert receipt["log"].startswith("support-desk/")
 
         done = await client.call_tool("payments_refund", {"order_id": "ORD-1002", "amount": 5, "reason": "a scratch"})

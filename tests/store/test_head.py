@@ -7,7 +7,7 @@ import pytest
 from mcp_guard.model.errors import GuardError, LogBroken, StoreUnavailable
 from mcp_guard.model.merkle import root_of
 from mcp_guard.model.note import Checkpoint, Note, Signature, parse_note
-from mcp_guard.store.head import KEPT, Head, put
+from mcp_guard.store.head import KEPT, Head, One, put
 from mcp_guard.store.ledger import Ledger
 from mcp_guard.store.values import Signed
 from tests.simulators.clock import FakeClock
@@ -22,7 +22,10 @@ class Pen:
         self.signed: list[tuple[int, bytes]] = []
         self.broken = False
 
-    def __call__(self, size: int, root: bytes) -> bytes:
+    def refresh(self, one: One) -> None:
+        """Its key never changes."""
+
+    def sign(self, size: int, root: bytes) -> bytes:
         if self.broken:
             raise GuardError("no ink")
         self.signed.append((size, root))

@@ -1,0 +1,69 @@
+"""Proofs about the log of a store, made from its tiles and the lines behind them."""
+
+from collections.abc import Iterable
+
+from mcp_guard.audit.proof_file import ProofFile, Proven
+from mcp_guard.model.errors import UsageError
+from mcp_guard.model.merkle import Subtree, consistency_proof, inclusion_proof, verify_consistency
+from mcp_guard.model.note import Checkpoint, parse_note
+from mcp_guard.store.store import Store
+from mcp_guard.store.tree import Tree
+from mcp_guard.store.values import Signed
+
+_UNSIGNED = "there is no checkpoint that covers this record yet"
+_LATER = "`mcp-guard audit checkpoint` makes one"
+
+
+class Proofs:
+    """Every method raises `StoreUnavailable` where the store cannot be read."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._tree = Tree(store.reader)
+
+    def checkpoint(self) -> Signed | None:
+        """The newest signed head this process knows of; `None` where the log was never signed."""
+        signed = self._store.writer.signed if self._store.writes else None
+        row = self._store.reader.peek("checkpoint_last")
+        if row is None or (signed is not None and signed.size >= _whole(row[0])):
+            return signed
+        return Signed(_whole(row[0]), str(row[1]).encode())
+
+    async def inclusion(self, numbers: Iterable[int]) -> ProofFile:
+        """That records stand in the log of the newest checkpoint. Raises `UsageError` where it does not cover them."""
+        wanted = sorted(numbers, reverse=True)
+        signed = self.checkpoint()
+        if signed is None or signed.size <= wanted[0]:
+            raise UsageError(_UNSIGNED, hint=_LATER)
+        head = Checkpoint.parse(parse_note(signed.note).text)
+        return ProofFile(tuple([await self._proven(n, head) for n in wanted]), signed.note)
+
+    async def consistency(self, old: Checkpoint, new: Checkpoint) -> list[bytes]:
+        """That the log of one checkpoint is the beginning of another's.
+
+        Raises `ProofError` where the first is longer, `LogBroken` where one of them is not of this log.
+        """
+
+        def make(subtree: Subtree) -> list[bytes]:
+            return consistency_proof(old.size, new.size, subtree)
+
+        def holds(proof: list[bytes]) -> bool:
+            return verify_consistency(old.size, old.root, new.size, new.root, proof)
+
+        return await self._tree.prove(new.size, make, holds)
+
+    async def _proven(self, n: int, head: Checkpoint) -> Proven:
+        row = self._store.reader.peek("log_line", {"n": n})
+        if row is None:
+            raise UsageError("There is no such record in the log.", hint="`mcp-guard audit tail` shows their numbers")
+        line = str(row[0]).encode()
+
+        def make(subtree: Subtree) -> Proven:
+            return Proven(n, line, tuple(inclusion_proof(n, head.size, subtree)))
+
+        return await self._tree.prove(head.size, make, lambda proven: proven.holds(head))
+
+
+def _whole(value: object) -> int:
+    assert isinstance(value, int)
+    return value

@@ -1,0 +1,55 @@
+"""The signing of a home's log, and proofs about it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from mcp_guard.config.home import Home
+
+if TYPE_CHECKING:
+    from mcp_guard.admin.signing import SigningAdmin
+    from mcp_guard.audit.proofs import Proofs
+    from mcp_guard.audit.query import Query
+    from mcp_guard.model.note import VerifierKey
+    from mcp_guard.store.store import Store
+
+
+def signing_of(home: Home, store: "Store") -> "SigningAdmin":
+    """The keys of this home over its store; nothing is read yet."""
+    from mcp_guard.admin.signing import SigningAdmin
+    from mcp_guard.audit.epochs import Epochs
+    from mcp_guard.audit.key_files import KeyFiles
+    from mcp_guard.kit.units import seconds
+
+    settings = home.settings.audit
+    epoch_us = int(seconds(settings.key_epoch) * 1_000_000)
+    files, every = KeyFiles(home.keys, store.origin), seconds(settings.checkpoint_every)
+    return SigningAdmin(store, Epochs(files, store.boot, store.clock, every=every, epoch_us=epoch_us))
+
+
+@asynccontextmanager
+async def open_signing(home: Home) -> "AsyncIterator[tuple[SigningAdmin, VerifierKey]]":
+    """The signing of this home's log, also while others serve it, and the key in force.
+
+    Raises `Invalid` for a key that must not be used.
+    """
+    from mcp_guard.build.wiring import open_journal
+    from mcp_guard.secrets.redact import Redactor
+
+    async with open_journal(home, Redactor()) as (store, _):
+        signing = signing_of(home, store)
+        yield signing, await signing.begin()
+
+
+@asynccontextmanager
+async def open_proofs(home: Home) -> "AsyncIterator[tuple[Proofs, Query]]":
+    """Proofs about this home's log, as far as it is signed; nothing is made or written."""
+    from mcp_guard.audit.proofs import Proofs
+    from mcp_guard.audit.query import Query
+    from mcp_guard.store.store import Store
+
+    store = Store.open_readonly(home.store)
+    try:
+        yield Proofs(store), Query(store)
+    finally:
+        await store.aclose()

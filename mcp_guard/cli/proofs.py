@@ -1,0 +1,134 @@
+"""`mcp-guard audit checkpoint|prove|check-proof`: what can be shown to people who do not trust this machine."""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mcp_guard.cli.output import Output, pass_output
+from mcp_guard.model.errors import LogBroken, UsageError
+
+if TYPE_CHECKING:
+    from mcp_guard.audit.proof_file import Checked, ProofFile
+    from mcp_guard.model.note import VerifierKey
+    from mcp_guard.store.values import Signed
+
+_MOST_DIGITS = 15
+_LARGEST = 64 * 1024 * 1024
+
+
+@click.command()
+@click.option(
+    "--rotate", is_flag=True, help="Change to a new signing key first; the old one vouches for it and is gone."
+)
+@pass_output
+def checkpoint(output: Output, rotate: bool) -> None:
+    """Sign the log as it is and print the signed note (c2sp.org/tlog-checkpoint).
+
+    Keep it somewhere else: with it, `audit verify --checkpoint` can tell later that nothing before it was changed or
+    removed. With --json: {"checkpoint", "size", "key"}.
+    """
+    import asyncio
+
+    signed, key = asyncio.run(_sign(output, rotate=rotate))
+    if rotate:
+        output.note(f"the key in force is {key}")
+    if output.as_json:
+        output.data({"checkpoint": signed.note.decode(), "size": signed.size, "key": str(key)}, ())
+    else:
+        sys.stdout.write(signed.note.decode())
+
+
+async def _sign(output: Output, *, rotate: bool) -> "tuple[Signed, VerifierKey]":
+    from mcp_guard.build import open_signing
+
+    async with open_signing(output.load_recorded_home()) as (signing, key):
+        in_force = await signing.rotate() if rotate else key
+        return await signing.newest(), in_force
+
+
+@click.command()
+@click.argument("which", metavar="CALL|N")
+@click.option("-o", "--output", "target", type=click.Path(path_type=Path), help="Write it there instead of to stdout.")
+@pass_output
+def prove(output: Output, which: str, target: Path | None) -> None:
+    """Prove that the records of a call, or record N, stand in the signed log (c2sp.org/tlog-proof).
+
+    Whoever has the file and the log's public key checks it with `audit check-proof`, without this machine. The records
+    are in it as they were stored: commitments, never values.
+    """
+    import asyncio
+
+    text = asyncio.run(_prove(output, which)).format()
+    if target is not None:
+        target.write_bytes(text)
+        output.note(f"written: {target}")
+    elif output.as_json:
+        output.data({"proof": text.decode()}, ())
+    else:
+        sys.stdout.write(text.decode())
+
+
+async def _prove(output: Output, which: str) -> "ProofFile":
+    from mcp_guard.build import open_proofs
+    from mcp_guard.store.finder import number_of
+
+    async with open_proofs(output.load_recorded_home()) as (proofs, query):
+        if which.isascii() and which.isdigit() and len(which) <= _MOST_DIGITS:
+            return await proofs.inclusion([int(which)])
+        records = await query.call(which)
+        if not records:
+            raise UsageError("There is no such call in the log.", hint="`mcp-guard audit query` shows their ids")
+        return await proofs.inclusion(number_of(record) for record in records)
+
+
+@click.command("check-proof")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--key", "keys", multiple=True, required=True, metavar="VKEY", help="A public key of the log; repeatable."
+)
+@pass_output
+def check_proof(output: Output, file: Path, keys: tuple[str, ...]) -> None:
+    """Check a proof with nothing but the log's public key; exit 8 if it does not hold.
+
+    With --json: {"ok", "origin", "size", "keys", "records"}.
+    """
+    from mcp_guard.audit.proof_file import ProofFile
+    from mcp_guard.audit.verify import verify_signature
+    from mcp_guard.model.note import NoteError
+
+    if file.stat().st_size > _LARGEST:
+        raise UsageError("The file is too large for a proof.", hint="`mcp-guard audit prove` makes one")
+    try:
+        checked = ProofFile.parse(file.read_bytes()).check(_keys(keys), verify_signature)
+    except NoteError as error:
+        raise LogBroken(f"the proof does not hold: {error}", hint="ask for another one, and be wary") from None
+    records = [json.loads(line) for line in checked.lines]
+    shown = {
+        "ok": True,
+        "origin": checked.origin,
+        "size": checked.size,
+        "keys": [str(key) for key in checked.keys],
+        "records": records,
+    }
+    output.data(shown, [*_told(checked), *(json.dumps(record, indent=2) for record in records)])
+
+
+def _keys(texts: Sequence[str]) -> "list[VerifierKey]":
+    from mcp_guard.model.note import NoteError, VerifierKey
+
+    try:
+        return [VerifierKey.parse(text) for text in texts]
+    except NoteError as error:
+        raise UsageError(f"--key: {error}", hint="`mcp-guard audit status` of the log's home shows it") from None
+
+
+def _told(checked: "Checked") -> list[str]:
+    return [
+        f"log: {checked.origin}",
+        f"signed: {checked.size} records, by {', '.join(f'{key.name}+{key.key_id.hex()}' for key in checked.keys)}",
+        f"ok: {len(checked.lines)} record(s) stand in it",
+    ]
