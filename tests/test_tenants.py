@@ -243,7 +243,7 @@ _fresh = count()
 
 
 @pytest.mark.holds("tenants:separate")
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rules=policies, deeds=_deeds, tenant=st.sampled_from(TENANTS))
 async def test_nothing_changes_for_a_tenant_when_the_others_are_taken_away(
     rules: list[str], deeds: list[Deed], tenant: str, tmp_path: Path
@@ -266,7 +266,7 @@ async def test_nothing_changes_for_a_tenant_when_the_others_are_taken_away(
 
 
 @pytest.mark.holds("tenants:separate")
-@settings(deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rules=policies, deeds=_deeds)
 async def test_no_way_of_asking_shows_another_tenant_s_records(
     rules: list[str], deeds: list[Deed], tmp_path: Path
