@@ -13,6 +13,8 @@ SDK = {"mcp", "mcp_types", "starlette", "uvicorn", "anyio"}
 HEAVY = {"httpx", "httpcore", "cryptography", "structlog", "rich", "asyncio", "aiosqlite", "ssl"}
 UNUSED = {
     "policy check user:me hello_greet": HEAVY,
+    "policy explain user:me hello_greet": HEAVY,
+    "--json policy replay --since 1h": {"httpx", "cryptography", "structlog", "rich"},
     "audit verify": HEAVY | {"casbin", "jsonschema_rs"},
     "--json tools list": HEAVY | {"casbin"},
     "explain internal": HEAVY | {"casbin", "pydantic", "ruamel", "jsonschema_rs", "orjson", "sqlite3"},
