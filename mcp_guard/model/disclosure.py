@@ -18,6 +18,8 @@ _CONSTANT: Mapping[str, str] = {
     Effect.REQUIRE_APPROVAL.value: "this needs somebody's approval",
     Effect.ALLOW.value: "this is allowed",
 }
+_UNKNOWN = "this is not told"
+"""Of an effect nobody wrote: a record may have been tampered with, and reading it must not fail."""
 _WITHHELD: Mapping[Disclosure, frozenset[str]] = {
     "why": frozenset(),
     "rule": frozenset({"then"}),
@@ -29,7 +31,7 @@ def disclosed(decision: Mapping[str, object], how: Disclosure) -> dict[str, obje
     """What may be told of a decision's fields: `effect`, `rule`, `reason`, `then`. Others are passed on."""
     told = {name: value for name, value in decision.items() if name not in _WITHHELD[how]}
     if how != "why" and "reason" in told:
-        told["reason"] = _CONSTANT[str(told["effect"])]
+        told["reason"] = _CONSTANT.get(str(told.get("effect")), _UNKNOWN)
     return told
 
 
