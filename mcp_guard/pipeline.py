@@ -5,6 +5,8 @@
     validate      strict arguments against the tool's schema, bound values filled in
     policy        what an operator froze, scopes, then allow | require_approval | deny, with the rule and its reason;
                   at a tool in observe mode it is recorded as what would have been, and only a freeze stops the call
+    approval      when the decision asks for people the call is parked as a task and answered at once; once they agreed
+                  it comes back here as a step of that task, from what was journaled, and policy is asked again
     audit intent  durable before the act (`effects: none` needs none: it has nothing to repeat)
     invoke        the connector, with timeout, retries and one idempotency key
     shape         redaction, hidden characters, size, output schema
@@ -19,40 +21,55 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
+from mcp_guard.approval.store import NotApproved
 from mcp_guard.audit import listings
-from mcp_guard.audit.facts import CallFacts, Ending
+from mcp_guard.audit.facts import Ending
 from mcp_guard.audit.journal import Journal
 from mcp_guard.connect.attempts import attempt
 from mcp_guard.connect.shape import Shaped, shape
-from mcp_guard.generation import Generation, InForce, is_shown
-from mcp_guard.identity.binding import bound, sensitive_attributes
+from mcp_guard.generation import InForce, is_shown
+from mcp_guard.identity.binding import bound
 from mcp_guard.kit.clock import Clock, as_datetime
 from mcp_guard.kit.failpoint import failpoint
 from mcp_guard.limits.freeze import Freezes
 from mcp_guard.limits.seen import Seen
 from mcp_guard.manifest.catalog import Entry
-from mcp_guard.model.call import FAILURES, Answer, DryRunView, Invocation, Receipt, RefusalView, ToolCall
+from mcp_guard.model.call import (
+    FAILURES,
+    PENDING_EXIT,
+    Answer,
+    DryRunView,
+    Invocation,
+    PendingView,
+    Receipt,
+    RefusalView,
+    ToolCall,
+)
 from mcp_guard.model.codes import Executed
 from mcp_guard.model.decision import (
     NO_SUCH_TOOL,
     RULE_DEFAULT,
     RULE_FROZEN,
     RULE_SCOPE,
-    AccessRequest,
     Decision,
     Effect,
     scope_decision,
 )
-from mcp_guard.model.disclosure import Disclosure, denial, disclosing
+from mcp_guard.model.disclosure import Disclosure, denial, disclosed, disclosing
 from mcp_guard.model.errors import Refused, StoreUnavailable, UnknownTool
 from mcp_guard.model.principal import Principal
 from mcp_guard.model.tool import Tool
+from mcp_guard.parking import Parking, Wish
 from mcp_guard.store.errors import InDoubt
+from mcp_guard.store.transaction import together
 from mcp_guard.store.values import Stored
+from mcp_guard.tasks.carried import Carried, Ended
+from mcp_guard.tasks.store import TooManyWaiting
 from mcp_guard.telemetry.context import enter_call
+from mcp_guard.trail import Trail
 
 _log = logging.getLogger("mcp_guard.pipeline")
 
@@ -64,65 +81,6 @@ def new_call_id() -> str:
     return os.urandom(16).hex()
 
 
-@dataclass(slots=True)
-class _Trail:
-    """What is known of one call so far. It is governed by the generation it began `under`, whatever comes in force."""
-
-    under: Generation
-    principal: Principal
-    call: ToolCall
-    started: float
-    entry: Entry | None = None
-    arguments: Mapping[str, object] | None = None
-    justification: str | None = None
-    seen: frozenset[str] | None = None
-    asked: AccessRequest | None = None
-    decision: Decision | None = None
-    intent: Stored | None = None
-    acted: bool = False
-    ended_by_journal: bool = False
-
-    def facts(self) -> CallFacts:
-        tool = self.entry.tool if self.entry else None
-        return CallFacts(
-            call=self.call.id,
-            principal=self.principal,
-            tool=self.call.tool,
-            fingerprint=tool.fingerprint if tool else None,
-            arguments=self.arguments,
-            sensitive=tool.sensitive if tool else (),
-            justification=self.justification,
-            decision=self.decision,
-            would=self.would,
-            asked=self.asked,
-            sensitive_attributes=sensitive_attributes(tool.bind, tool.sensitive) if tool else (),
-            trace=self.call.trace.id if self.call.trace else None,
-            dry_run=self.call.dry_run == "yes",
-        )
-
-    @property
-    def would(self) -> Effect | None:
-        """What obeying policy would have made of the call, where it is only observed. A freeze always holds."""
-        decision = self.decision
-        if decision is None or self.entry is None or not self.entry.tool.observed:
-            return None
-        return None if decision.allowed or decision.rule == RULE_FROZEN else decision.effect
-
-    @property
-    def brings(self) -> Sequence[str]:
-        """The labels of what the caller is shown of this call: an error may quote the other side like a result."""
-        return self.entry.tool.labels if self.acted and self.entry else ()
-
-    @property
-    def acts_once(self) -> bool:
-        return self.entry is not None and self.entry.tool.effects == "once"
-
-    @property
-    def executed(self) -> Executed:
-        """What can be said of the act when a call ends without its connector having said it."""
-        return "unknown" if self.acted and self.entry and self.entry.tool.effects != "none" else "no"
-
-
 class Pipeline:
     """Carries out governed calls. One instance serves all clients of a process."""
 
@@ -132,6 +90,7 @@ class Pipeline:
         in_force: InForce,
         freezes: Freezes,
         seen: Seen,
+        parking: Parking,
         journal: Journal,
         refusals: Disclosure,
         redact: Callable[[object], object],
@@ -140,6 +99,7 @@ class Pipeline:
         self._in_force = in_force
         self._freezes = freezes
         self._seen = seen
+        self._parking = parking
         self._journal = journal
         self._refusals = refusals
         self._redact = redact
@@ -152,24 +112,29 @@ class Pipeline:
         under = self._in_force.current
         return under.visible(principal, self._now(), under.seen_by(principal, self._seen))
 
-    async def list_tools(self, principal: Principal) -> Sequence[Tool]:
-        """`visible_tools`, on record with what was withheld. Raises `StoreUnavailable` where it cannot be recorded."""
+    async def list_tools(self, principal: Principal, own: Sequence[str] = ()) -> Sequence[Tool]:
+        """`visible_tools`, on record with what was withheld and the guard's `own` tools that are shown beside them.
+
+        Raises `StoreUnavailable` where it cannot be recorded.
+        """
         under = self._in_force.current
         listing = under.listing(principal, self._now(), under.seen_by(principal, self._seen))
         shown = [tool for tool, decision in listing if is_shown(tool, decision)]
         denied = [(tool, decision.rule) for tool, decision in listing if not decision.allowed]
         withheld = Counter(rule for tool, rule in denied if not tool.observed)
         observed = Counter(rule for tool, rule in denied if tool.observed)
-        await self._journal.listed(principal, listings.state([tool.name for tool in shown], withheld, observed))
+        await self._journal.listed(
+            principal, listings.state([*own, *(tool.name for tool in shown)], withheld, observed)
+        )
         return shown
 
-    async def call(self, principal: Principal, call: ToolCall) -> Answer:
-        """Carry out one call and return its answer, refusals included.
+    async def call(self, principal: Principal, call: ToolCall, carried: Carried | None = None) -> Answer:
+        """Carry out one call, or one step of a task, and return its answer, refusals included.
 
         Raises `UnknownTool` for a tool that is not there or not for this principal. A client that goes away does not
         stop a call: an act that was begun is finished within its timeout and its outcome is recorded.
         """
-        task = asyncio.create_task(self._govern(principal, call))
+        task = asyncio.create_task(self._govern(principal, call, carried))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         return await asyncio.shield(task)
@@ -190,8 +155,8 @@ class Pipeline:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
 
-    async def _govern(self, principal: Principal, call: ToolCall) -> Answer:
-        trail = _Trail(self._in_force.current, principal, call, self._clock.monotonic())
+    async def _govern(self, principal: Principal, call: ToolCall, carried: Carried | None) -> Answer:
+        trail = Trail(self._in_force.current, principal, call, self._clock.monotonic(), carried=carried)
         shaped: Shaped | None = None
         enter_call(call.id, call.trace.id if call.trace else None)
         try:
@@ -200,6 +165,8 @@ class Pipeline:
             decision = self._decide_call(trail, entry.tool, arguments)
             if call.dry_run == "no":
                 self._authorize(trail, decision)
+                if decision.effect is Effect.REQUIRE_APPROVAL and trail.would is None and carried is None:
+                    return await self._park(trail, entry.tool, arguments, decision)
                 await self._record_intent(trail, entry.tool)
                 value = await self._invoke(trail, entry.tool, arguments)
                 shaped = self._shape(trail, entry, value)
@@ -219,7 +186,7 @@ class Pipeline:
 
     # --- the stages, in order ---------------------------------------------------------------------------------------
 
-    def _find(self, trail: _Trail) -> Entry:
+    def _find(self, trail: Trail) -> Entry:
         under = trail.under
         # Before the catalog is asked: a store that fails must not tell a hidden tool from an unknown one.
         trail.seen = under.seen_by(trail.principal, self._seen)
@@ -236,7 +203,9 @@ class Pipeline:
         trail.entry = entry
         return entry
 
-    def _validate(self, trail: _Trail, entry: Entry) -> Mapping[str, object]:
+    def _validate(self, trail: Trail, entry: Entry) -> Mapping[str, object]:
+        if trail.carried is not None:
+            return self._journaled(trail, trail.carried, entry)
         trail.arguments = trail.call.arguments
         if trail.call.dry_run == "malformed":
             raise Refused("args_invalid", DRY_RUN_FORM)
@@ -247,7 +216,14 @@ class Pipeline:
         trail.arguments = arguments | bound(entry.tool.bind, trail.principal)
         return trail.arguments
 
-    def _decide_call(self, trail: _Trail, tool: Tool, arguments: Mapping[str, object]) -> Decision:
+    def _journaled(self, trail: Trail, carried: Carried, entry: Entry) -> Mapping[str, object]:
+        """A step executes from its journaled, bound values, and only what they were bound for."""
+        trail.arguments, trail.justification = carried.arguments, carried.justification
+        if entry.tool.fingerprint != carried.fingerprint:
+            raise Refused("approval_mismatch", "the tool is not what it was when this was asked for")
+        return carried.arguments
+
+    def _decide_call(self, trail: Trail, tool: Tool, arguments: Mapping[str, object]) -> Decision:
         under, principal = trail.under, trail.principal
         version = under.policy.version
         frozen = self._freezes.decision(principal, tool.name, version)
@@ -258,32 +234,66 @@ class Pipeline:
         trail.decision = frozen or scope_decision(tool.scopes, principal, version) or under.policy.decide(trail.asked)
         return trail.decision
 
-    def _authorize(self, trail: _Trail, decision: Decision) -> None:
+    def _authorize(self, trail: Trail, decision: Decision) -> None:
+        """Refuse what is denied. What people approved stands while the same rule still asks for it, or none does."""
         if trail.would is not None:
             return
+        approved = trail.carried.approved if trail.carried else None
+        stands = decision.effect is Effect.ALLOW or decision.rule in (approved, RULE_FROZEN)
+        if approved is not None and not stands:
+            reason = f"policy is not what it was when this was approved: {decision.reason}"
+            effect: Literal["deny", "require_approval"] = (
+                "deny" if decision.effect is Effect.DENY else "require_approval"
+            )
+            raise Refused("approval_mismatch", reason, rule=decision.rule, effect=effect)
         if decision.effect is Effect.DENY:
             raise denial(decision, "why")
-        if decision.effect is Effect.REQUIRE_APPROVAL:
+        if decision.effect is Effect.REQUIRE_APPROVAL and trail.carried is not None and approved is None:
             raise Refused("approval_pending", decision.reason, rule=decision.rule, effect="require_approval")
 
-    async def _record_intent(self, trail: _Trail, tool: Tool) -> None:
-        if tool.effects == "none":
+    async def _park(self, trail: Trail, tool: Tool, arguments: Mapping[str, object], decision: Decision) -> Answer:
+        """Have the call wait for people; what is answered now is whom it waits for."""
+        wish = Wish(trail.principal, trail.call.id, tool, arguments, trail.justification, trail.call.trace, decision)
+        try:
+            parked = await self._parking.park(wish)
+        except TooManyWaiting:
+            reason = "too many calls of yours wait for people already"
+            raise Refused("rate_limited", reason, rule=decision.rule, effect="require_approval") from None
+        trail.task = parked.task
+        ending = Ending("refused", "no", self._elapsed_us(trail), code="approval_pending")
+        try:
+            stored = await self._end(trail, ending)
+        except StoreUnavailable as error:
+            return self._refusal(trail, Refused("audit_unavailable", error.message), None)
+        told = disclosed(decision.as_record(), self._refusals)
+        view = PendingView(
+            trail.call.id, told, parked.task, parked.approval, parked.approvers, as_datetime(parked.expires_at)
+        )
+        return Answer(
+            trail.call.id, {"guard": view.as_dict()}, view.as_text(), False, self._receipt(trail, stored), PENDING_EXIT
+        )
+
+    async def _record_intent(self, trail: Trail, tool: Tool) -> None:
+        carried = trail.carried
+        if tool.effects == "none" and carried is None:
             self._journal.require_writable()
         else:
             try:
-                trail.intent = await self._journal.intent(trail.facts())
+                trail.intent = await self._journal.intent(trail.facts(), carried.begin if carried else None)
+            except NotApproved:
+                raise Refused("approval_mismatch", "nobody approved exactly this") from None
             except (InDoubt, asyncio.CancelledError):
                 trail.ended_by_journal = True  # whether the intent is stored is not known yet; the journal will know
                 raise
 
-    async def _invoke(self, trail: _Trail, tool: Tool, arguments: Mapping[str, object]) -> object:
+    async def _invoke(self, trail: Trail, tool: Tool, arguments: Mapping[str, object]) -> object:
         failpoint("pipeline.before-act")
         trail.acted = True
         invocation = Invocation(
             trail.call.id,
             arguments,
             tool.timeout,
-            idempotency_key=trail.call.id,
+            idempotency_key=trail.carried.key if trail.carried else trail.call.id,
             principal=trail.principal,
             trace=trail.call.trace,
         )
@@ -291,7 +301,7 @@ class Pipeline:
         failpoint("pipeline.after-act")
         return reply.value
 
-    def _shape(self, trail: _Trail, entry: Entry, value: object) -> Shaped:
+    def _shape(self, trail: Trail, entry: Entry, value: object) -> Shaped:
         shaped = shape(value, self._redact)
         if entry.check_result(shaped.structured):
             _log.error("result does not match outputSchema", extra={"tool": entry.tool.name})
@@ -300,15 +310,15 @@ class Pipeline:
 
     # --- the four ends ----------------------------------------------------------------------------------------------
 
-    async def _answer(self, trail: _Trail, shaped: Shaped) -> Answer:
+    async def _answer(self, trail: Trail, shaped: Shaped) -> Answer:
         ending = Ending("ok", "yes", self._elapsed_us(trail), result=shaped.structured, has_result=True)
         try:
-            stored = await self._end(trail, ending)
+            stored = await self._end(trail, ending, Ended(shaped.structured, False, "yes"))
         except StoreUnavailable:
             return self._refusal(trail, _unrecorded("yes"), None)
         return Answer(trail.call.id, shaped.structured, shaped.encoded.decode(), False, self._receipt(trail, stored))
 
-    async def _tell(self, trail: _Trail, decision: Decision) -> Answer:
+    async def _tell(self, trail: Trail, decision: Decision) -> Answer:
         """The end of a dry run: what would be decided now, and nothing done."""
         try:
             stored = await self._journal.outcome(trail.facts(), Ending("ok", "no", self._elapsed_us(trail)))
@@ -317,7 +327,7 @@ class Pipeline:
         view = DryRunView(trail.call.id, decision, trail.would is not None, self._refusals)
         return Answer(trail.call.id, {"guard": view.as_dict()}, view.as_text(), False, self._receipt(trail, stored))
 
-    async def _refuse(self, trail: _Trail, refusal: Refused) -> Answer:
+    async def _refuse(self, trail: Trail, refusal: Refused) -> Answer:
         if refusal.executed == "unknown" and trail.acts_once:
             refusal.retry = "never"  # repeating could do it twice
         if trail.ended_by_journal:
@@ -325,13 +335,13 @@ class Pipeline:
         status = FAILURES.get(refusal.code, "refused")
         ending = Ending(status, refusal.executed, self._elapsed_us(trail), code=refusal.code)
         try:
-            stored = await self._end(trail, ending)
+            stored = await self._end(trail, ending, self._ended(trail, refusal))
         except StoreUnavailable as error:
             unrecorded = _unrecorded(refusal.executed) if trail.acted else Refused("audit_unavailable", error.message)
             return self._refusal(trail, unrecorded, None)
         return self._refusal(trail, refusal, self._receipt(trail, stored))
 
-    async def _hide(self, trail: _Trail) -> Answer:
+    async def _hide(self, trail: Trail) -> Answer:
         """Record the attempt, then answer as if there were nothing to see."""
         ending = Ending("refused", "no", self._elapsed_us(trail), code="policy_denied")
         try:
@@ -340,20 +350,29 @@ class Pipeline:
             return self._refusal(trail, Refused("audit_unavailable", error.message), None)
         raise UnknownTool()
 
-    async def _end(self, trail: _Trail, ending: Ending) -> Stored:
-        """Record the outcome, and with it, in one commit, what the caller is about to be shown."""
+    async def _end(self, trail: Trail, ending: Ending, ended: Ended | None = None) -> Stored:
+        """Record the outcome, and in the same commit what the caller is about to be shown and where its task is."""
         noting = self._seen.noting(trail.principal, trail.brings)
+        if trail.carried is not None and ended is not None:
+            noting = together(noting, trail.carried.end(ended))
         return await self._journal.outcome(trail.facts(), ending, trail.intent, noting)
+
+    def _ended(self, trail: Trail, refusal: Refused) -> Ended:
+        told = self._view(trail, disclosing(refusal, self._refusals)).as_dict()
+        return Ended({"guard": told}, True, refusal.executed, refusal.code)
 
     # --- small parts ------------------------------------------------------------------------------------------------
 
     def _now(self) -> datetime:
         return as_datetime(self._clock.now_us())
 
-    def _refusal(self, trail: _Trail, refusal: Refused, receipt: Receipt | None) -> Answer:
-        lacks_scope = refusal.rule == RULE_SCOPE
-        refusal = disclosing(refusal, self._refusals)
-        view = RefusalView(
+    def _refusal(self, trail: Trail, refusal: Refused, receipt: Receipt | None) -> Answer:
+        view = self._view(trail, disclosing(refusal, self._refusals))
+        told, lacks_scope = {"guard": view.as_dict()}, refusal.rule == RULE_SCOPE
+        return Answer(trail.call.id, told, view.as_text(), True, receipt, refusal.exit_code, lacks_scope)
+
+    def _view(self, trail: Trail, refusal: Refused) -> RefusalView:
+        return RefusalView(
             code=refusal.code,
             reason=refusal.reason,
             call=trail.call.id,
@@ -363,14 +382,12 @@ class Pipeline:
             rule=refusal.rule,
             retry_after_s=refusal.retry_after_s,
         )
-        told = {"guard": view.as_dict()}
-        return Answer(trail.call.id, told, view.as_text(), True, receipt, refusal.exit_code, lacks_scope)
 
-    def _receipt(self, trail: _Trail, stored: Stored) -> Receipt:
+    def _receipt(self, trail: Trail, stored: Stored) -> Receipt:
         checkpoint = self._journal.checkpoint(stored)
         return Receipt(trail.call.id, self._journal.origin, stored.n, stored.leaf, checkpoint)
 
-    def _elapsed_us(self, trail: _Trail) -> int:
+    def _elapsed_us(self, trail: Trail) -> int:
         return int((self._clock.monotonic() - trail.started) * 1_000_000)
 
 

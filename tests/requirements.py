@@ -197,6 +197,29 @@ REQUIREMENTS: dict[str, Requirement] = {
     ),
     "change:tightening": Requirement("design 6", "A change that only tightens applies at once."),
     "reload:every-process": Requirement("design 6", "Every serving process of a home follows its files."),
+    # --- approvals and tasks ----------------------------------------------------------------------------------------
+    "approval:carried-out-once": Requirement(
+        "I2; I4; design 7",
+        "An approved call is carried out once, from what was journaled, and request, decision, intent and outcome are on record.",
+    ),
+    "approval:merged": Requirement("design 7", "The same call of the same requester waits once."),
+    "approval:who": Requirement(
+        "I4",
+        "Only somebody the rule names, whom policy lets approve, who is authenticated and acts in person decides; never whoever asked, through whatever client.",
+    ),
+    "approval:decided-once": Requirement("I4", "Of many decisions at once exactly one counts."),
+    "approval:denied": Requirement("I4", "A denied call never happens; asking anew is a new question."),
+    "approval:bound": Requirement(
+        "I4; design 7",
+        "Where the tool, the rule, or what the requester may do changed while it waited, what was approved is not carried out.",
+    ),
+    "approval:survives-restart": Requirement("design 7", "A call that waits outlives the process."),
+    "approval:not-in-clear": Requirement(
+        "I8; contract 6",
+        "What waits is encrypted in the store; sensitive values are shown only to who may decide, on record.",
+    ),
+    "tasks:own": Requirement("I12; contract 4", "A task that is not the caller's looks like one that does not exist."),
+    "tasks:cancel": Requirement("contract 4", "Whoever asked can withdraw what waits."),
     # --- connect and secrets --------------------------------------------------------------------------------------
     "egress:judged-addresses": Requirement(
         "design 2; bar: egress",

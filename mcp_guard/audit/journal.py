@@ -85,8 +85,10 @@ class Journal:
         """A record for a unit of somebody else, so that rows and their record commit together."""
         return Entry(self._state(kind, state, principal))
 
-    async def intent(self, facts: CallFacts) -> Stored:
-        """Record what is about to be done. The caller owes the log an `outcome` for it.
+    async def intent(self, facts: CallFacts, work: Work | None = None) -> Stored:
+        """Record what is about to be done; rows of `work` commit with the record, and what it raises forbids the act.
+
+        The caller owes the log an `outcome` for it.
 
         So does it after `StoreUnavailable`, but not after `InDoubt` or when cancelled: then whether the intent is
         stored is not known yet, and the journal ends the call once it is.
@@ -96,7 +98,7 @@ class Journal:
         body = record.intent(self._boot, facts, commitments)
         self._backlog.flush()
         entry = Entry(body, tuple(sides), opens=True, traits=record.traits("intent", facts), ids=record.ids(facts))
-        future = self._submit(Unit((entry,)))
+        future = self._submit(Unit((entry,), work=work))
         try:
             (stored,) = await asyncio.shield(future)
         except StoreUnavailable as error:
@@ -126,6 +128,19 @@ class Journal:
     async def read(self, principal: Principal, state: Mapping[str, object], work: Work | None = None) -> Stored:
         """Record that somebody read the log; rows of `work` commit with the record."""
         return await self._write(self._state("read", state, principal), work)
+
+    async def approval(self, actor: Principal, about: Mapping[str, object], work: Work) -> Stored:
+        """Record what was asked of people or what they said, in one commit with the rows that make it so.
+
+        Raises what `work` raises, and then records nothing.
+        """
+        return await self._write(record.approval(self._boot, self._known(actor), about), work)
+
+    async def task(
+        self, state: Mapping[str, object], actor: Principal | None = None, work: Work | None = None
+    ) -> Stored:
+        """Record what became of a task outside its calls; rows of `work` commit with the record."""
+        return await self._write(record.state(self._boot, "task", state, actor), work)
 
     async def listed(self, principal: Principal, state: Mapping[str, object]) -> None:
         """Record what a list showed (`listings.state`). The same list of a principal within 60 s is counted.

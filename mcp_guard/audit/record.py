@@ -61,6 +61,13 @@ def ids(facts: CallFacts) -> Ids:
     return Ids(facts.call, facts.task, facts.trace)
 
 
+def approval(boot: str, actor: Principal, about: Mapping[str, object]) -> bytes:
+    """What was asked of people, or what they said. `about` are the fields of contract 6 beside the actor: `call`,
+    `task`, `step`, `approval`, `verdict`, `binds`, and where somebody decided `channel` and `ms`."""
+    check_profile(about)
+    return _bytes({"v": VERSION, "kind": "approval", "boot": boot, "actor": actor.as_actor()} | dict(about))
+
+
 def orphan(boot: str, intent_record: Mapping[str, object], now_us: int) -> bytes:
     """The outcome of an intent whose process died: nobody knows."""
     started = intent_record["_t"]

@@ -12,14 +12,18 @@ from mcp_guard.model.principal import Principal
 from mcp_guard.model.tool import Tool
 
 if TYPE_CHECKING:
+    from mcp_guard.admin.approvals import Approvals
+    from mcp_guard.admin.own_tools import OwnTool, OwnTools
     from mcp_guard.admin.permissions import Permissions
     from mcp_guard.admin.records import RecordReader
+    from mcp_guard.admin.tasks import Tasks
     from mcp_guard.audit.journal import Journal
     from mcp_guard.identity.access_token import AccessTokens
     from mcp_guard.identity.authenticate import Authenticator
     from mcp_guard.identity.outward import OutwardCredentials
     from mcp_guard.identity.protected_resource import ProtectedResource
     from mcp_guard.pipeline import Pipeline
+    from mcp_guard.runner import Runner
 
 DRAIN_SECONDS = 8.0
 """How long a closing guard waits for calls in flight before it cancels them: less than the transports wait."""
@@ -46,6 +50,10 @@ class Guard:
     permissions: "Permissions"
     authenticator: "Authenticator"
     identity: Identity
+    runner: "Runner"
+    tasks: "Tasks"
+    approvals: "Approvals"
+    own_tools: "OwnTools"
 
     @property
     def definition(self) -> Definition:
@@ -64,10 +72,14 @@ class Guard:
     def visible_tools(self, principal: Principal) -> Sequence[Tool]:
         return self.pipeline.visible_tools(principal)
 
-    async def list_tools(self, principal: Principal) -> Sequence[Tool]:
-        return await self.pipeline.list_tools(principal)
+    async def list_tools(self, principal: Principal) -> "Sequence[Tool | OwnTool]":
+        own = self.own_tools.listed(principal)
+        visible = await self.pipeline.list_tools(principal, [tool.name for tool in own])
+        return sorted([*visible, *own], key=lambda tool: tool.name)
 
     async def call(self, principal: Principal, call: ToolCall) -> Answer:
+        if self.own_tools.is_for(principal, call.tool):
+            return await self.own_tools.call(principal, call)
         return await self.pipeline.call(principal, call)
 
     @property
@@ -96,6 +108,10 @@ class Guard:
         if chosen is None:
             raise Unauthenticated(hint="pass --as user:NAME")
         return self.authenticator.declared(chosen, client or local.client, local.tenant)
+
+    def somebody_serves(self) -> bool:
+        """Whether another process that may serve this store is alive, and so carries tasks on."""
+        return self.runner.others_live()
 
     async def drain(self) -> None:
         await self.pipeline.drain(DRAIN_SECONDS)

@@ -9,6 +9,7 @@ from mcp_guard import __version__
 from mcp_guard.build.definition import Definition, define
 from mcp_guard.build.guard import DRAIN_SECONDS, Guard, Identity
 from mcp_guard.build.live import Live
+from mcp_guard.build.parking import approvals_of, parking_of, runner_of, tasks_of
 from mcp_guard.build.questions import define_tested
 from mcp_guard.build.signing import signing_of
 from mcp_guard.build.watch import stamp_of
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from mcp_guard.identity.store import TokenStore
     from mcp_guard.limits.freeze import Freezes
     from mcp_guard.limits.seen import Seen
+    from mcp_guard.parking import Parking
     from mcp_guard.pipeline import Pipeline
     from mcp_guard.secrets.redact import Redactor
     from mcp_guard.store.store import Store
@@ -61,15 +63,15 @@ async def open_guard(home: Home, *, serving: bool, verbosity: int = 0) -> AsyncI
         open_journal(home, redactor) as (store, journal),
         _change_controlled(live, store, journal) as control,
         _open_identity(live, redactor) as identity,
-        _open_pipeline(live, store, journal, redactor, identity) as pipeline,
+        _open_pipeline(live, store, journal, redactor, identity) as work,
     ):
         signing = signing_of(home, store)
         await signing.begin()
-        guard = _wire(live, store, journal, pipeline, identity)
+        guard = _wire(live, store, journal, work, identity)
         if not serving:
             yield guard
             return
-        async with _serving(live, journal, Reloader(live, journal, pipeline, stamp, control), pipeline, signing):
+        async with _serving(guard, Reloader(live, journal, guard.pipeline, stamp, control), signing):
             yield guard
 
 
@@ -88,25 +90,26 @@ async def _change_controlled(live: Live, store: "Store", journal: "Journal") -> 
 
 
 @asynccontextmanager
-async def _serving(
-    live: Live, journal: "Journal", reloader: "Reloader", pipeline: "Pipeline", signing: "SigningAdmin"
-) -> AsyncIterator[None]:
-    """What a serving guard does beside answering: close what dead ones left open, keep up with its files and keys."""
+async def _serving(guard: Guard, reloader: "Reloader", signing: "SigningAdmin") -> AsyncIterator[None]:
+    """What a serving guard does beside answering: close what dead ones left open, carry tasks on, and keep up with its
+    files and keys."""
     import asyncio
 
     from mcp_guard.build.reload import Standing
 
+    journal, definition = guard.journal, guard.definition
     recovered = await journal.recover()
-    standing = Standing.of(live.definition)
-    await journal.boot(_boot_state(live.definition, recovered), standing=standing.as_dict())
-    beside = [asyncio.create_task(_tend_for_ever(journal, signing)), asyncio.create_task(reloader.watch())]
+    await journal.boot(_boot_state(definition, recovered), standing=Standing.of(definition).as_dict())
+    running = (_tend_for_ever(journal, signing), reloader.watch(), guard.runner.watch())
+    beside = [asyncio.create_task(coroutine) for coroutine in running]
     try:
         yield
     finally:
         for task in beside:
             task.cancel()
         await asyncio.gather(*beside, return_exceptions=True)
-        await pipeline.drain(DRAIN_SECONDS)
+        await guard.drain()
+        await guard.runner.settle()
     await journal.shutdown({"what": "stopped"})
 
 
@@ -132,7 +135,10 @@ def _boot_state(definition: Definition, recovered: int) -> Mapping[str, object]:
     } | ({"observed": list(definition.catalog.observed)} if definition.catalog.observed else {})
 
 
-def _wire(live: Live, store: "Store", journal: "Journal", pipeline: "Pipeline", identity: Identity) -> Guard:
+def _wire(
+    live: Live, store: "Store", journal: "Journal", work: "tuple[Pipeline, Parking]", identity: Identity
+) -> Guard:
+    from mcp_guard.admin.own_tools import OwnTools
     from mcp_guard.admin.permissions import Permissions
     from mcp_guard.admin.records import RecordReader
     from mcp_guard.audit.query import Query
@@ -140,6 +146,7 @@ def _wire(live: Live, store: "Store", journal: "Journal", pipeline: "Pipeline", 
     from mcp_guard.identity.store import TokenStore
     from mcp_guard.limits.freeze import NO_TOOL, Freezes
 
+    pipeline, parking = work
     freezes, seen, in_force, clock = Freezes(store), _seen(live, store), live.in_force, SystemClock()
 
     refusals = live.definition.home.settings.policy.refusals
@@ -159,7 +166,13 @@ def _wire(live: Live, store: "Store", journal: "Journal", pipeline: "Pipeline", 
     records = RecordReader(decide, frozen, noting, Query(store, refusals), journal, refusals)
     authenticator = Authenticator(live.directory, TokenStore(store).find, clock, identity.access_tokens)
     permissions = Permissions(in_force, freezes, seen, journal, clock, refusals)
-    return Guard(live, pipeline, journal, records, permissions, authenticator, identity)
+    runner, tasks, approvals = (
+        runner_of(live, store, parking, pipeline),
+        tasks_of(live, parking, journal),
+        approvals_of(live, store, parking),
+    )
+    own = OwnTools(tasks, approvals, freezes, in_force, journal, clock, runner.poke)
+    return Guard(live, pipeline, journal, records, permissions, authenticator, identity, runner, tasks, approvals, own)
 
 
 def _seen(live: Live, store: "Store") -> "Seen":
@@ -230,7 +243,7 @@ def _pseudonyms(home: Home, store: "Store") -> "Pseudonyms | None":
 @asynccontextmanager
 async def _open_pipeline(
     live: Live, store: "Store", journal: "Journal", redactor: "Redactor", identity: Identity
-) -> "AsyncIterator[Pipeline]":
+) -> "AsyncIterator[tuple[Pipeline, Parking]]":
     from mcp_guard.connect.factory import Means
     from mcp_guard.limits.freeze import Freezes
     from mcp_guard.pipeline import Pipeline
@@ -238,17 +251,19 @@ async def _open_pipeline(
     issue = identity.credentials.issue if identity.credentials else None
     async with Means.open(live.definition.home.directory, redactor, issue=issue) as means:
         live.connect(means)
+        parking = parking_of(live.definition.home, store, journal)
         pipeline = Pipeline(
             in_force=live.in_force,
             freezes=Freezes(store),
             seen=_seen(live, store),
+            parking=parking,
             journal=journal,
             refusals=live.definition.home.settings.policy.refusals,
             redact=redactor.value,
             clock=SystemClock(),
         )
         try:
-            yield pipeline
+            yield pipeline, parking
         finally:
             await pipeline.drain(DRAIN_SECONDS)
             await live.aclose()

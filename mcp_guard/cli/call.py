@@ -1,51 +1,24 @@
 """`mcp-guard call TOOL`."""
 
-import os
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import click
 
 from mcp_guard.cli.arguments import from_document, from_pairs
-from mcp_guard.cli.options import CLIENT, SUBJECT
 from mcp_guard.cli.output import Output, pass_output, print_error
+from mcp_guard.cli.who import Who, acting
 from mcp_guard.model.call import Answer, ToolCall
 from mcp_guard.model.errors import UsageError
 
-if TYPE_CHECKING:
-    from mcp_guard.build import Guard
-    from mcp_guard.model.principal import Principal
-
 RECEIPT = "mcp-guard/receipt"
 INTERRUPTED = 130
-
-
-@dataclass(frozen=True, slots=True)
-class _Who:
-    """Who acts: a token, or a name where local identity is allowed."""
-
-    subject: str | None
-    client: str | None
-    token: str | None
-
-    async def principal(self, guard: "Guard") -> "Principal":
-        """A name that was typed goes before the variable; a token that was typed excludes names."""
-        if self.token is not None and (self.subject or self.client):
-            raise UsageError("--token excludes --as and --client.", hint="the token says who acts")
-        token = self.token if self.token is not None else os.environ.get("MCP_GUARD_TOKEN") or None
-        if token is None or self.subject or self.client:
-            return guard.declare(self.subject, self.client)
-        return await guard.authenticate(token)
 
 
 @click.command()
 @click.argument("tool")
 @click.argument("pairs", nargs=-1, metavar="[k=v …]")
 @click.option("--args", "document", help="The arguments as one JSON object.")
-@click.option("--as", "subject", type=SUBJECT, help="Who acts (where local identity is allowed).")
-@click.option("--client", type=CLIENT, help="The agent acting for them.")
-@click.option("--token", help="A bearer token (else MCP_GUARD_TOKEN).")
+@acting
 @click.option("--dry-run", is_flag=True, help="Say what would be decided; nothing is executed, and that is recorded.")
 @pass_output
 @click.pass_context
@@ -70,7 +43,7 @@ def call(
     import asyncio
 
     arguments = _arguments(pairs, document)
-    answer, interrupted = asyncio.run(_call(output, tool, arguments, _Who(subject, client, token), dry_run=dry_run))
+    answer, interrupted = asyncio.run(_call(output, tool, arguments, Who(subject, client, token), dry_run=dry_run))
     output.data(_on_the_wire(answer), () if answer.is_error else (answer.text,))
     if answer.is_error and not output.as_json:
         _complain(answer)
@@ -88,7 +61,7 @@ def _complain(answer: Answer) -> None:
 
 
 async def _call(
-    output: Output, tool: str, arguments: dict[str, object], who: _Who, *, dry_run: bool
+    output: Output, tool: str, arguments: dict[str, object], who: Who, *, dry_run: bool
 ) -> tuple[Answer, bool]:
     import asyncio
 

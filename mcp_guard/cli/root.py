@@ -18,6 +18,7 @@ INTERRUPTED = 130
 
 # command -> (module below mcp_guard.cli, one line for the overview)
 _COMMANDS = {
+    "approvals": ("approvals", "List, show and decide what waits for people."),
     "audit": ("audit", "Read and verify the audit log."),
     "call": ("call", "Carry out one governed call."),
     "completion": ("completion", "Print a completion script for a shell."),
@@ -31,6 +32,7 @@ _COMMANDS = {
     "init": ("init", "Make a new home."),
     "policy": ("policy", "Check, lint and test the policy."),
     "serve": ("serve", "Serve this home to MCP clients."),
+    "tasks": ("tasks", "List, show, cancel and resume tasks."),
     "token": ("token", "Create, list and revoke bearer tokens."),
     "tools": ("tools", "List, show and lint the tools of this home."),
     "unfreeze": ("freeze", "Lift a freeze."),

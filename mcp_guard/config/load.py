@@ -93,6 +93,9 @@ class _Merge:
             raise Invalid([*found, *self._problems]) from None
         for where, name, hint in _missing(settings):
             self._problems.append(self._at(where, "missing_key", f"the key {name} is missing", hint))
+        if settings.identity.local.approve and settings.environment != "demo":
+            message, hint = "somebody nobody authenticated may decide approvals in a demo only", "let people use tokens"
+            self._problems.append(self._at(("identity", "local", "approve"), "value", message, hint))
         if self._problems:
             raise Invalid(self._problems)
         return Home(self._directory, settings, MappingProxyType(dict(self._origins())))

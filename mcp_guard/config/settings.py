@@ -141,7 +141,9 @@ class LocalIdentity(Strict):
     subject: Subject | None = None
     client: Client = "agent:local"
     tenant: Tenant = "default"
-    approve: Annotated[bool, _only_false("identity.local.approve: true")] = False
+    approve: bool = Field(
+        default=False, description="Whether they may decide approvals; only where environment is demo."
+    )
 
 
 class Claims(Strict):

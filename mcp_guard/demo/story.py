@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,9 @@ from mcp_guard.demo.database import edit_one_record
 from mcp_guard.demo.home import copy_home, payments_key, seed
 from mcp_guard.demo.stage import Stage
 from mcp_guard.model.errors import GuardError, UnknownTool
+
+_TOLD = frozenset({"intent", "outcome", "approval", "read"})
+"""Kinds of records the trail shows."""
 
 
 class StepFailed(GuardError):
@@ -41,12 +45,17 @@ class _Story:
         self._stage = stage
         self._home = home
         self._payments = payments
+        self._waiting: dict[str, Any] = {}
 
     def play(self) -> None:
         trusted = self._token("user:alice", "agent:local")
         untrusted = self._token("user:alice", "agent:untrusted")
-        with self._serving() as url:
+        with self._serving(end=signal.SIGKILL) as url:
             asyncio.run(self._talk(url, trusted, untrusted))
+            self._requester_tries(trusted)
+        with self._serving() as url:
+            self._approve(self._token("user:bob", "agent:local"))
+            asyncio.run(self._ask(url, trusted))
         self._audit()
 
     async def _talk(self, url: str, trusted: str, untrusted: str) -> None:
@@ -74,8 +83,11 @@ class _Story:
         self._expect(result.get("status") == "refunded", "the payments service confirms", result)
         self._expect(result.get("by") == "user:alice", "the guard said who asked, not the agent", result)
 
-        self._stage.scene("A refund of 800", "above the limit: a person has to agree")
-        await self._refused(agent, 800, "approval_pending", "refund-large")
+        self._stage.scene("A refund of 800", "above the limit: a second person has to agree")
+        result = await agent.call("payments_refund", order_id="ORD-1003", amount=800)
+        self._waiting = guard = result["guard"]
+        waits = guard["code"] == "approval_pending" and guard["executed"] == "no"
+        self._expect(waits, f"not executed: it waits for {' or '.join(guard['approvers'])}", guard)
 
         self._stage.scene("A refund of 9000", "nobody refunds that much through an agent")
         await self._refused(agent, 9000, "policy_denied", "refund-limit")
@@ -129,10 +141,34 @@ class _Story:
             len(page["records"]) == 5, "the agent reads its own records as an MCP resource", len(page["records"])
         )
 
+    def _requester_tries(self, token: str) -> None:
+        self._stage.scene("Alice tries to approve her own refund", "with her own token, on the command line")
+        refused = self._guard("approvals", "approve", self._waiting["approval_id"], "--token", token, status=5)
+        self._expect(refused["error"]["code"] == "policy_denied", refused["error"]["message"], refused)
+        self._stage.scene("The server is killed", "SIGKILL, while the refund waits; then it is started again")
+
+    def _approve(self, token: str) -> None:
+        found = self._guard("approvals", "list")
+        mail, refund = sorted(found, key=lambda request: request["tool"])
+        still = (mail["tool"], refund["id"]) == ("mail_send", self._waiting["approval_id"])
+        self._expect(still, "the refund still waits for finance, and the mail for a manager", found)
+        self._stage.scene("Bob from finance approves", "with his own token; what he is shown is what was bound:")
+        self._stage.table(("what Bob sees",), [(line,) for line in refund["summary"]])
+        decided = self._guard("approvals", "approve", refund["id"], "--token", token)
+        self._expect(decided["state"] in ("approved", "used"), "approved by user:bob", decided)
+
+    async def _ask(self, url: str, token: str) -> None:
+        async with over_http(url, token) as agent:
+            answer = await agent.call("task_status", task_id=self._waiting["task_id"], wait_s=25)
+        task = answer["task"]
+        self._expect(task["status"] == "completed", "Alice's agent asks about the task: completed", task)
+        amounts = [entry["amount"] for entry in self._payments.ledger.entries()]
+        self._expect(amounts == [40, 800], "the service's own ledger shows the refund of 800, once", amounts)
+
     def _audit(self) -> None:
         self._stage.scene("The trail", "`mcp-guard audit query`, newest last")
         page = self._guard("audit", "query", "--limit", "50")
-        rows = [_row(record) for record in reversed(page["records"]) if record["kind"] in ("intent", "outcome", "read")]
+        rows = [_row(record) for record in reversed(page["records"]) if record["kind"] in _TOLD]
         self._stage.table(("n", "kind", "actor", "via", "tool", "effect", "rule", "status", "code"), rows)
         report = self._guard("audit", "verify")
         self._expect(report["ok"] is True, f"audit verify: ok, {report['records']} records", report)
@@ -157,15 +193,16 @@ class _Story:
         return json.loads(done.stdout)
 
     @contextmanager
-    def _serving(self) -> Iterator[str]:
+    def _serving(self, end: signal.Signals = signal.SIGTERM) -> Iterator[str]:
         command = [sys.executable, "-m", "mcp_guard", "--home", str(self._home), "serve", "--http", "127.0.0.1:0"]
         process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)  # noqa: S603 - our own program
         try:
             yield self._url(process)
         finally:
-            process.terminate()
+            process.send_signal(end)
             process.communicate(timeout=20)
-        self._expect(process.returncode == 0, "the server stops cleanly on SIGTERM", process.returncode)
+        if end is signal.SIGTERM:
+            self._expect(process.returncode == 0, "the server stops cleanly on SIGTERM", process.returncode)
 
     def _url(self, process: "subprocess.Popen[str]") -> str:
         assert process.stderr is not None
@@ -193,6 +230,6 @@ def _row(record: dict[str, Any]) -> tuple[object, ...]:
         record.get("tool"),
         decision.get("effect"),
         decision.get("rule"),
-        record.get("status"),
+        record.get("status") or record.get("verdict"),
         record.get("code"),
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from types import MappingProxyType
 from typing import Literal
 
@@ -152,6 +153,51 @@ class DryRunView:
 
     def _told(self) -> dict[str, object]:
         return disclosed(self.decision.as_told(), self.how)
+
+
+PENDING_EXIT = 6
+"""What a command ends with whose call waits for people (contract 5)."""
+
+
+@dataclass(frozen=True, slots=True)
+class PendingView:
+    """The wire form of a call that waits for people (`structuredContent.guard`, contract 4).
+
+    `told` is as much of the decision as may be told (`model.disclosure`): without `then`, nothing of whom it waits for.
+    """
+
+    call: str
+    told: Mapping[str, object]
+    task: str
+    approval: str
+    approvers: tuple[str, ...]
+    expires_at: datetime
+
+    def as_dict(self) -> dict[str, object]:
+        view: dict[str, object] = {
+            "code": "approval_pending",
+            **{name: self.told[name] for name in ("effect", "rule", "reason") if name in self.told},
+            "call": self.call,
+            "executed": "no",
+            "retry": "never",
+            "task_id": self.task,
+            "approval_id": self.approval,
+            "expires_at": self.expires_at.isoformat(timespec="seconds"),
+            "next": {"tool": "task_status", "arguments": {"task_id": self.task, "wait_s": 25}},
+        }
+        if "then" in self.told:
+            view["approvers"] = list(self.approvers)
+        return view
+
+    def as_text(self) -> str:
+        """`NOT EXECUTED` first: whoever reads only the beginning must not take it for done."""
+        whom = " or ".join(self.approvers) if "then" in self.told else "somebody"
+        rule = f" (rule {self.told['rule']})" if "rule" in self.told else ""
+        until = self.expires_at.isoformat(timespec="minutes")
+        return (
+            f"NOT EXECUTED: waiting for {whom} to approve, until {until}: {self.told['reason']}{rule}. "
+            f"Ask task_status about task {self.task}; do not call the tool again."
+        )
 
 
 @dataclass(frozen=True, slots=True)

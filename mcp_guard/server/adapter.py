@@ -14,14 +14,13 @@ from mcp_guard import __version__
 from mcp_guard.model.call import Answer, DryRun, ToolCall
 from mcp_guard.model.errors import GuardError, Refused, UnknownTool, UsageError
 from mcp_guard.model.principal import Principal
-from mcp_guard.model.tool import Tool
 from mcp_guard.model.trace import Trace
 from mcp_guard.model.trace import parse as parse_trace
 from mcp_guard.server.gate import DISPATCHED, NEEDED_SCOPES, PRINCIPAL
 from mcp_guard.server.resources import Resources, UnknownResource
 from mcp_guard.server.results import advertised_output_schema
 from mcp_guard.server.software import claimed
-from mcp_guard.server.surface import Surface
+from mcp_guard.server.surface import Listed, Surface
 
 RECEIPT_KEY: Final = "mcp-guard/receipt"
 DRY_RUN_KEY: Final = "mcp-guard/dry_run"
@@ -206,7 +205,7 @@ def _trace(ctx: Context) -> Trace | None:
     return parse_trace(sent[0]) if len(sent) == 1 else None
 
 
-def _describe(tool: Tool) -> types.Tool:
+def _describe(tool: Listed) -> types.Tool:
     schema = advertised_output_schema(tool.output_schema)
     return types.Tool(
         name=tool.name,

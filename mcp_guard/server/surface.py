@@ -5,7 +5,23 @@ from typing import Protocol
 
 from mcp_guard.model.call import Answer, ToolCall
 from mcp_guard.model.principal import Principal
-from mcp_guard.model.tool import Tool
+
+
+class Listed(Protocol):
+    """A tool as clients are told of it: one of a manifest, or one of the guard's own."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def title(self) -> str | None: ...
+    @property
+    def description(self) -> str: ...
+    @property
+    def annotations(self) -> Mapping[str, object]: ...
+    @property
+    def input_schema(self) -> Mapping[str, object]: ...
+    @property
+    def output_schema(self) -> Mapping[str, object] | None: ...
 
 
 class Surface(Protocol):
@@ -20,7 +36,7 @@ class Surface(Protocol):
         """A fresh, unguessable call id."""
         ...
 
-    async def list_tools(self, principal: Principal) -> Sequence[Tool]:
+    async def list_tools(self, principal: Principal) -> Sequence[Listed]:
         """The tools policy lets this principal see, in a fixed order, once that is on record.
 
         Raises `StoreUnavailable` where it cannot be.

@@ -40,6 +40,11 @@ class Liveness:
         finally:
             lock.close()
 
+    def others(self, boot: str) -> bool:
+        """Whether any process but the one of `boot` is alive here."""
+        found = (path.stem for path in self._directory.glob("*.lock") if _BOOT.fullmatch(path.stem))
+        return any(self.is_alive(other) for other in found if other != boot)
+
     def bury(self, boot: str) -> None:
         """Remove the file of a process that is gone. A living one keeps its file."""
         path = self._path(boot)

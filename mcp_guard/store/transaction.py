@@ -35,3 +35,14 @@ class Transaction:
 
 Work = Callable[[Transaction], None]
 """Rows that belong to a record, written in its transaction."""
+
+
+def together(*works: Work | None) -> Work:
+    """Several works as one, in their order."""
+    wanted = [work for work in works if work is not None]
+
+    def work(transaction: Transaction) -> None:
+        for each in wanted:
+            each(transaction)
+
+    return work

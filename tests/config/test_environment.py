@@ -57,7 +57,7 @@ BROKEN = [
     ("MCP_GUARD_SECRETS", "x", "unknown_key"),
     ("MCP_GUARD_", "x", "unknown_key"),
     ("MCP_GUARD_STORE", "postgresql://hunter2", "unsupported"),
-    ("MCP_GUARD_IDENTITY__LOCAL__APPROVE", "true", "unsupported"),
+    ("MCP_GUARD_IDENTITY__LOCAL__APPROVE", "true", "value"),
     ("MCP_GUARD_IDENTITY__OIDC__ISSUER", "hunter2", "value"),
     ("MCP_GUARD_TASKS__ENGINE", "sqlite", "unsupported"),
     ("MCP_GUARD_AUDIT__RETENTION", "1d", "unsupported"),

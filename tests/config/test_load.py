@@ -72,7 +72,7 @@ BROKEN: list[tuple[str, str | bytes, str, tuple[int, int]]] = [
     ("a client of no agent", _full("clients: [{id: x, name: user:x}]"), "value", (3, 109)),
     ("a prefix of roles", _full("subject_prefix: 'role:'"), "value", (3, 91)),
     ("a secret written out", _full("exchange: {client_secret: hunter2}"), "value", (3, 102)),
-    ("local approve", HEAD + "environment: demo\nidentity: {local: {approve: true}}\n", "unsupported", (4, 20)),
+    ("local approve", HEAD + "environment: other\nidentity: {local: {approve: true}}\n", "value", (4, 20)),
     ("behind a proxy", HEAD + "server: {http: {behind_proxy: true}}\n", "unsupported", (3, 17)),
     ("anchors", HEAD + "audit: {anchors: [a]}\n", "unsupported", (3, 9)),
     ("an epoch that is none", HEAD + "audit: {key_epoch: monthly}\n", "value", (3, 9)),

@@ -1,0 +1,96 @@
+"""Deciding approvals: who may, what they are shown, and that it is on record. Deciding never carries anything out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mcp_guard.approval.request import ApprovalRequest
+from mcp_guard.approval.rules import Decider, objection
+from mcp_guard.approval.store import Channel, NotPending, Verdict, VotedAlready
+from mcp_guard.approval.summary import masked
+from mcp_guard.generation import InForce
+from mcp_guard.kit.clock import Clock, as_datetime
+from mcp_guard.limits.freeze import Freezes
+from mcp_guard.model.errors import Refused, UsageError
+from mcp_guard.model.moves import ApprovalState
+from mcp_guard.model.principal import Principal
+from mcp_guard.parking import Parking
+
+NO_SUCH = "There is no such approval."
+_LISTED = "`mcp-guard approvals list` shows what waits"
+
+
+@dataclass(frozen=True, slots=True)
+class Approvals:
+    """Use-cases of people who decide. `trusted_declared`: a demo home takes a declared identity at its word."""
+
+    parking: Parking
+    in_force: InForce
+    freezes: Freezes
+    clock: Clock
+    trusted_declared: bool = False
+
+    async def all(self, state: ApprovalState | None = ApprovalState.PENDING) -> list[ApprovalRequest]:
+        """Approvals in a state, oldest first. One whose time is over does not wait, whatever its row says."""
+        now = self.clock.now_us()
+        found = await self.parking.approvals.all(state)
+        return [it for it in found if state is not ApprovalState.PENDING or it.expires_at > now]
+
+    async def for_decider(self, principal: Principal) -> list[ApprovalRequest]:
+        """What waits and `principal` may decide."""
+        return [request for request in await self.all() if self._objection(principal, request) is None]
+
+    def may_decide_any(self, principal: Principal) -> bool:
+        """Whether policy lets the principal approve anything at all, for listing."""
+        under, now = self.in_force.current, as_datetime(self.clock.now_us())
+        return any(under.decide(principal, "approve", tool, now).allowed for tool in under.catalog)
+
+    async def shown(self, request: ApprovalRequest, *, whole: bool = False) -> Mapping[str, object]:
+        """An approval as people see it; `whole` with the sensitive values too, for whoever may decide it."""
+        task = await self.parking.tasks.find(request.task)
+        arguments = self.parking.content(task).arguments if task is not None else {}
+        entry = self.in_force.current.catalog.get(request.tool)
+        hidden = () if whole or entry is None else entry.tool.sensitive
+        votes = [
+            {"subject": vote.subject, "verdict": vote.verdict, "channel": vote.channel, "assurance": vote.assurance}
+            for vote in await self.parking.approvals.votes(request.id)
+        ]
+        return request.as_dict(masked(arguments, hidden)) | {"decisions": votes}
+
+    async def find(self, identifier: str) -> ApprovalRequest:
+        """An approval by its id, or by a beginning of it that names one. Raises `UsageError`."""
+        exact = await self.parking.approvals.find(identifier)
+        if exact is not None:
+            return exact
+        near = [it for it in await self.parking.approvals.all() if len(identifier) > 5 and it.id.startswith(identifier)]
+        if len(near) != 1:
+            raise UsageError(NO_SUCH, hint=_LISTED)
+        return near[0]
+
+    async def decide(
+        self, principal: Principal, identifier: str, verdict: Verdict, channel: Channel
+    ) -> ApprovalRequest:
+        """Decide an approval; the request as it stands afterwards.
+
+        Raises `Refused` where the principal may not, and `UsageError` where there is nothing (left) to decide.
+        """
+        request = await self.find(identifier)
+        self.require_decider(principal, request)
+        try:
+            await self.parking.decide(request, principal, verdict, channel)
+        except VotedAlready:
+            raise UsageError("You have decided this already.", hint="a person counts once") from None
+        except NotPending:
+            raise UsageError("This does not wait for a decision any more.", hint=_LISTED) from None
+        return await self.find(request.id)
+
+    def require_decider(self, principal: Principal, request: ApprovalRequest) -> None:
+        """Raise `Refused` where the principal may not decide this."""
+        if (why := self._objection(principal, request)) is not None:
+            raise Refused("policy_denied", why, effect="deny")
+
+    def _objection(self, principal: Principal, request: ApprovalRequest) -> str | None:
+        under, now = self.in_force.current, as_datetime(self.clock.now_us())
+        frozen = self.freezes.decision(principal, request.tool, under.policy.version)
+        decision = frozen or under.decide(principal, "approve", request.tool, now)
+        roles = under.policy.rules.roles.closure(principal.subject, principal.tenant, principal.roles)
+        return objection(request, Decider(principal, roles, decision, self.trusted_declared))

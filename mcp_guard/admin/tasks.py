@@ -1,0 +1,138 @@
+"""Asking about tasks and ending them: one's own are one's own, those of others are policy's to give (`act=task`)."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mcp_guard.approval.store import NotPending
+from mcp_guard.audit.journal import Journal
+from mcp_guard.generation import InForce
+from mcp_guard.kit.clock import Clock, as_datetime
+from mcp_guard.model.errors import UsageError
+from mcp_guard.model.moves import ApprovalState, StepState, TaskStatus
+from mcp_guard.model.principal import Principal
+from mcp_guard.parking import Parking
+from mcp_guard.store.transaction import together
+from mcp_guard.tasks.store import Moved
+from mcp_guard.tasks.task import CALL, Step, Task
+
+LONGEST_WAIT_S = 25
+_POLL_SECONDS = 0.05
+NO_SUCH = "There is no such task."
+
+
+@dataclass(frozen=True, slots=True)
+class Tasks:
+    """Use-cases around tasks. An id that is not the caller's to see answers like one that does not exist (I12)."""
+
+    parking: Parking
+    in_force: InForce
+    journal: Journal
+    clock: Clock
+
+    async def status(self, principal: Principal, identifier: str, wait_s: int = 0) -> Mapping[str, object]:
+        """`{"task": {…}}` (contract 4), as soon as the task has ended or moved, after `wait_s` seconds at the latest.
+
+        Raises `UsageError` for a task that is not there, or not the caller's to see.
+        """
+        task = await self._seen(principal, identifier)
+        end = self.clock.monotonic() + min(wait_s, LONGEST_WAIT_S)
+        first = (task.status, task.message)
+        while not task.status.is_final and (task.status, task.message) == first and self.clock.monotonic() < end:
+            await asyncio.sleep(_POLL_SECONDS)
+            task = await self._seen(principal, identifier)
+        return {"task": await self.view(task)}
+
+    async def cancel(self, principal: Principal, identifier: str) -> Mapping[str, object]:
+        """End a task that waits; `{"task": {…}}` as it stands then. One that is being carried out is not stopped."""
+        task = await self._seen(principal, identifier)
+        await self._withdraw(task, principal)
+        return {"task": await self.view(await self._seen(principal, identifier))}
+
+    async def find(self, identifier: str) -> Task | None:
+        """A task of the store, for its operator."""
+        return await self.parking.tasks.find(identifier)
+
+    async def withdraw(self, identifier: str) -> None:
+        """End a task that waits, as its operator. Raises `UsageError` where there is none."""
+        task = await self.find(identifier)
+        if task is None:
+            raise UsageError(NO_SUCH)
+        await self._withdraw(task, self.parking.content(task).principal)
+
+    async def view(self, task: Task) -> dict[str, object]:
+        """A task as its owner sees it."""
+        steps = await self.parking.tasks.steps(task.id)
+        shown: dict[str, object] = {
+            "task_id": task.id,
+            "status": task.status.value,
+            "message": task.message,
+            "tool": task.tool,
+            "created_at": as_datetime(task.created_at).isoformat(timespec="seconds"),
+            "steps": [step.as_dict() for step in steps],
+        }
+        if task.result is not None:
+            told = json.loads(self.parking.vault().open(task.result, f"{task.id}/result"))
+            shown["result"] = told["structured"]
+            shown["is_error"] = told["is_error"]
+        return shown
+
+    async def all(self, principal: Principal | None = None, status: TaskStatus | None = None) -> list[Task]:
+        """Tasks, newest first: those the principal may see, or all of the store."""
+        if principal is None:
+            return await self.parking.tasks.all(status=status)
+        found = await self.parking.tasks.all(status=status, tenant=principal.tenant)
+        return [task for task in found if self._may_see(principal, task)]
+
+    async def resolve(self, identifier: str, how: StepState, principal: Principal | None) -> Task:
+        """Say what became of a step in doubt: `done`, `failed`, or `pending` to have it done again.
+
+        Raises `UsageError` where nothing is in doubt.
+        """
+        task = await self.parking.tasks.find(identifier)
+        steps = await self.parking.tasks.steps(identifier)
+        step = next((found for found in steps if found.state is StepState.IN_DOUBT), None)
+        if task is None or step is None:
+            raise UsageError("Nothing is in doubt about this task.", hint="`mcp-guard tasks list` shows what is")
+        now = self.clock.now_us()
+        after = Step(step.id, how, step.attempt, step.call, step.code, step.result)
+        status, message = _RESOLVED[how]
+        moved = self.parking.tasks.moving(
+            task.id, task.status, status, message=message, now=now, wake_at=now if how is StepState.PENDING else None
+        )
+        work = together(self.parking.tasks.stepping(task.id, StepState.IN_DOUBT, after, now), moved)
+        state = {"what": f"said-{how.value}", "task": task.id, "step": step.id}
+        await self.journal.task(state, principal, work=work)
+        found = await self.parking.tasks.find(identifier)
+        assert found is not None
+        return found
+
+    async def _withdraw(self, task: Task, principal: Principal) -> None:
+        request = await self.parking.approvals.of_step(task.id, CALL)
+        waits = request is not None and request.state in (ApprovalState.PENDING, ApprovalState.APPROVED)
+        if request is None or not waits or task.status is not TaskStatus.INPUT_REQUIRED:
+            return
+        try:
+            await self.parking.withdraw(request, principal)
+        except (NotPending, Moved):
+            return  # it was decided, or begun, just now: the answer says what it is
+
+    async def _seen(self, principal: Principal, identifier: str) -> Task:
+        task = await self.parking.tasks.find(identifier)
+        if task is None or not self._may_see(principal, task):
+            raise UsageError(NO_SUCH)
+        return task
+
+    def _may_see(self, principal: Principal, task: Task) -> bool:
+        if task.tenant != principal.tenant:
+            return False
+        now = as_datetime(self.clock.now_us())
+        return task.belongs_to(principal) or self.in_force.current.decide(principal, "task", task.tool, now).allowed
+
+
+_RESOLVED = {
+    StepState.DONE: (TaskStatus.COMPLETED, "an operator says it was done"),
+    StepState.FAILED: (TaskStatus.FAILED, "an operator says it failed"),
+    StepState.PENDING: (TaskStatus.WORKING, "an operator wants it done again"),
+}

@@ -1,0 +1,43 @@
+"""Who may decide an approval: a function of the request, the one who wants to decide, and what policy says of them."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from mcp_guard.approval.request import ApprovalRequest
+from mcp_guard.model.decision import Decision
+from mcp_guard.model.principal import Principal
+
+NOT_YOURS = "you are not among those who decide this"
+REQUESTER = "whoever asked cannot decide this, through whatever client"
+DECLARED = "deciding needs a token: a declared identity is not enough here"
+DELEGATED = "an approval is decided in person, not on behalf of somebody"
+
+
+@dataclass(frozen=True, slots=True)
+class Decider:
+    """Somebody who wants to decide. `roles` is everything they are in the request's tenant, their own name included.
+
+    `decision` is what policy says of their `approve` on the tool. `trusted_declared`: a demo home takes them at their
+    word.
+    """
+
+    principal: Principal
+    roles: Collection[str]
+    decision: Decision
+    trusted_declared: bool = False
+
+
+def objection(request: ApprovalRequest, decider: Decider) -> str | None:
+    """Why somebody may not decide; `None` where they may (I4)."""
+    who = decider.principal
+    if who.tenant != request.tenant or not set(request.approvers) & set(decider.roles):
+        return NOT_YOURS
+    if not decider.decision.allowed:
+        return decider.decision.reason
+    if who.chain:
+        return DELEGATED
+    if who.assurance == "declared" and not decider.trusted_declared:
+        return DECLARED
+    if request.not_requester and who.subject in (request.requester, *request.chain):
+        return REQUESTER
+    return None

@@ -1,0 +1,178 @@
+"""Approvals at rest: rows that change state by compare-and-set, in the same commit as the record that says so."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from mcp_guard.approval.request import ApprovalRequest
+from mcp_guard.model.moves import APPROVAL_MOVES, ApprovalState, check_move
+from mcp_guard.model.principal import Principal
+from mcp_guard.store.store import Store
+from mcp_guard.store.transaction import Parameters, Row, Transaction, Work
+
+Verdict = Literal["approved", "denied"]
+Channel = Literal["cli", "mcp", "elicitation"]
+
+
+class NotPending(Exception):
+    """The approval was decided, withdrawn or has expired: whoever came first decided."""
+
+
+class VotedAlready(Exception):
+    """This person decided this approval before."""
+
+
+class NotApproved(Exception):
+    """There is no approval for exactly this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """Somebody's decision. `voted_at` is unix µs."""
+
+    subject: str
+    verdict: Verdict
+    channel: Channel
+    assurance: str
+    voted_at: int
+
+    @classmethod
+    def of(cls, who: Principal, verdict: Verdict, channel: Channel, now: int) -> "Vote":
+        return cls(who.subject, verdict, channel, who.assurance, now)
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalStore:
+    """The tables `approval` and `vote`. Reading raises `StoreUnavailable`; what returns `Work` is for others' units."""
+
+    store: Store
+
+    async def find(self, identifier: str) -> ApprovalRequest | None:
+        row = await self.store.reader.one("approval_get", {"id": identifier})
+        return None if row is None else _request(row)
+
+    async def of_step(self, task: str, step: str) -> ApprovalRequest | None:
+        """The newest approval of a step."""
+        row = await self.store.reader.one("approval_of_step", {"task": task, "step": step})
+        return None if row is None else _request(row)
+
+    async def all(self, state: ApprovalState | None = None, limit: int = 500) -> list[ApprovalRequest]:
+        """Approvals, oldest first."""
+        rows = await self.store.reader.all(
+            "approval_list", {"state": None if state is None else state.value, "limit": limit}
+        )
+        return [_request(row) for row in rows]
+
+    async def votes(self, identifier: str) -> list[Vote]:
+        rows = await self.store.reader.all("votes_of", {"approval": identifier})
+        return [Vote(*row) for row in rows]  # type: ignore[arg-type]  # the table is STRICT: the types are as declared
+
+    def asking(self, request: ApprovalRequest) -> Work:
+        """Insert a request."""
+        row: Parameters = {
+            "id": request.id,
+            "task": request.task,
+            "step": request.step,
+            "tool": request.tool,
+            "binds": request.binds,
+            "requester": request.requester,
+            "client": request.client,
+            "tenant": request.tenant,
+            "chain": json.dumps(request.chain),
+            "rule": request.rule,
+            "reason": request.reason,
+            "approvers": json.dumps(request.approvers),
+            "not_requester": int(request.not_requester),
+            "quorum": request.quorum,
+            "created_at": request.created_at,
+            "expires_at": request.expires_at,
+            "summary": json.dumps(request.summary),
+            "call": request.call,
+        }
+        return lambda transaction: _run(transaction, "approval_insert", row)
+
+    def voting(self, request: ApprovalRequest, vote: Vote) -> Work:
+        """Count a vote; the one that fills the quorum, or denies, decides. Raises `NotPending`, `VotedAlready`."""
+        row: Parameters = {
+            "approval": request.id,
+            "subject": vote.subject,
+            "verdict": vote.verdict,
+            "channel": vote.channel,
+            "assurance": vote.assurance,
+            "voted_at": vote.voted_at,
+        }
+
+        def work(transaction: Transaction) -> None:
+            if transaction.one("approval_decidable", {"id": request.id, "now": vote.voted_at}) is None:
+                raise NotPending
+            if transaction.run("vote_insert", row) == 0:
+                raise VotedAlready
+            if vote.verdict == "denied":
+                _move(transaction, request.id, ApprovalState.PENDING, ApprovalState.DENIED)
+                return
+            counted = transaction.one("vote_count", {"approval": request.id})
+            assert counted is not None
+            if int(str(counted[0])) >= request.quorum:
+                _move(transaction, request.id, ApprovalState.PENDING, ApprovalState.APPROVED)
+
+        return work
+
+    def moving(self, identifier: str, before: ApprovalState, after: ApprovalState) -> Work:
+        """Change the state of an approval. Raises `NotPending` where it is another by now."""
+        check_move(APPROVAL_MOVES, before, after)
+        return lambda transaction: _move(transaction, identifier, before, after)
+
+
+def using(task: str, step: str, binds: str) -> Work:
+    """Use up the approval of a step, for exactly what it is bound to. Raises `NotApproved`.
+
+    A step that was begun before and is begun again (after a crash, where that is safe) uses the same one.
+    """
+    row: Parameters = {"task": task, "step": step, "binds": binds}
+
+    def work(transaction: Transaction) -> None:
+        if transaction.run("approval_use", row) != 1:
+            raise NotApproved
+
+    return work
+
+
+def _move(transaction: Transaction, identifier: str, before: ApprovalState, after: ApprovalState) -> None:
+    if transaction.run("approval_move", {"id": identifier, "before": before.value, "after": after.value}) != 1:
+        raise NotPending
+
+
+def _run(transaction: Transaction, name: str, row: Parameters) -> None:
+    transaction.run(name, row)
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    found: Sequence[str] = json.loads(str(value))
+    return tuple(found)
+
+
+def _request(row: Row) -> ApprovalRequest:
+    identifier, task, step, tool, binds, requester, client, tenant = map(str, row[:8])
+    chain, rule, reason, approvers, not_requester, quorum, created_at, expires_at, summary, state, call = row[8:]
+    return ApprovalRequest(
+        id=identifier,
+        task=task,
+        step=step,
+        tool=tool,
+        binds=binds,
+        requester=requester,
+        client=client,
+        tenant=tenant,
+        chain=_texts(chain),
+        rule=str(rule),
+        reason=str(reason),
+        approvers=_texts(approvers),
+        not_requester=bool(not_requester),
+        quorum=int(str(quorum)),
+        created_at=int(str(created_at)),
+        expires_at=int(str(expires_at)),
+        summary=_texts(summary),
+        state=ApprovalState(str(state)),
+        call=str(call),
+    )

@@ -1,0 +1,48 @@
+"""Wiring of what outlives a call: the rows of tasks and approvals, and what carries them on."""
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+from mcp_guard.build.live import Live
+from mcp_guard.config.home import Home
+from mcp_guard.kit.clock import SystemClock
+
+if TYPE_CHECKING:
+    from mcp_guard.admin.approvals import Approvals
+    from mcp_guard.admin.tasks import Tasks
+    from mcp_guard.audit.journal import Journal
+    from mcp_guard.parking import Parking
+    from mcp_guard.pipeline import Pipeline
+    from mcp_guard.runner import Runner
+    from mcp_guard.store.store import Store
+
+
+def parking_of(home: Home, store: "Store", journal: "Journal") -> "Parking":
+    """The rows of tasks and approvals. The key is made when the first call is parked."""
+    from mcp_guard.approval.store import ApprovalStore
+    from mcp_guard.parking import Parking
+    from mcp_guard.secrets.vault import load_or_make
+    from mcp_guard.tasks.store import TaskStore
+
+    vault = cache(lambda: load_or_make(home.keys))
+    return Parking(TaskStore(store), ApprovalStore(store), journal, vault, SystemClock())
+
+
+def runner_of(live: Live, store: "Store", parking: "Parking", pipeline: "Pipeline") -> "Runner":
+    from mcp_guard.runner import Runner
+
+    return Runner(store, parking, live.in_force, pipeline.call, SystemClock())
+
+
+def approvals_of(live: Live, store: "Store", parking: "Parking") -> "Approvals":
+    from mcp_guard.admin.approvals import Approvals
+    from mcp_guard.limits.freeze import Freezes
+
+    local = live.definition.home.settings.identity.local
+    return Approvals(parking, live.in_force, Freezes(store), SystemClock(), trusted_declared=local.approve)
+
+
+def tasks_of(live: Live, parking: "Parking", journal: "Journal") -> "Tasks":
+    from mcp_guard.admin.tasks import Tasks
+
+    return Tasks(parking, live.in_force, journal, SystemClock())

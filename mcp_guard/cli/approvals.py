@@ -1,0 +1,153 @@
+"""`mcp-guard approvals …`: what waits for people, and what they say."""
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mcp_guard.cli.opened import with_guard
+from mcp_guard.cli.output import Output, pass_output
+from mcp_guard.cli.who import Who, acting
+
+if TYPE_CHECKING:
+    from mcp_guard.approval.store import Verdict
+    from mcp_guard.build import Guard
+
+_COLUMNS = ("id", "tool", "requester", "what", "approvers", "expires", "state")
+_SHORT = 12
+
+
+@click.group()
+def approvals() -> None:
+    """List, show and decide what waits for people."""
+
+
+@approvals.command("list")
+@click.option("--all", "everything", is_flag=True, help="Also what was decided, withdrawn or has expired.")
+@pass_output
+def list_approvals(output: Output, *, everything: bool) -> None:
+    """What waits for a decision, oldest first. Sensitive values are left out; `show` has the rest."""
+
+    async def ask(guard: "Guard") -> list[Mapping[str, Any]]:
+        from mcp_guard.model.moves import ApprovalState
+
+        found = await guard.approvals.all(None if everything else ApprovalState.PENDING)
+        return [await guard.approvals.shown(request) for request in found]
+
+    shown = with_guard(output, ask)
+    rows = [
+        (
+            row["id"][:_SHORT],
+            row["tool"],
+            row["requester"],
+            ", ".join(row["summary"][1:]),
+            " ".join(row["approvers"]),
+            row["expires_at"],
+            row["state"],
+        )
+        for row in shown
+    ]
+    output.table(shown, _COLUMNS, rows)
+    if not shown:
+        output.note("nothing waits")
+
+
+@approvals.command()
+@click.argument("identifier", metavar="ID")
+@click.option("--values", is_flag=True, help="Sensitive values too; this is on record.")
+@acting
+@pass_output
+def show(
+    output: Output, *, identifier: str, values: bool, subject: str | None, client: str | None, token: str | None
+) -> None:
+    """One approval: what exactly was asked, by whom, under which rule, and what was said so far."""
+
+    async def ask(guard: "Guard") -> Mapping[str, Any]:
+        request = await guard.approvals.find(identifier)
+        if values:
+            who = await Who(subject, client, token).principal(guard)
+            guard.approvals.require_decider(who, request)
+            await guard.journal.read(who, {"what": "approval", "approval": request.id})
+        return await guard.approvals.shown(request, whole=values)
+
+    row = with_guard(output, ask)
+    lines = [
+        *row["summary"],
+        "",
+        f"asked by {row['requester']} through {row['via']} in {row['tenant']}",
+        f"rule {row['rule']}: {row['reason']}",
+        f"for {' or '.join(row['approvers'])}; {row['quorum']} of them; until {row['expires_at']}",
+        f"state: {row['state']}",
+        *(
+            f"  {said['verdict']} by {said['subject']} ({said['channel']}, {said['assurance']})"
+            for said in row["decisions"]
+        ),
+        f"binds {row['binds']}",
+    ]
+    if values:
+        lines += ["", json.dumps(row["arguments"], indent=2)]
+    output.data(row, lines)
+
+
+@approvals.command()
+@click.argument("identifier", metavar="ID")
+@acting
+@pass_output
+def approve(output: Output, *, identifier: str, subject: str | None, client: str | None, token: str | None) -> None:
+    """Approve a waiting call. This only decides: a serving process carries it out."""
+    _decide(output, identifier, "approved", Who(subject, client, token))
+
+
+@approvals.command()
+@click.argument("identifier", metavar="ID")
+@acting
+@pass_output
+def deny(output: Output, *, identifier: str, subject: str | None, client: str | None, token: str | None) -> None:
+    """Deny a waiting call. It never happens."""
+    _decide(output, identifier, "denied", Who(subject, client, token))
+
+
+@approvals.command()
+@pass_output
+def watch(output: Output) -> None:
+    """Show what waits, and what newly does, until interrupted. With --json one line for each."""
+    import asyncio
+
+    from mcp_guard.build import open_guard
+    from mcp_guard.kit.signals import stop_on_signals
+
+    async def follow() -> None:
+        known: set[str] = set()
+        home = output.load_recorded_home()
+        async with stop_on_signals() as stop, open_guard(home, serving=False, verbosity=output.verbosity) as guard:
+            while not stop.is_set():
+                for request in await guard.approvals.all():
+                    if request.id not in known:
+                        known.add(request.id)
+                        shown = await guard.approvals.shown(request)
+                        output.data(
+                            shown, (f"{request.id[:_SHORT]} {'; '.join(request.summary)} (by {request.requester})",)
+                        )
+                try:
+                    async with asyncio.timeout(1.0):
+                        await stop.wait()
+                except TimeoutError:
+                    continue
+
+    asyncio.run(follow())
+
+
+def _said(decision: Mapping[str, str]) -> str:
+    return f"  {decision['verdict']} by {decision['subject']} ({decision['channel']}, {decision['assurance']})"
+
+
+def _decide(output: Output, identifier: str, verdict: "Verdict", who: Who) -> None:
+    async def ask(guard: "Guard") -> tuple[Mapping[str, Any], bool]:
+        request = await guard.approvals.decide(await who.principal(guard), identifier, verdict, "cli")
+        return await guard.approvals.shown(request), guard.somebody_serves()
+
+    row, served = with_guard(output, ask)
+    output.data(row, (f"{row['state']}: {row['summary'][0]} ({row['id'][:_SHORT]})",))
+    if row["state"] == "approved" and not served:
+        output.note(f"no process serves this home now: `mcp-guard tasks resume {row['task_id']}` carries it out")

@@ -1,0 +1,180 @@
+"""What waits for people: a call is parked, decided, expires or is withdrawn, each in one commit with its record.
+
+A parked call is rows and nothing else: no coroutine, no thread, no open request.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from mcp_guard.approval.request import ApprovalRequest, binding
+from mcp_guard.approval.store import ApprovalStore, Channel, Verdict, Vote
+from mcp_guard.approval.summary import summary
+from mcp_guard.audit.journal import Journal
+from mcp_guard.kit import strict_json
+from mcp_guard.kit.clock import Clock
+from mcp_guard.kit.failpoint import failpoint
+from mcp_guard.model.decision import Decision
+from mcp_guard.model.moves import ApprovalState, StepState, TaskStatus
+from mcp_guard.model.principal import Principal
+from mcp_guard.model.tool import Tool
+from mcp_guard.model.trace import Trace
+from mcp_guard.secrets.vault import Vault
+from mcp_guard.store.transaction import Work, together
+from mcp_guard.tasks.store import Alike, NewTask, TaskStore
+from mcp_guard.tasks.task import CALL, Content, Step, Task
+
+DEFAULT_EXPIRES_S = 86_400
+"""How long people have where the rule does not say."""
+
+
+def new_id() -> str:
+    """128 random bits: neither a task nor an approval can be guessed."""
+    return os.urandom(16).hex()
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A call policy wants approved, as far as the pipeline carried it. `arguments` are bound."""
+
+    principal: Principal
+    call: str
+    tool: Tool
+    arguments: Mapping[str, object]
+    justification: str | None
+    trace: Trace | None
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """What the requester is told: the task to ask about, and who is asked by when (unix µs)."""
+
+    task: str
+    approval: str
+    approvers: tuple[str, ...]
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Parking:
+    """The rows of tasks and approvals, moved together. Every method raises `StoreUnavailable`."""
+
+    tasks: TaskStore
+    approvals: ApprovalStore
+    journal: Journal
+    vault: Callable[[], Vault]
+    clock: Clock
+
+    async def park(self, wish: Wish) -> Parked:
+        """Have a call wait for people. The same call of the same requester waits once.
+
+        Raises `TooManyWaiting`.
+        """
+        request, new = self._asked(wish)
+        asked, began = self.approvals.asking(request), self.tasks.beginning(new)
+        try:
+            await self.journal.approval(wish.principal, _about(request, "requested"), together(began, asked))
+        except Alike as alike:
+            known = await self.approvals.of_step(alike.task, CALL)
+            assert known is not None, "a call that waits has its approval"
+            return Parked(alike.task, known.id, known.approvers, known.expires_at)
+        failpoint("tasks.parked")
+        return Parked(new.id, request.id, request.approvers, request.expires_at)
+
+    async def decide(self, request: ApprovalRequest, who: Principal, verdict: Verdict, channel: Channel) -> None:
+        """Count the decision of somebody who may decide (`approval.rules`): a denial ends the task, an approval wakes
+        it.
+
+        Raises `NotPending`, `VotedAlready`.
+        """
+        now = self.clock.now_us()
+        vote = self.approvals.voting(request, Vote.of(who, verdict, channel, now))
+        about = _about(request, verdict) | {"channel": channel, "ms": max(0, now - request.created_at) // 1000}
+        if verdict == "denied":
+            then = self._ending(request, TaskStatus.FAILED, "approval_denied", "somebody decided against it", now)
+        else:
+            then = self.tasks.waking(request.task, now)
+        await self.journal.approval(who, about, together(vote, then))
+        failpoint("approvals.decided")
+
+    async def expire(self, request: ApprovalRequest, requester: Principal) -> None:
+        """End a task nobody decided about in time. Raises `NotPending` where somebody did."""
+        now = self.clock.now_us()
+        moved = self.approvals.moving(request.id, request.state, ApprovalState.EXPIRED)
+        ended = self._ending(request, TaskStatus.FAILED, "approval_expired", "nobody decided in time", now)
+        await self.journal.approval(requester, _about(request, "expired"), together(moved, ended))
+
+    async def withdraw(self, request: ApprovalRequest, requester: Principal) -> None:
+        """End a task that waits, at its requester's wish. Raises `NotPending` where it was decided."""
+        now = self.clock.now_us()
+        moved = self.approvals.moving(request.id, request.state, ApprovalState.WITHDRAWN)
+        ended = self._ending(request, TaskStatus.CANCELLED, "cancelled", "withdrawn by whoever asked", now)
+        await self.journal.approval(requester, _about(request, "withdrawn"), together(moved, ended))
+
+    def content(self, task: Task) -> Content:
+        """What a task executes from. Raises `SealBroken`."""
+        return Content.of_bytes(self.vault().open(task.sealed, task.id))
+
+    def _asked(self, wish: Wish) -> tuple[ApprovalRequest, NewTask]:
+        who, tool, decision, now = wish.principal, wish.tool, wish.decision, self.clock.now_us()
+        task, then, vault = new_id(), wish.decision.then, self.vault()
+        content = Content(who, wish.arguments, tool.fingerprint, wish.justification, wish.trace)
+        binds = binding(tool.name, tool.fingerprint, who, wish.arguments, decision.rule)
+        request = ApprovalRequest(
+            id=new_id(),
+            task=task,
+            step=CALL,
+            tool=tool.name,
+            binds=binds,
+            requester=who.subject,
+            client=who.client,
+            tenant=who.tenant,
+            chain=who.chain,
+            rule=decision.rule,
+            reason=decision.reason,
+            approvers=then.approvers,
+            not_requester=then.not_requester,
+            quorum=then.quorum or 1,
+            created_at=now,
+            expires_at=now + (then.expires or DEFAULT_EXPIRES_S) * 1_000_000,
+            summary=tuple(summary(tool.name, tool.title, wish.arguments, tool.sensitive)),
+            call=wish.call,
+        )
+        new = NewTask(
+            id=task,
+            tool=tool.name,
+            status=TaskStatus.INPUT_REQUIRED,
+            subject=who.subject,
+            client=who.client,
+            tenant=who.tenant,
+            alike=vault.digest(binds.encode()),
+            sealed=vault.seal(content.as_bytes(), task),
+            message=f"waiting for {' or '.join(then.approvers)}",
+            now=now,
+            wake_at=request.expires_at,
+            step=Step(CALL, StepState.WAITING),
+        )
+        return request, new
+
+    def _ending(self, request: ApprovalRequest, status: TaskStatus, code: str, why: str, now: int) -> Work:
+        """End the task of a request whose call was never begun."""
+        told = {"guard": {"code": code, "reason": why, "executed": "no", "retry": "never"}}
+        sealed = self.vault().seal(strict_json.dumps({"structured": told, "is_error": True}), f"{request.task}/result")
+        step = self.tasks.stepping(
+            request.task, StepState.WAITING, Step(request.step, StepState.FAILED, code=code), now
+        )
+        moved = self.tasks.moving(request.task, TaskStatus.INPUT_REQUIRED, status, message=why, now=now, result=sealed)
+        return together(step, moved)
+
+
+def _about(request: ApprovalRequest, verdict: str) -> dict[str, object]:
+    return {
+        "call": request.call,
+        "task": request.task,
+        "step": request.step,
+        "approval": request.id,
+        "verdict": verdict,
+        "binds": request.binds,
+        "tool": request.tool,
+    }

@@ -1,0 +1,44 @@
+-- name: approval_insert
+INSERT INTO approval (id, task, step, tool, binds, requester, client, tenant, chain, rule, reason, approvers, not_requester,
+                      quorum, created_at, expires_at, summary, state, call)
+VALUES (:id, :task, :step, :tool, :binds, :requester, :client, :tenant, :chain, :rule, :reason, :approvers, :not_requester,
+        :quorum, :created_at, :expires_at, :summary, 'pending', :call);
+
+-- name: approval_get
+SELECT id, task, step, tool, binds, requester, client, tenant, chain, rule, reason, approvers, not_requester,
+       quorum, created_at, expires_at, summary, state, call
+FROM approval WHERE id = :id;
+
+-- name: approval_of_step
+SELECT id, task, step, tool, binds, requester, client, tenant, chain, rule, reason, approvers, not_requester,
+       quorum, created_at, expires_at, summary, state, call
+FROM approval WHERE task = :task AND step = :step ORDER BY created_at DESC LIMIT 1;
+
+-- name: approval_list
+SELECT id, task, step, tool, binds, requester, client, tenant, chain, rule, reason, approvers, not_requester,
+       quorum, created_at, expires_at, summary, state, call
+FROM approval WHERE (:state IS NULL OR state = :state) ORDER BY created_at, id LIMIT :limit;
+
+-- name: approval_move
+UPDATE approval SET state = :after WHERE id = :id AND state = :before;
+
+-- name: approval_decidable
+-- Time never goes back here: the log's own time counts where the clock is behind it.
+SELECT 1 FROM approval
+WHERE id = :id AND state = 'pending'
+  AND expires_at > max(:now, coalesce((SELECT json_extract(line, '$._t') FROM log ORDER BY n DESC LIMIT 1), 0));
+
+-- name: approval_use
+UPDATE approval SET state = 'used'
+WHERE task = :task AND step = :step AND binds = :binds AND (state = 'approved' OR state = 'used');
+
+-- name: vote_insert
+INSERT INTO vote (approval, subject, verdict, channel, assurance, voted_at)
+VALUES (:approval, :subject, :verdict, :channel, :assurance, :voted_at)
+ON CONFLICT (approval, subject) DO NOTHING;
+
+-- name: vote_count
+SELECT count(*) FROM vote WHERE approval = :approval AND verdict = 'approved';
+
+-- name: votes_of
+SELECT subject, verdict, channel, assurance, voted_at FROM vote WHERE approval = :approval ORDER BY voted_at, subject;

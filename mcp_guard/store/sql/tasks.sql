@@ -1,0 +1,53 @@
+-- name: task_insert
+INSERT INTO task (id, tool, status, subject, client, tenant, alike, sealed, message, created_at, updated_at, wake_at, owner)
+VALUES (:id, :tool, :status, :subject, :client, :tenant, :alike, :sealed, :message, :now, :now, :wake_at, NULL);
+
+-- name: task_get
+SELECT id, tool, status, subject, client, tenant, sealed, result, message, created_at, updated_at, wake_at, owner
+FROM task WHERE id = :id;
+
+-- name: task_alike
+-- The same call of the same requester that has not ended yet.
+SELECT id FROM task WHERE alike = :alike AND status IN ('working', 'input_required') LIMIT 1;
+
+-- name: task_list
+SELECT id, tool, status, subject, client, tenant, sealed, result, message, created_at, updated_at, wake_at, owner
+FROM task
+WHERE (:status IS NULL OR status = :status) AND (:tenant IS NULL OR tenant = :tenant)
+  AND (:subject IS NULL OR subject = :subject) AND created_at < :before
+ORDER BY created_at DESC, id LIMIT :limit;
+
+-- name: task_due
+SELECT id, owner FROM task WHERE wake_at <= :now ORDER BY wake_at LIMIT :limit;
+
+-- name: task_next_wake
+SELECT min(wake_at) FROM task;
+
+-- name: task_claim
+UPDATE task SET owner = :boot WHERE id = :id AND owner IS :before AND status IN ('working', 'input_required');
+
+-- name: task_release
+UPDATE task SET owner = NULL, wake_at = :wake_at, updated_at = :now WHERE id = :id AND owner = :boot;
+
+-- name: task_status
+UPDATE task SET status = :status, message = :message, result = coalesce(:result, result), wake_at = :wake_at,
+                updated_at = :now
+WHERE id = :id AND status = :before;
+
+-- name: task_wake
+UPDATE task SET wake_at = :now, updated_at = :now WHERE id = :id AND status IN ('working', 'input_required');
+
+-- name: task_waiting_of
+SELECT count(*) FROM task WHERE subject = :subject AND tenant = :tenant AND status = 'input_required';
+
+-- name: step_insert
+INSERT INTO step (task, id, state, attempt, call, code, result, updated_at)
+VALUES (:task, :id, :state, :attempt, :call, :code, :result, :now)
+ON CONFLICT (task, id) DO NOTHING;
+
+-- name: step_update
+UPDATE step SET state = :state, attempt = :attempt, call = :call, code = :code, result = :result, updated_at = :now
+WHERE task = :task AND id = :id AND state = :before;
+
+-- name: steps_of
+SELECT id, state, attempt, call, code, result, updated_at FROM step WHERE task = :task ORDER BY rowid;

@@ -1,0 +1,116 @@
+"""A task: one call, or a workflow of calls, that goes on after its request was answered."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from mcp_guard.kit import strict_json
+from mcp_guard.model.moves import StepState, TaskStatus
+from mcp_guard.model.principal import Principal
+from mcp_guard.model.trace import Trace, parse
+
+CALL = "call"
+"""The step of a task that is one call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a task is about, kept encrypted: who acts, and the bound arguments it executes from.
+
+    Nothing is ever taken from a message that comes later. `fingerprint` is of the tool as it was asked for.
+    """
+
+    principal: Principal
+    arguments: Mapping[str, object]
+    fingerprint: str
+    justification: str | None = None
+    trace: Trace | None = None
+
+    def as_bytes(self) -> bytes:
+        who = self.principal
+        return strict_json.dumps(
+            {
+                "who": {
+                    "sub": who.subject,
+                    "via": who.client,
+                    "tenant": who.tenant,
+                    "auth": who.auth,
+                    "assurance": who.assurance,
+                    "scopes": sorted(who.scopes),
+                    "roles": sorted(who.roles),
+                    "attributes": dict(who.attributes),
+                    "chain": list(who.chain),
+                    "software": who.software,
+                },
+                "args": dict(self.arguments),
+                "fp": self.fingerprint,
+                "why": self.justification,
+                "trace": None if self.trace is None else self.trace.onward(),
+            }
+        )
+
+    @classmethod
+    def of_bytes(cls, data: bytes) -> "Content":
+        found = strict_json.loads(data)
+        assert isinstance(found, dict)
+        who = found["who"]
+        principal = Principal(
+            subject=who["sub"],
+            client=who["via"],
+            tenant=who["tenant"],
+            auth=who["auth"],
+            assurance=who["assurance"],
+            scopes=frozenset(who["scopes"]),
+            roles=frozenset(who["roles"]),
+            attributes=who["attributes"],
+            chain=tuple(who["chain"]),
+            software=who["software"],
+        )
+        return cls(principal, found["args"], found["fp"], found["why"], parse(found["trace"]))
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A task as its row says. Times are unix µs; `wake_at` is `None` while only a person can move it.
+
+    `owner` is the boot id of the process that works on it. `sealed` and `result` are encrypted.
+    """
+
+    id: str
+    tool: str
+    status: TaskStatus
+    subject: str
+    client: str
+    tenant: str
+    sealed: bytes = field(repr=False)
+    result: bytes | None = field(repr=False)
+    message: str
+    created_at: int
+    updated_at: int
+    wake_at: int | None
+    owner: str | None
+
+    def belongs_to(self, principal: Principal) -> bool:
+        """Whether it is the principal's own. Another agent of the same person asked for other things."""
+        return (self.subject, self.client, self.tenant) == (principal.subject, principal.client, principal.tenant)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step. `call` is the id of its newest attempt, `code` why that failed."""
+
+    id: str
+    state: StepState
+    attempt: int = 0
+    call: str | None = None
+    code: str | None = None
+    result: bytes | None = field(default=None, repr=False)
+    updated_at: int = 0
+
+    def as_dict(self) -> dict[str, object]:
+        """The shape of `tasks show` (contract section 5)."""
+        shown: dict[str, object] = {"id": self.id, "state": self.state.value, "attempt": self.attempt}
+        if self.call is not None:
+            shown["call"] = self.call
+        if self.code is not None:
+            shown["code"] = self.code
+        return shown

@@ -1,0 +1,80 @@
+"""What is known of one call on its way through the pipeline."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from mcp_guard.audit.facts import CallFacts
+from mcp_guard.generation import Generation
+from mcp_guard.identity.binding import sensitive_attributes
+from mcp_guard.manifest.catalog import Entry
+from mcp_guard.model.call import ToolCall
+from mcp_guard.model.codes import Executed
+from mcp_guard.model.decision import RULE_FROZEN, AccessRequest, Decision, Effect
+from mcp_guard.model.principal import Principal
+from mcp_guard.store.values import Stored
+from mcp_guard.tasks.carried import Carried
+
+
+@dataclass(slots=True)
+class Trail:
+    """What is known of one call so far. It is governed by the generation it began `under`, whatever comes in force."""
+
+    under: Generation
+    principal: Principal
+    call: ToolCall
+    started: float
+    entry: Entry | None = None
+    arguments: Mapping[str, object] | None = None
+    justification: str | None = None
+    seen: frozenset[str] | None = None
+    asked: AccessRequest | None = None
+    decision: Decision | None = None
+    intent: Stored | None = None
+    acted: bool = False
+    ended_by_journal: bool = False
+    carried: Carried | None = None
+    task: str | None = None
+
+    def facts(self) -> CallFacts:
+        tool = self.entry.tool if self.entry else None
+        carried = self.carried
+        return CallFacts(
+            call=self.call.id,
+            principal=self.principal,
+            tool=self.call.tool,
+            fingerprint=tool.fingerprint if tool else None,
+            arguments=self.arguments,
+            sensitive=tool.sensitive if tool else (),
+            justification=self.justification,
+            decision=self.decision,
+            would=self.would,
+            asked=self.asked,
+            sensitive_attributes=sensitive_attributes(tool.bind, tool.sensitive) if tool else (),
+            trace=self.call.trace.id if self.call.trace else None,
+            task=carried.task if carried else self.task,
+            step=carried.step if carried else None,
+            attempt=carried.attempt if carried else None,
+            dry_run=self.call.dry_run == "yes",
+        )
+
+    @property
+    def would(self) -> Effect | None:
+        """What obeying policy would have made of the call, where it is only observed. A freeze always holds."""
+        decision = self.decision
+        if decision is None or self.entry is None or not self.entry.tool.observed:
+            return None
+        return None if decision.allowed or decision.rule == RULE_FROZEN else decision.effect
+
+    @property
+    def brings(self) -> Sequence[str]:
+        """The labels of what the caller is shown of this call: an error may quote the other side like a result."""
+        return self.entry.tool.labels if self.acted and self.entry else ()
+
+    @property
+    def acts_once(self) -> bool:
+        return self.entry is not None and self.entry.tool.effects == "once"
+
+    @property
+    def executed(self) -> Executed:
+        """What can be said of the act when a call ends without its connector having said it."""
+        return "unknown" if self.acted and self.entry and self.entry.tool.effects != "none" else "no"

@@ -1,0 +1,261 @@
+"""Calls that wait for people: parked, decided, carried out once, from what was journaled."""
+
+import asyncio
+import json
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mcp_guard import runner
+from mcp_guard.build import Guard, open_guard
+from mcp_guard.config.load import load
+from mcp_guard.demo.sandbox import Sandbox
+from mcp_guard.model.call import Answer, ToolCall
+from mcp_guard.model.errors import Refused, UsageError
+from mcp_guard.model.principal import Principal
+from tests.simulators.process import Program
+
+ORDER = "ORD-1001"
+
+
+@asynccontextmanager
+async def _guard(home: Path) -> AsyncIterator[Guard]:
+    async with open_guard(load(home, environ={}), serving=True, verbosity=-1) as guard:
+        yield guard
+
+
+@pytest.fixture
+async def guard(desk: Program) -> AsyncIterator[Guard]:
+    async with _guard(desk.home) as opened:
+        yield opened
+
+
+def _who(guard: Guard, subject: str, client: str = "agent:local", assurance: str = "token") -> Principal:
+    from dataclasses import replace
+
+    declared = guard.declare(subject, client)
+    return replace(declared, auth="bearer", assurance=assurance)  # type: ignore[arg-type]  # a word of the contract
+
+
+async def _refund(guard: Guard, amount: float = 800, **more: object) -> Answer:
+    arguments = {"order_id": ORDER, "amount": amount, **more}
+    return await guard.call(_who(guard, "user:alice"), ToolCall(guard.new_call_id(), "payments_refund", arguments))
+
+
+def _pending(answer: Answer) -> dict[str, Any]:
+    found: Any = answer.structured["guard"]
+    assert found["code"] == "approval_pending", answer.text
+    assert not answer.is_error
+    assert answer.text.startswith("NOT EXECUTED: waiting for")
+    return dict(found)
+
+
+async def _ended(guard: Guard, task: str) -> dict[str, Any]:
+    async with asyncio.timeout(10):
+        while True:
+            found: Any = await guard.tasks.status(_who(guard, "user:alice"), task, 5)
+            if found["task"]["status"] in ("completed", "failed", "cancelled"):
+                return dict(found["task"])
+
+
+def _records(home: Path, kind: str) -> list[dict[str, Any]]:
+    with closing(sqlite3.connect(home / "var" / "guard.db")) as database:
+        lines = [json.loads(line) for (line,) in database.execute("SELECT line FROM log ORDER BY n")]
+    return [line for line in lines if line["kind"] == kind]
+
+
+def _refunds(payments: Sandbox, amount: float) -> int:
+    return len([entry for entry in payments.ledger.entries() if entry["amount"] == amount])
+
+
+@pytest.mark.holds("approval:carried-out-once")
+async def test_an_approved_call_happens_once_and_all_of_it_is_on_record(
+    guard: Guard, desk: Program, payments: Sandbox
+) -> None:
+    before = _refunds(payments, 801)
+    pending = _pending(await _refund(guard, 801))
+    assert pending["approvers"] == ["role:finance"]
+    assert _refunds(payments, 801) == before
+    request = await guard.approvals.decide(_who(guard, "user:bob"), pending["approval_id"], "approved", "mcp")
+    guard.runner.poke()
+    task = await _ended(guard, pending["task_id"])
+    assert task["status"] == "completed", task
+    assert task["result"]["amount"] == 801
+    assert _refunds(payments, 801) == before + 1
+    approvals = _records(desk.home, "approval")
+    assert [record["verdict"] for record in approvals] == ["requested", "approved"]
+    assert {record["binds"] for record in approvals} == {request.binds}
+    assert (approvals[1]["actor"]["sub"], approvals[1]["channel"]) == ("user:bob", "mcp")
+    assert approvals[1]["ms"] >= 0
+    (intent,) = [record for record in _records(desk.home, "intent") if record.get("task") == pending["task_id"]]
+    (outcome,) = [record for record in _records(desk.home, "outcome") if record.get("of") == intent["_n"]]
+    assert (intent["step"], intent["attempt"], outcome["status"]) == ("call", 1, "ok")
+    assert intent["decision"]["rule"] == "refund-large"
+
+
+@pytest.mark.holds("approval:merged")
+async def test_the_same_call_waits_once_and_another_by_itself(guard: Guard) -> None:
+    first, again, other = [_pending(await _refund(guard, amount)) for amount in (810, 810, 811)]
+    assert again["task_id"] == first["task_id"]
+    assert other["task_id"] != first["task_id"]
+    assert len(await guard.approvals.all()) == 2
+
+
+@pytest.mark.holds("approval:who")
+async def test_nobody_decides_but_whom_the_rule_names_and_never_the_requester(guard: Guard) -> None:
+    from dataclasses import replace
+
+    pending = _pending(await _refund(guard, 820))
+    bob = _who(guard, "user:bob")
+    cases = {
+        "the requester": _who(guard, "user:alice"),
+        "the requester through another agent": _who(guard, "user:alice", "agent:other"),
+        "somebody without the role": _who(guard, "user:carol"),
+        "somebody of another tenant": replace(bob, tenant="globex"),
+        "somebody declared": guard.declare("user:bob", "agent:local"),
+        "somebody acting for bob": replace(bob, chain=("agent:helper",)),
+        "the requester with a claimed role": replace(_who(guard, "user:alice"), roles=frozenset({"role:finance"})),
+    }
+    for case, who in cases.items():
+        with pytest.raises(Refused):
+            await guard.approvals.decide(who, pending["approval_id"], "approved", "mcp")
+        assert (await guard.approvals.find(pending["approval_id"])).state == "pending", case
+        assert await guard.approvals.for_decider(who) == [], case
+    assert len(await guard.approvals.for_decider(bob)) == 1
+
+
+@pytest.mark.holds("approval:decided-once")
+async def test_of_fifty_decisions_at_once_one_counts(guard: Guard, payments: Sandbox) -> None:
+    before = _refunds(payments, 830)
+    pending = _pending(await _refund(guard, 830))
+    bob = _who(guard, "user:bob")
+
+    async def decide(verdict: Any) -> str:
+        try:
+            await guard.approvals.decide(bob, pending["approval_id"], verdict, "mcp")
+        except UsageError:
+            return "refused"
+        return str(verdict)
+
+    said = await asyncio.gather(*(decide("approved" if n % 2 else "denied") for n in range(50)))
+    assert len([word for word in said if word != "refused"]) == 1
+    guard.runner.poke()
+    task = await _ended(guard, pending["task_id"])
+    assert _refunds(payments, 830) == before + (task["status"] == "completed")
+
+
+@pytest.mark.holds("approval:denied")
+async def test_a_denied_call_ends_and_never_happens(guard: Guard, payments: Sandbox) -> None:
+    before = _refunds(payments, 840)
+    pending = _pending(await _refund(guard, 840))
+    await guard.approvals.decide(_who(guard, "user:bob"), pending["approval_id"], "denied", "mcp")
+    task = await _ended(guard, pending["task_id"])
+    assert task["status"] == "failed"
+    assert task["result"]["guard"]["code"] == "approval_denied"
+    assert _refunds(payments, 840) == before
+    again = _pending(await _refund(guard, 840))
+    assert again["task_id"] != pending["task_id"], "asking anew is a new question"
+
+
+def _edit(home: Path, file: str, old: str, new: str) -> None:
+    path = home / file
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+CHANGED: dict[str, tuple[tuple[str, str, str], ...]] = {
+    "another rule": (("policy/policy.csv", "p, refund-large, role:support,", "p, refund-other, role:support,"),),
+    "denied by now": (("policy/policy.csv", "r.ctx.args.amount > 5000, deny", "r.ctx.args.amount > 700, deny"),),
+    "another description of the tool": (("tool_manifests/payments.yaml", "Refund an order", "Refund some order"),),
+    "another address": (("tool_manifests/payments.yaml", "/v1/orders/{order_id}", "/v2/orders/{order_id}"),),
+    "the requester lost the role": (("policy/policy.csv", "g, user:alice, role:support, acme\n", ""),),
+    "the requester lost the scope": (("policy/principals.yaml", "payments:refund", "payments:nothing"),),
+}
+
+
+@pytest.mark.holds("approval:bound")
+@pytest.mark.parametrize("change", CHANGED)
+async def test_what_changed_while_it_waited_is_not_what_was_approved(
+    desk: Program, payments: Sandbox, change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = _refunds(payments, 850)
+    with monkeypatch.context() as nobody_carries_on:
+        nobody_carries_on.setattr(runner, "LOOK_SECONDS", 86_400.0)
+        async with _guard(desk.home) as guard:
+            pending = _pending(await _refund(guard, 850))
+            await guard.approvals.decide(_who(guard, "user:bob"), pending["approval_id"], "approved", "mcp")
+    for case in (desk.home / "policy" / "tests").glob("*.yaml"):
+        case.unlink()
+    for file, old, new in CHANGED[change]:
+        _edit(desk.home, file, old, new)
+    async with _guard(desk.home) as guard:
+        task = await _ended(guard, pending["task_id"])
+        assert task["status"] == "failed"
+        assert task["result"]["guard"]["code"] == "approval_mismatch", task
+        assert task["result"]["guard"]["executed"] == "no"
+    assert _refunds(payments, 850) == before
+
+
+@pytest.mark.holds("approval:bound")
+async def test_a_frozen_requester_gets_nothing_carried_out(
+    desk: Program, payments: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = _refunds(payments, 851)
+    with monkeypatch.context() as nobody_carries_on:
+        nobody_carries_on.setattr(runner, "LOOK_SECONDS", 86_400.0)
+        async with _guard(desk.home) as guard:
+            pending = _pending(await _refund(guard, 851))
+            await guard.approvals.decide(_who(guard, "user:bob"), pending["approval_id"], "approved", "mcp")
+    assert desk.run("freeze", "--subject", "user:alice", "--reason", "a stolen laptop").status == 0
+    async with _guard(desk.home) as guard:
+        task = await _ended(guard, pending["task_id"])
+    assert task["result"]["guard"]["code"] == "frozen"
+    assert _refunds(payments, 851) == before
+
+
+@pytest.mark.holds("approval:survives-restart")
+async def test_an_approval_outlives_the_process(desk: Program, payments: Sandbox) -> None:
+    before = _refunds(payments, 860)
+    async with _guard(desk.home) as guard:
+        pending = _pending(await _refund(guard, 860))
+    async with _guard(desk.home) as guard:
+        await guard.approvals.decide(_who(guard, "user:bob"), pending["approval_id"], "approved", "cli")
+        task = await _ended(guard, pending["task_id"])
+        assert task["status"] == "completed"
+    assert _refunds(payments, 860) == before + 1
+
+
+@pytest.mark.holds("approval:not-in-clear")
+async def test_what_waits_is_not_readable_in_the_store(guard: Guard, desk: Program) -> None:
+    _pending(await _refund(guard, 870, reason="the canary sang hunter2"))
+    for path in (desk.home / "var").rglob("guard.db*"):
+        assert b"canary sang" not in path.read_bytes()
+    (request,) = await guard.approvals.all()
+    assert "canary" not in json.dumps(await guard.approvals.shown(request))
+    assert "canary" in json.dumps(await guard.approvals.shown(request, whole=True))
+
+
+@pytest.mark.holds("tasks:own")
+async def test_a_task_of_somebody_else_looks_like_none(guard: Guard) -> None:
+    pending = _pending(await _refund(guard, 880))
+    for who in (_who(guard, "user:bob"), _who(guard, "user:alice", "agent:other")):
+        for ask in (guard.tasks.status, guard.tasks.cancel):
+            with pytest.raises(UsageError) as unseen:
+                await ask(who, pending["task_id"])
+            with pytest.raises(UsageError) as missing:
+                await ask(who, "0" * 32)
+            assert str(unseen.value) == str(missing.value)
+
+
+@pytest.mark.holds("tasks:cancel")
+async def test_the_requester_can_withdraw(guard: Guard) -> None:
+    pending = _pending(await _refund(guard, 890))
+    found: Any = await guard.tasks.cancel(_who(guard, "user:alice"), pending["task_id"])
+    assert found["task"]["status"] == "cancelled"
+    with pytest.raises(UsageError):
+        await guard.approvals.decide(_who(guard, "user:bob"), pending["approval_id"], "approved", "mcp")
