@@ -29,6 +29,9 @@ from mcp_guard.store.values import Unit
 
 KEY_FILE: Final = "pseudonym.key"
 KEY_BYTES: Final = 32
+REMEMBERED_SECONDS: Final = 1.0
+"""A look-up for every record gives the interpreter away to a busy writer, and costs a call as much as writing it."""
+MOST_REMEMBERED: Final = 10_000
 _PERSON = re.compile(r"user:[A-Za-z0-9][A-Za-z0-9._@+-]{0,126}")
 _PSEUDONYM = re.compile(r"user:~[a-z2-7]{52}")
 _NOBODY = "-"
@@ -72,19 +75,29 @@ class Pseudonyms:
     def __init__(self, store: Store, key: bytes) -> None:
         self._store = store
         self._key = key
-        self._last: dict[str, str] = {}
+        self._last: dict[str, tuple[str, float]] = {}
 
     def of(self, subject: str) -> str:
-        """The pseudonym of a person; it is readable once the next unit is stored. Anything else as it is."""
+        """The pseudonym of a person; it is readable once the next unit is stored. Anything else as it is.
+
+        Remembered for `REMEMBERED_SECONDS`: what is written that soon after an erasure by another process is still
+        under the pseudonym that is nobody's any more.
+        """
         if _PERSON.fullmatch(subject) is None:
             return subject
+        now = self._store.clock.monotonic()
+        last, since = self._last.get(subject, ("", 0.0))
+        if last and now - since < REMEMBERED_SECONDS:
+            return last
         try:
             name, is_known = self._current(subject)
         except StoreUnavailable:  # what is to be recorded is kept until the store works again, and needs a name now
-            return self._last.get(subject) or pseudonym(self._key, subject)
+            return last or pseudonym(self._key, subject)
         if not is_known:
             self._introduce(name, subject)
-        self._last[subject] = name
+        if len(self._last) >= MOST_REMEMBERED:
+            self._last.clear()
+        self._last[subject] = name, now
         return name
 
     def principal(self, principal: Principal) -> Principal:

@@ -25,6 +25,7 @@ from mcp_guard.model.principal import Principal
 from mcp_guard.store.store import Store
 from mcp_guard.store.values import Unit
 from tests.audit.helpers import DENY, OK, REFUSED, facts, person, records
+from tests.simulators.clock import FakeClock
 from tests.store.helpers import as_of_version, lines, rows
 from tests.store.test_erasure import everywhere
 
@@ -159,7 +160,9 @@ async def test_an_erased_person_is_nobody(
 
 
 @pytest.mark.holds("pseudonyms:erasable")
-async def test_who_comes_back_is_somebody_else(journal: Journal, admin: EraseAdmin, query: Query, path: Path) -> None:
+async def test_who_comes_back_is_somebody_else(
+    journal: Journal, admin: EraseAdmin, query: Query, path: Path, clock: FakeClock
+) -> None:
     """Under the old pseudonym the table would name the person again, and undo the erasure."""
     for generation in range(3):
         await act(journal, f"c{generation}")
@@ -167,17 +170,21 @@ async def test_who_comes_back_is_somebody_else(journal: Journal, admin: EraseAdm
         assert [record["call"] for record in page.records] == [f"c{generation}"] * 2
         assert page.records[1]["names"] == {pseudonym(KEY, "user:alice", generation): "user:alice"}
         await admin.erase(Wanted("subject", "user:alice"), REASON)
+        clock.advance(1)
     assert len({str(subject) for (subject,) in rows(path, "SELECT subject FROM pseudonym")}) == 1
 
 
 @pytest.mark.holds("pseudonyms:erasable")
 async def test_a_running_process_notices_an_erasure_by_another(
-    journal: Journal, path: Path, query: Query, store: Store
+    journal: Journal, path: Path, query: Query, clock: FakeClock
 ) -> None:
     await act(journal, "c1")
     other = Store.open(path, "test")
     elsewhere = EraseAdmin(other, Journal(other), Query(other), Pseudonyms(other, KEY))
     await elsewhere.erase(Wanted("subject", "user:alice"), REASON)
+    await act(journal, "soon")
+    assert (await query.page(Filters(actor="user:alice"))).records == [], "still under the name that is nobody's"
+    clock.advance(1)
     await act(journal, "c2")
     assert [record["call"] for record in (await query.page(Filters(actor="user:alice"))).records] == ["c2", "c2"]
     await other.aclose()
