@@ -54,8 +54,10 @@ class Writer:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._queue: SimpleQueue[_Item | _Errand[Any] | None] = SimpleQueue()
+        self._queue: SimpleQueue[list[_Item] | _Errand[Any] | None] = SimpleQueue()
         self._errand: _Errand[Any] | None = None
+        self._units_in = 0
+        self._units_out = 0
         self._bytes_in = 0
         self._bytes_out = 0
         self._closed = False
@@ -71,7 +73,7 @@ class Writer:
     @property
     def queued(self) -> int:
         """Units waiting for a batch."""
-        return self._queue.qsize() + len(self._gathered)
+        return self._units_in - self._units_out
 
     @property
     def endings_only(self) -> bool:
@@ -133,9 +135,10 @@ class Writer:
                 raise StoreUnavailable("the store is closed")
             if self.queued >= MAX_QUEUED or self._bytes_in - self._bytes_out + size > MAX_QUEUED_BYTES:
                 raise StoreUnavailable("more is waiting to be written than the store keeps up with", hint="slow down")
+            self._units_in += 1
             self._bytes_in += size
             self._gathered.append((unit, size, loop, future))
-            if loop is None:
+            if loop is None or len(self._gathered) >= MAX_BATCH:
                 self._release()
             elif loop not in self._turns:
                 self._turns.add(loop)
@@ -151,9 +154,9 @@ class Writer:
         Units that tasks of one event loop submit in the same turn arrive together and so share one commit. Handed over
         one by one, the first would start a commit of its own while the others still stand in line.
         """
-        for item in self._gathered:
-            self._queue.put(item)
-        self._gathered.clear()
+        if self._gathered:
+            self._queue.put(self._gathered)
+            self._gathered = []
         self._turns.clear()
 
     def _run(self) -> None:
@@ -183,7 +186,8 @@ class Writer:
                 if isinstance(item, _Errand):
                     self._errand = item
                     return batch, True
-                batch.append(item)
+                batch += item
+                self._units_out += len(item)
                 if len(batch) >= MAX_BATCH:
                     return batch, True
                 item = self._queue.get_nowait()
