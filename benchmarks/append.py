@@ -20,6 +20,7 @@ from queue import Empty, SimpleQueue
 from mcp_guard.audit import record
 from mcp_guard.audit.commitment import commit_value
 from mcp_guard.audit.facts import CallFacts, Ending
+from mcp_guard.kit.runtime import settle
 from mcp_guard.model.decision import Decision, Effect
 from mcp_guard.model.principal import Principal
 from mcp_guard.store.store import Store
@@ -130,6 +131,7 @@ async def _store_rate(folder: Path, records: list[Entry], callers: int) -> float
 
 def main(rounds: int = ROUNDS) -> dict[str, dict[str, float]]:
     """Run alternating rounds, print a table of medians, return it."""
+    settle()  # as a serving process does
     found: dict[str, dict[str, float]] = {}
     print(f"{'callers':>8} {'file/s':>10} {'store/s':>10} {'ratio':>7}   (median of {rounds} rounds)")
     with tempfile.TemporaryDirectory(dir=".") as name:

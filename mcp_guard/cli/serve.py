@@ -40,6 +40,7 @@ def serve(output: Output, stdio: bool, address: str | None, subject: str | None,
 
 async def _serve_stdio(output: Output, subject: str | None, client: str | None) -> None:
     from mcp_guard.build import open_guard
+    from mcp_guard.kit.runtime import settle
     from mcp_guard.kit.signals import stop_on_signals
     from mcp_guard.server.run import serve_stdio
 
@@ -54,11 +55,13 @@ async def _serve_stdio(output: Output, subject: str | None, client: str | None) 
             return guard.declare(subject, client)
 
         _announce_visible(output, guard, local())
+        settle()
         await serve_stdio(guard, local, stop)
 
 
 async def _serve_http(output: Output, listen: tuple[str, int] | None) -> None:
     from mcp_guard.build import open_guard
+    from mcp_guard.kit.runtime import settle
     from mcp_guard.kit.signals import stop_on_signals
     from mcp_guard.server.run import serve_http
 
@@ -76,6 +79,7 @@ async def _serve_http(output: Output, listen: tuple[str, int] | None) -> None:
     async with stop_on_signals() as stop, open_guard(home, serving=True, verbosity=output.verbosity) as guard:
         _warn_of_observing(guard)
         allowed = frozenset(http.allowed_hosts)
+        settle()
         try:
             await serve_http(guard, host, port, allowed_hosts=allowed, stop=stop, on_listening=announce)
         except SystemExit:  # how uvicorn says that it cannot listen

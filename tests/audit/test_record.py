@@ -1,7 +1,7 @@
 """Records hold exactly the fields of contract 6, in bytes every canonicaliser agrees on."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import orjson
 import pytest
@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcp_guard.audit import record
-from mcp_guard.audit.facts import Ending
+from mcp_guard.audit.facts import CallFacts, Ending
 from mcp_guard.audit.record_form import FormCheck
 from mcp_guard.audit.verify import parse
 from mcp_guard.model.chain import Tail
@@ -73,6 +73,60 @@ def test_the_bytes_are_those_of_rfc_8785(state: dict[str, object], tool: str, re
         line, _ = Tail.start("o").seal(body, 1)
         assert rfc8785.dumps(orjson.loads(line)) == line
         assert FormCheck(parse).feed(0, line)[1] is None
+
+
+@st.composite
+def any_facts(draw: st.DrawFn) -> CallFacts:
+    """A call of which strangers and operators chose every text."""
+    optional = st.none() | texts
+    who = replace(person(), subject=draw(texts), client=draw(texts), tenant=draw(texts), software=draw(texts))
+    return CallFacts(
+        call=draw(texts),
+        principal=replace(who, chain=tuple(draw(st.lists(texts, max_size=3)))),
+        tool=draw(texts),
+        fingerprint=draw(optional),
+        decision=replace(ALLOW, rule=draw(texts) or "r", reason=draw(texts) or "r"),
+        trace=draw(optional),
+        task=draw(optional),
+        step=draw(optional),
+        attempt=draw(st.none() | st.integers(0, 2**53 - 1)),
+        dry_run=draw(st.booleans()),
+    )
+
+
+endings = st.builds(
+    Ending,
+    st.sampled_from(["ok", "refused", "error", "timeout", "cancelled", "unknown"]),
+    st.sampled_from(["yes", "no", "unknown"]),
+    st.integers(0, 2**53 - 1),
+    code=st.sampled_from([None, "policy_denied", "internal"]),
+    cost=st.none() | st.integers(0, 2**53 - 1),
+)
+commitments = st.dictionaries(
+    st.sampled_from(["args", "result", "why"]),
+    st.builds(lambda length: {"c": "ab" * 32, "len": length}, st.integers(0, 2**53 - 1)),
+)
+
+
+@pytest.mark.holds("audit:canonical")
+@settings(deadline=None, max_examples=80)
+@given(any_facts(), endings, commitments, st.sampled_from(get_args(record.StateKind)), states)
+def test_every_kind_of_record_has_the_bytes_of_rfc_8785(
+    told: CallFacts, ending: Ending, kept: Any, kind: record.StateKind, state: object
+) -> None:
+    intent = record.intent(BOOT, told, kept)
+    line, _ = Tail.start("o").seal(intent, 1)
+    bodies = [
+        intent,
+        record.outcome(BOOT, told, ending, None, kept),
+        record.outcome(BOOT, told, ending, 7, kept),
+        record.orphan(BOOT, orjson.loads(line), 2**52),
+        record.state(BOOT, kind, {"x": state}),
+        record.state(BOOT, kind, {"x": state}, told.principal),
+    ]
+    for body in bodies:
+        line, _ = Tail.start("o").seal(body, 1)
+        assert rfc8785.dumps(orjson.loads(line)) == line
 
 
 @pytest.mark.holds("audit:canonical")
