@@ -892,6 +892,14 @@ REQUIREMENTS: dict[str, Requirement] = {
         "design 5",
         "An old key vouches for its successor and is destroyed; each signs sizes of its epoch only, whatever is cut off.",
     ),
+    "audit:proven-alone": Requirement(
+        "design 5; contract 5",
+        "A proof needs nothing but the log's public key; whatever was bent in it, it does not hold.",
+    ),
+    "audit:proof-resources": Requirement(
+        "contract 4; I6",
+        "Checkpoints and proofs are read like records: by policy, within rows, on record, hidden like what is not there.",
+    ),
     "audit:signing-fails": Requirement(
         "design 5", "Where signing fails no record is lost, nothing wrong is handed out, and it is told."
     ),

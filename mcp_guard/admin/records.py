@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mcp_guard.audit.journal import Journal
+from mcp_guard.audit.proofs import Proofs
 from mcp_guard.audit.query import TEXT_FILTERS, Filters, Query
 from mcp_guard.model.decision import Act, Decision, Rows
 from mcp_guard.model.disclosure import Disclosure, denial
@@ -46,6 +47,7 @@ class RecordReader:
     noting: Noting
     query: Query
     journal: Journal
+    proofs: Proofs
     refusals: Disclosure = "why"
 
     def may_read(self, principal: Principal) -> bool:
@@ -77,11 +79,35 @@ class RecordReader:
         rows = await self._admit(principal, "status")
         await self.journal.read(principal, {"what": "status"})
         status = dict(await self.query.status())
+        if failure := self.journal.health.signing:
+            status["signing"] = failure
         in_force = status.get("in_force")
         if isinstance(in_force, dict):  # what is wrong with the files is the operator's to know
             kept = in_force.keys() - {"problems"} if rows == "all" else _STANDING
             status["in_force"] = {name: value for name, value in in_force.items() if name in kept}
         return status
+
+    async def checkpoint(self, principal: Principal) -> Mapping[str, object]:
+        """`{"checkpoint", "size"}`: the newest signed note, `null` where the log was never signed. Raises `Refused`."""
+        await self._admit(principal, "checkpoint")
+        signed = self.proofs.checkpoint()
+        await self.journal.read(principal, {"what": "checkpoint", "size": signed.size if signed else 0})
+        return {"checkpoint": signed.note.decode() if signed else None, "size": signed.size if signed else 0}
+
+    async def proof(self, principal: Principal, n: int) -> Mapping[str, object] | None:
+        """`{"n", "leaf", "proof"}`: that a record stands in the signed log; nothing for one they may not read.
+
+        Only who reads everything gets the stored line with it: it holds more than others are told of a record.
+        Raises `Refused`, and `UsageError` while no checkpoint covers the record.
+        """
+        rows = await self._admit(principal, "proof")
+        page = await self.query.page(Filters(after=n - 1, before=n + 1, limit=1), rows=rows, principal=principal)
+        found = await self.proofs.inclusion([n]) if page.records else None
+        await self.journal.read(principal, {"what": "proof", "rows": rows, "n": n, "count": len(page.records)})
+        if found is None:
+            return None
+        told = found.format() if rows == "all" else found.without_lines()
+        return {"n": n, "leaf": found.records[0].leaf.hex(), "proof": told.decode()}
 
     async def whoami(self, principal: Principal, roles: tuple[str, ...]) -> Mapping[str, object]:
         """The caller as the guard sees them. Raises `Refused`."""

@@ -38,6 +38,13 @@ class Proven:
     def leaf(self) -> bytes:
         return bytes.fromhex(leaf_hash(self.line))
 
+    def says_its_number(self) -> bool:
+        try:
+            record = json.loads(self.line)
+        except (ValueError, RecursionError):
+            return False
+        return isinstance(record, dict) and record.get("_n") == self.n
+
     def holds(self, checkpoint: Checkpoint) -> bool:
         """Whether the record stands in the log of this checkpoint. Who signed that is another question."""
         return verify_inclusion(self.leaf, self.n, checkpoint.size, self.path, checkpoint.root)
@@ -66,6 +73,11 @@ class ProofFile:
         encoded = json.dumps(extra, ensure_ascii=False, separators=(",", ":")).encode()
         return TlogProof(newest.n, newest.path, self.checkpoint, encoded).format()
 
+    def without_lines(self) -> bytes:
+        """The bare proof of the newest record, for somebody who knows its leaf."""
+        newest = self.records[0]
+        return TlogProof(newest.n, newest.path, self.checkpoint).format()
+
     @classmethod
     def parse(cls, data: bytes) -> "ProofFile":
         """Read a proof without believing it. Raises `NoteError`."""
@@ -80,20 +92,35 @@ class ProofFile:
 
     def check(self, keys: Sequence[VerifierKey], verify: Verify) -> Checked:
         """Believe the proof, if one of `keys` is the log's own and signed its checkpoint. Raises `NoteError`."""
-        note = parse_note(self.checkpoint)
-        signers = tuple(key for key, _ in open_note(note, keys, verify))
-        head = Checkpoint.parse(note.text)
-        if not any(key.kind == ED25519 and key.name == head.origin for key in signers):
-            raise NoteError("the checkpoint is not signed by a given key of its log")
+        head, signers = _opened(self.checkpoint, keys, verify)
         for record in self.records:
             if not record.holds(head):
                 raise NoteError(f"record {record.n} does not stand in the log of this checkpoint")
+            if not record.says_its_number():
+                raise NoteError(f"what stands at {record.n} is not a record of that number")
         return Checked(head.origin, head.size, signers, tuple(record.line for record in reversed(self.records)))
 
 
-def size_of(checkpoint: bytes) -> int:
-    """How many records a signed note covers. Raises `NoteError`."""
-    return Checkpoint.parse(parse_note(checkpoint).text).size
+def check_leaf(data: bytes, leaf: bytes, keys: Sequence[VerifierKey], verify: Verify) -> Checked:
+    """Believe a proof about the record with this leaf, as a receipt names it; lines in it are left alone.
+
+    Raises `NoteError`.
+    """
+    proof = TlogProof.parse(data)
+    head, signers = _opened(proof.checkpoint, keys, verify)
+    if not proof.proves(leaf, head):
+        raise NoteError(f"the leaf is not that of record {proof.index} in the log of this checkpoint")
+    return Checked(head.origin, head.size, signers, ())
+
+
+def _opened(note: bytes, keys: Sequence[VerifierKey], verify: Verify) -> tuple[Checkpoint, tuple[VerifierKey, ...]]:
+    """A checkpoint that one of the keys signed as the log's own. Raises `NoteError`."""
+    parsed = parse_note(note)
+    signers = tuple(key for key, _ in open_note(parsed, keys, verify))
+    head = Checkpoint.parse(parsed.text)
+    if not any(key.kind == ED25519 and key.name == head.origin for key in signers):
+        raise NoteError("the checkpoint is not signed by a given key of its log")
+    return head, signers
 
 
 def _as_dict(record: Proven) -> dict[str, object]:

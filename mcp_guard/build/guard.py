@@ -132,6 +132,12 @@ class Guard:
     async def read_status(self, principal: Principal) -> Mapping[str, object]:
         return await self.records.status(principal)
 
+    async def read_checkpoint(self, principal: Principal) -> Mapping[str, object]:
+        return await self.records.checkpoint(principal)
+
+    async def read_proof(self, principal: Principal, n: int) -> Mapping[str, object] | None:
+        return await self.records.proof(principal, n)
+
     async def whoami(self, principal: Principal) -> Mapping[str, object]:
         roles = self.definition.policy.rules.roles.closure(principal.subject, principal.tenant, principal.roles)
         return await self.records.whoami(principal, tuple(sorted(roles - {principal.subject})))

@@ -141,6 +141,7 @@ def _wire(
     from mcp_guard.admin.own_tools import OwnTools
     from mcp_guard.admin.permissions import Permissions
     from mcp_guard.admin.records import RecordReader
+    from mcp_guard.audit.proofs import Proofs
     from mcp_guard.audit.query import Query
     from mcp_guard.identity.authenticate import Authenticator
     from mcp_guard.identity.store import TokenStore
@@ -163,7 +164,7 @@ def _wire(
     def frozen(principal: Principal) -> Decision | None:
         return freezes.decision(principal, NO_TOOL, in_force.current.policy.version)
 
-    records = RecordReader(decide, frozen, noting, Query(store, refusals), journal, refusals)
+    records = RecordReader(decide, frozen, noting, Query(store, refusals), journal, Proofs(store), refusals)
     authenticator = Authenticator(live.directory, TokenStore(store).find, clock, identity.access_tokens)
     permissions = Permissions(in_force, freezes, seen, journal, clock, refusals)
     runner, tasks, approvals = (

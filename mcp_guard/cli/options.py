@@ -76,16 +76,19 @@ class _Evidence(click.ParamType):  # type: ignore[type-arg]  # generic in newer 
             self.fail(str(error), param, ctx)
 
 
-class _Salt(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions of click only
-    """The salt of a commitment, in hex; its bytes."""
+class _Bytes32(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions of click only
+    """A salt or a hash in hex; its bytes."""
 
     name = "hex"
+
+    def __init__(self, what: str) -> None:
+        self._what = what
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> bytes:
         if isinstance(value, bytes):
             return value
         if re.fullmatch(r"[0-9a-fA-F]{64}", str(value)) is None:
-            self.fail("expected a salt: 64 hex digits", param, ctx)
+            self.fail(f"expected {self._what}: 64 hex digits", param, ctx)
         return bytes.fromhex(str(value))
 
 
@@ -104,7 +107,8 @@ HOP = _Principal("principal", ("user:", "service:", "agent:"))
 ACT = click.Choice(["list", "call", "approve", "task", "audit"])
 TENANT = _Tenant()
 MOMENT = _Moment()
-SALT = _Salt()
+SALT = _Bytes32("a salt")
+LEAF = _Bytes32("a leaf")
 KNOWN = _Evidence("n:leaf", "known_record")
 LOG_KEY = _Evidence("vkey", "log_key")
 WITNESS_KEY = _Evidence("vkey", "witness_key")

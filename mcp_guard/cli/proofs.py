@@ -2,12 +2,12 @@
 
 import json
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from mcp_guard.cli.options import LEAF, LOG_KEY
 from mcp_guard.cli.output import Output, pass_output
 from mcp_guard.model.errors import LogBroken, UsageError
 
@@ -87,23 +87,26 @@ async def _prove(output: Output, which: str) -> "ProofFile":
 
 @click.command("check-proof")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option(
-    "--key", "keys", multiple=True, required=True, metavar="VKEY", help="A public key of the log; repeatable."
-)
+@click.option("--key", "keys", multiple=True, required=True, type=LOG_KEY, help="A public key of the log; repeatable.")
+@click.option("--leaf", type=LEAF, metavar="HEX", help="The leaf that a receipt names, for a proof without records.")
 @pass_output
-def check_proof(output: Output, file: Path, keys: tuple[str, ...]) -> None:
+def check_proof(output: Output, file: Path, keys: "tuple[VerifierKey, ...]", leaf: bytes | None) -> None:
     """Check a proof with nothing but the log's public key; exit 8 if it does not hold.
 
     With --json: {"ok", "origin", "size", "keys", "records"}.
     """
-    from mcp_guard.audit.proof_file import ProofFile
+    from mcp_guard.audit.proof_file import ProofFile, check_leaf
     from mcp_guard.audit.verify import verify_signature
     from mcp_guard.model.note import NoteError
 
     if file.stat().st_size > _LARGEST:
         raise UsageError("The file is too large for a proof.", hint="`mcp-guard audit prove` makes one")
     try:
-        checked = ProofFile.parse(file.read_bytes()).check(_keys(keys), verify_signature)
+        data = file.read_bytes()
+        if leaf is None:
+            checked = ProofFile.parse(data).check(keys, verify_signature)
+        else:
+            checked = check_leaf(data, leaf, keys, verify_signature)
     except NoteError as error:
         raise LogBroken(f"the proof does not hold: {error}", hint="ask for another one, and be wary") from None
     records = [json.loads(line) for line in checked.lines]
@@ -117,18 +120,10 @@ def check_proof(output: Output, file: Path, keys: tuple[str, ...]) -> None:
     output.data(shown, [*_told(checked), *(json.dumps(record, indent=2) for record in records)])
 
 
-def _keys(texts: Sequence[str]) -> "list[VerifierKey]":
-    from mcp_guard.model.note import NoteError, VerifierKey
-
-    try:
-        return [VerifierKey.parse(text) for text in texts]
-    except NoteError as error:
-        raise UsageError(f"--key: {error}", hint="`mcp-guard audit status` of the log's home shows it") from None
-
-
 def _told(checked: "Checked") -> list[str]:
+    proven = f"{len(checked.lines)} record(s) stand" if checked.lines else "the record with this leaf stands"
     return [
         f"log: {checked.origin}",
         f"signed: {checked.size} records, by {', '.join(f'{key.name}+{key.key_id.hex()}' for key in checked.keys)}",
-        f"ok: {len(checked.lines)} record(s) stand in it",
+        f"ok: {proven} in it",
     ]

@@ -40,19 +40,23 @@ if TYPE_CHECKING:
 @pass_output
 @click.pass_context
 def verify(ctx: click.Context, output: Output, /, source: Path | None, jobs: int, deep: bool, **evidence: Any) -> None:
-    """Verify this home's log, or a store or an exported file; exit 8 if it is broken.
+    """Verify this home's log, with its own keys unless others are given, or a store or an exported file; exit 8 if it
+    is broken.
 
     The chain shows that nothing inside was changed. That the end was not cut off, and that not everything was written
     anew, only something from elsewhere can show: a checkpoint, a witness, a receipt.
     """
     from mcp_guard.audit.evidence import describe
+    from mcp_guard.audit.key_files import published
     from mcp_guard.audit.progress import bar
     from mcp_guard.audit.verify import verify as verify_log
 
+    if source is None:
+        home = output.load_recorded_home()
+        source, evidence["keys"] = home.store, evidence["keys"] or published(home.keys)
     found = _evidence(**evidence)
     draw = None if output.as_json or output.verbosity < 0 else partial(bar, terminal=sys.stderr)
-    store = output.load_recorded_home().store if source is None else source
-    report = verify_log(store, deep=deep, evidence=found, workers=jobs, progress=draw)
+    report = verify_log(source, deep=deep, evidence=found, workers=jobs, progress=draw)
     output.data(report.as_dict(), describe(report, found.trust.keys if found.trust else ()))
     if not report.ok:
         ctx.exit(8)

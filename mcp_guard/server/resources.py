@@ -15,6 +15,7 @@ from mcp_guard.server.surface import Surface
 
 _JSON: Final = "application/json"
 _CALL_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,14}")
 _MAX_URI: Final = 2048
 
 
@@ -34,6 +35,7 @@ class Resources:
         if self._surface.may_read_audit(principal):
             found.append(_resource("audit://records", "Audit records", "The newest audit records you may read."))
             found.append(_resource("audit://status", "Audit status", "State of the audit log."))
+            found.append(_resource("audit://checkpoint", "Checkpoint", "The newest signed note about the audit log."))
         if self._surface.may_see_self(principal):
             found.append(
                 _resource("guard://whoami", "Who am I", "Your identity, roles and scopes as the guard sees them.")
@@ -58,6 +60,7 @@ class Resources:
             _template(
                 "audit://call/{id}", "One call", "Every record of one call, with what may be shown of its values."
             ),
+            _template("audit://proof/{n}", "Proof", "That record n, as a receipt names it, stands in the signed log."),
         ]
 
     async def read(self, principal: Principal, uri: str) -> str:
@@ -88,11 +91,21 @@ class Resources:
                 return await self._surface.read_call(principal, path.removeprefix("/"))
             case ("audit", "status", "" | "/") if not parts.query:
                 return await self._surface.read_status(principal)
+            case ("audit", "checkpoint", "" | "/") if not parts.query:
+                return await self._surface.read_checkpoint(principal)
+            case ("audit", "proof", path) if not parts.query and _NUMBER.fullmatch(path.removeprefix("/")):
+                return _there(await self._surface.read_proof(principal, int(path.removeprefix("/"))))
             case ("guard", "whoami", "" | "/") if not parts.query:
                 return await self._surface.whoami(principal)
             case ("guard", "permissions", "" | "/") if not parts.query:
                 return await self._surface.read_permissions(principal)
         raise UnknownResource
+
+
+def _there(found: Mapping[str, object] | None) -> Mapping[str, object]:
+    if found is None:
+        raise UnknownResource
+    return found
 
 
 def _filters(query: str) -> dict[str, str]:

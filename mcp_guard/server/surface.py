@@ -67,6 +67,17 @@ class Surface(Protocol):
         """The state of the audit log. Raises `Refused`."""
         ...
 
+    async def read_checkpoint(self, principal: Principal) -> Mapping[str, object]:
+        """The newest signed note about the audit log. Raises `Refused`."""
+        ...
+
+    async def read_proof(self, principal: Principal, n: int) -> Mapping[str, object] | None:
+        """The proof that a record stands in the signed log; nothing for one the principal may not read.
+
+        Raises `Refused`, `UsageError`.
+        """
+        ...
+
     async def whoami(self, principal: Principal) -> Mapping[str, object]:
         """The principal as the guard sees it. Raises `Refused`."""
         ...

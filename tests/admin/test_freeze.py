@@ -1,12 +1,14 @@
 """An operator's stop button: one target, one reason, each press on record."""
 
 import asyncio
+from functools import partial
 
 import pytest
 
 from mcp_guard.admin.freeze import FreezeAdmin, Kind, target
 from mcp_guard.admin.records import RecordReader
 from mcp_guard.audit.journal import Journal
+from mcp_guard.audit.proofs import Proofs
 from mcp_guard.audit.query import Query
 from mcp_guard.limits.freeze import NO_TOOL, Freezes
 from mcp_guard.model.decision import Decision, Effect
@@ -114,6 +116,11 @@ async def test_reasons_that_cannot_be_shown(reason: str, admin: FreezeAdmin, sto
     assert await records(store) == []
 
 
+def reader(decision: Decision, admin: FreezeAdmin, store: Store, journal: Journal) -> RecordReader:
+    frozen = partial(admin.freezes.decision, tool=NO_TOOL, policy="p")
+    return RecordReader(lambda *_: decision, frozen, unlabelled, Query(store), journal, Proofs(store))
+
+
 @pytest.mark.holds("freeze:reads")
 @pytest.mark.parametrize("frozen", ["user:alice", "agent:local", "tenant:acme"])
 async def test_who_is_frozen_reads_no_log_and_is_told_why(
@@ -121,7 +128,12 @@ async def test_who_is_frozen_reads_no_log_and_is_told_why(
 ) -> None:
     await admin.freeze(frozen, "laptop stolen")
     reading = RecordReader(
-        lambda *_: ALLOW, lambda who: admin.freezes.decision(who, NO_TOOL, "p"), unlabelled, Query(store), journal
+        lambda *_: ALLOW,
+        lambda who: admin.freezes.decision(who, NO_TOOL, "p"),
+        unlabelled,
+        Query(store),
+        journal,
+        Proofs(store),
     )
     for ask in (reading.page(ALICE, {}), reading.call(ALICE, "c"), reading.status(ALICE)):
         with pytest.raises(Refused, match="laptop stolen") as caught:
@@ -140,7 +152,12 @@ async def test_who_may_not_read_anyway_learns_nothing_of_a_freeze(
 ) -> None:
     await admin.freeze("user:alice", "laptop stolen")
     reading = RecordReader(
-        lambda *_: DENY, lambda who: admin.freezes.decision(who, NO_TOOL, "p"), unlabelled, Query(store), journal
+        lambda *_: DENY,
+        lambda who: admin.freezes.decision(who, NO_TOOL, "p"),
+        unlabelled,
+        Query(store),
+        journal,
+        Proofs(store),
     )
     with pytest.raises(Refused) as caught:
         await reading.page(ALICE, {})

@@ -10,6 +10,7 @@ from mcp_guard.admin.records import DEFAULT_LIMIT, RecordReader, parse_filters
 from mcp_guard.audit.facts import CallFacts, Ending
 from mcp_guard.audit.journal import Journal
 from mcp_guard.audit.listings import state
+from mcp_guard.audit.proofs import Proofs
 from mcp_guard.audit.query import Query
 from mcp_guard.limits.freeze import NO_TOOL, Freezes
 from mcp_guard.model.decision import AccessRequest, Act, Decision, Effect, Obligations, Rows
@@ -38,7 +39,7 @@ def reader(store: Store, journal: Journal, answers: Answers) -> RecordReader:
         return answers.get((act, name), DENY)
 
     return RecordReader(
-        decide, lambda who: Freezes(store).decision(who, NO_TOOL, "p"), unlabelled, Query(store), journal
+        decide, lambda who: Freezes(store).decision(who, NO_TOOL, "p"), unlabelled, Query(store), journal, Proofs(store)
     )
 
 

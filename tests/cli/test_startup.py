@@ -15,7 +15,7 @@ UNUSED = {
     "policy check user:me hello_greet": HEAVY,
     "policy explain user:me hello_greet": HEAVY,
     "--json policy replay --since 1h": {"httpx", "cryptography", "structlog", "rich"},
-    "audit verify": HEAVY | {"casbin", "jsonschema_rs"},
+    "audit verify": HEAVY - {"cryptography"} | {"casbin", "jsonschema_rs"},
     "--json tools list": HEAVY | {"casbin"},
     "explain internal": HEAVY | {"casbin", "pydantic", "ruamel", "jsonschema_rs", "orjson", "sqlite3"},
     "--help": HEAVY | {"casbin", "pydantic", "ruamel", "jsonschema_rs", "orjson", "sqlite3"},

@@ -9,6 +9,7 @@ from mcp_types import CallToolResult, ReadResourceResult
 
 from mcp_guard.demo.sandbox import Sandbox
 from mcp_guard.model.note import Checkpoint, parse_note
+from mcp_guard.model.tlog_proof import TlogProof
 from tests.server.conftest import ERAS, TRANSPORTS, Connect, Desk
 
 SURFACES = [pytest.param(transport, era, id=f"{transport}-{era}") for transport in TRANSPORTS for era in ERAS]
@@ -73,6 +74,10 @@ async def test_the_story(transport: str, era: str, connect: Connect, payments: S
         assert call["records"][-1]["_n"] == receipt["n"]
         assert _document(await client.read_resource("guard://whoami"))["sub"] == "user:alice"
         assert _document(await client.read_resource("audit://status"))["records"] > 0
+        proof = _document(await client.read_resource(f"audit://proof/{receipt['n']}"))
+        assert proof["leaf"] == receipt["leaf"]
+        assert TlogProof.parse(proof["proof"].encode()).index == receipt["n"]
+        assert _document(await client.read_resource("audit://checkpoint"))["size"] > receipt["n"]
     assert len(payments.ledger.entries()) == before + 1, "one refund was allowed, one happened"
 
 
