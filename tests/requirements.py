@@ -709,6 +709,9 @@ REQUIREMENTS: dict[str, Requirement] = {
     "surface:stopping-answers": Requirement(
         "design 1", "A stopping server answers the calls in flight before it leaves."
     ),
+    "docs:audit-runs": Requirement(
+        "models: 8", "What docs/audit.md tells an auditor to type works, and every line of a verdict is explained."
+    ),
     "docs:readme-runs": Requirement("models: 8", "Every command the README gives works as it stands."),
     # --- identity: OAuth, delegation, outward credentials -----------------------------------------------------------
     "identity:oidc": Requirement(

@@ -13,7 +13,7 @@ from mcp_guard.audit.span import Block, Span
 
 PIECE = 32 * 1024 * 1024
 """Bytes that are checked at a time."""
-READ = 512 * 1024
+READ = 128 * 1024
 LONGEST = 32 * 1024 * 1024
 """Bytes of a line at most; a longer one is cut there, and then is no record."""
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from mcp_guard.audit.chain_check import PREFIX, Broken
+from mcp_guard.audit.chain_check import PREFIX, Broken, stated_link
 from mcp_guard.audit.examine import Evidence, Fresh, Known, Report, examine
-from mcp_guard.audit.line_file import file_pieces, file_size
+from mcp_guard.audit.line_file import FilePiece, file_pieces, file_size
 from mcp_guard.audit.record_check import check_sides
 from mcp_guard.audit.record_form import Record
 from mcp_guard.audit.span import Block, Span, Task
@@ -23,6 +23,7 @@ from mcp_guard.audit.statements import Statement, Trust
 from mcp_guard.audit.sweep import Progress
 from mcp_guard.kit import strict_json
 from mcp_guard.model import ed25519
+from mcp_guard.model.chain import genesis
 from mcp_guard.model.errors import StoreUnavailable
 from mcp_guard.model.note import NoteError
 from mcp_guard.store.derived import find_unlike
@@ -68,6 +69,15 @@ def verify(
         return examine(file_pieces(source), task, evidence, workers=workers, progress=told)
     except OSError as error:
         raise StoreUnavailable(f"the file cannot be read: {error.strerror}", hint="check the path") from None
+
+
+def is_log_of(source: Path, origin: str) -> bool:
+    """Whether a store or an exported file claims to be the log of this origin. Raises `StoreUnavailable`."""
+    if is_store(source):
+        with Scan(source) as scan:
+            return scan.origin() == origin
+    first = next((block.lines[0] for block in FilePiece(source, 0, 1).blocks()), b"")
+    return stated_link(first) == genesis(origin)
 
 
 def parse(line: bytes) -> Record | None:

@@ -9,10 +9,11 @@ import click
 
 from mcp_guard.cli.options import AGE, CHECKPOINT, KNOWN, LOG_KEY, WITNESS_KEY
 from mcp_guard.cli.output import Output, pass_output
-from mcp_guard.model.errors import UsageError
+from mcp_guard.model.errors import GuardError, UsageError
 
 if TYPE_CHECKING:
     from mcp_guard.audit.examine import Evidence
+    from mcp_guard.model.note import VerifierKey
 
 
 @click.command()
@@ -47,14 +48,12 @@ def verify(ctx: click.Context, output: Output, /, source: Path | None, jobs: int
     anew, only something from elsewhere can show: a checkpoint, a witness, a receipt.
     """
     from mcp_guard.audit.evidence import describe
-    from mcp_guard.audit.key_files import published
     from mcp_guard.audit.progress import bar
     from mcp_guard.audit.verify import verify as verify_log
 
-    if source is None:
-        home = output.load_recorded_home()
-        source, evidence["keys"] = home.store, evidence["keys"] or published(home.keys)
-    found = _evidence(**evidence)
+    evidence["keys"], complete = (evidence["keys"], False) if evidence["keys"] else (_own_keys(output, source), True)
+    found = _evidence(complete=complete, **evidence)
+    source = output.load_recorded_home().store if source is None else source
     draw = None if output.as_json or output.verbosity < 0 else partial(bar, terminal=sys.stderr)
     report = verify_log(source, deep=deep, evidence=found, workers=jobs, progress=draw)
     output.data(report.as_dict(), describe(report, found.trust.keys if found.trust else ()))
@@ -72,17 +71,33 @@ def verifier(output: Output) -> None:
     output.data({"source": source}, source.splitlines())
 
 
-def _evidence(*, keys: Any, checkpoints: Any, witnesses: Any, age: int | None, expect: Any) -> "Evidence":
+def _evidence(
+    *, keys: Any, complete: bool, checkpoints: Any, witnesses: Any, age: int | None, expect: Any
+) -> "Evidence":
     import time
 
     from mcp_guard.audit.verify import Evidence, Fresh, Trust, verify_signature
 
     return Evidence(
         statements=checkpoints,
-        trust=Trust(verify_signature, keys, witnesses) if keys or witnesses else None,
+        trust=Trust(verify_signature, keys, witnesses, complete) if keys or witnesses else None,
         known=expect,
         fresh=None if age is None else Fresh(age, int(time.time())),
     )
+
+
+def _own_keys(output: Output, source: Path | None) -> "tuple[VerifierKey, ...]":
+    """The keys of this home, if it has any and the log is its own: somebody else's is for other keys to judge."""
+    from mcp_guard.audit.key_files import published
+    from mcp_guard.audit.verify import is_log_of
+
+    if source is None:
+        return published(output.load_home().keys)
+    try:
+        keys = published(output.load_home().keys)
+    except GuardError:  # no home is needed to verify a file
+        return ()
+    return keys if keys and is_log_of(source, keys[0].name) else ()
 
 
 @click.command()

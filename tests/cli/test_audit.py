@@ -12,8 +12,9 @@ from mcp_guard.audit.bundle import bundle
 from mcp_guard.cli.root import run
 from mcp_guard.demo.database import edit_one_record
 from mcp_guard.demo.home import SANDBOX_PORT, copy_home, seed
+from mcp_guard.model.chain import Tail
 from tests.cli.conftest import Guard
-from tests.store.helpers import lines
+from tests.store.helpers import lines, rows
 
 
 @pytest.fixture(scope="module")
@@ -213,3 +214,62 @@ def test_an_export_that_cannot_be_written_leaves_no_draft(history: Guard, home: 
     assert history("--json", "audit", "export", "-o", str(home / "full")).status == 1
     assert history("--json", "audit", "export", "-o", str(home / "no" / "such" / "place")).status == 1
     assert sorted(path.name for path in home.iterdir()) == sorted([*before, "full"])
+
+
+@pytest.mark.holds("cli:verify", "audit:key-epochs")
+def test_in_a_home_its_own_keys_are_used_over_epochs(history: Guard, home: Path) -> None:
+    for _ in range(2):
+        assert history("audit", "checkpoint", "--rotate").status == 0
+        assert history("--json", "call", "orders_get", "order_id=ORD-1001").status == 0
+    verdict = history("--json", "audit", "verify", "--deep").json
+    assert verdict["ok"], verdict
+    assert verdict["signed"] == verdict["records"]
+    (home / "log.jsonl").write_text(history("audit", "export").out)
+    (home / "kept").write_text(history("audit", "checkpoint").out)
+    export = history("--json", "audit", "verify", str(home / "log.jsonl"), "--checkpoint", str(home / "kept")).json
+    assert export == history("--json", "audit", "verify").json
+    keys = (home / "var" / "keys" / "audit.vkeys").read_text().split()
+    assert len(keys) == 3
+    for key in keys:
+        assert history("--json", "audit", "verify", "--key", key).json == verdict
+
+
+def resealed(bodies: list[bytes], origin: str) -> bytes:
+    """An export whose chain holds: what anybody can make."""
+    tail, found = Tail.start(origin), []
+    for body in bodies:
+        line, tail = tail.seal(body, 1_700_000_000_000_000)
+        found.append(line + b"\n")
+    return b"".join(found)
+
+
+@pytest.mark.holds("cli:verify")
+def test_a_log_of_somebody_else_is_not_held_against_our_keys(history: Guard, tmp_path: Path, home: Path) -> None:
+    assert history("audit", "checkpoint").status == 0
+    foreign = tmp_path / "foreign.jsonl"
+    foreign.write_bytes(resealed([b'{"kind":"fault"}'] * 3, "else/where"))
+    ran = history("--json", "audit", "verify", str(foreign))
+    assert (ran.status, ran.json["origin"], ran.json["signed"]) == (0, None, 0)
+    assert "not checked, no key was given" in history("audit", "verify", str(foreign)).out
+    key = (home / "var" / "keys" / "audit.vkeys").read_text().split()[0]
+    assert history("--json", "audit", "verify", str(foreign), "--key", key).json["error"]["n"] == 0
+
+
+@pytest.mark.holds("cli:verify", "audit:needs-anchor")
+def test_a_rewrite_in_a_home_is_named_though_the_chain_holds(history: Guard, home: Path) -> None:
+    assert history("audit", "checkpoint").status == 0
+    store = home / "var" / "guard.db"
+    stored = lines(store)
+    origin = history("--json", "audit", "status").json["origin"]
+    forged = resealed([b"{" + line.split(b",", 3)[3].replace(b"allow", b"alloy") for line in stored], origin)
+    rows(store, "DELETE FROM log")
+    for n, line in enumerate(forged.splitlines()):
+        rows(store, "INSERT INTO log VALUES (?, ?)", n, line.decode())
+    ran = history("--json", "audit", "verify")
+    assert ran.status == 8
+    assert "was signed" in ran.json["error"]["what"]
+    rows(store, "DELETE FROM checkpoint")
+    left = history("--json", "audit", "verify").json
+    assert (left["ok"], left["signed"]) == (True, 0), (
+        "without any checkpoint nothing is signed, and the verdict says so"
+    )
