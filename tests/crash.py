@@ -36,6 +36,7 @@ POINTS = (
     "audit.after-outcome",
     "store.before-commit",
     "store.after-commit",
+    "store.after-signing",
 )
 AT_RANDOM = "at random"
 
