@@ -495,6 +495,29 @@ REQUIREMENTS: dict[str, Requirement] = {
         "I6; I12",
         "A filter finds by what its reader is told: it never tells of others' records, or of what hides a tool.",
     ),
+    "feed:rows": Requirement(
+        "I12; contract 4", "New records are told to whoever may read them and asked for them, and to nobody else."
+    ),
+    "feed:no-reads": Requirement("contract 4", "`read` records never notify, so nobody's reading wakes themselves."),
+    "feed:bounded": Requirement(
+        "contract 4; bar: hostile input",
+        "At most one notification a second and subscription, however much is new; subscriptions are bounded per connection, subject and in total.",
+    ),
+    "feed:policy-then": Requirement(
+        "contract 4",
+        "Policy, freezes and the credential are asked again before anybody is told; who is refused then is told nothing.",
+    ),
+    "feed:refused": Requirement(
+        "I6; contract 4",
+        "Watching is a read on record; whoever may not read gets what a resource that is not there gives.",
+    ),
+    "feed:both-eras": Requirement(
+        "MCP 2025-11-25; MCP 2026-07-28",
+        "resources/subscribe and subscriptions/listen work on stdio and HTTP, and end with the server.",
+    ),
+    "completion:own-records": Requirement(
+        "I6; I12", "Completions come from records the caller may read, bounded, and tell nothing else."
+    ),
     "trace:strict": Requirement(
         "W3C Trace Context 3.2",
         "A traceparent is read exactly as specified; anything else is as good as none, and no error.",

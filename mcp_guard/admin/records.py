@@ -32,7 +32,27 @@ RECORD_FILTERS = (*TEXT_FILTERS, *NUMBER_FILTERS)
 _STANDING = frozenset({"policy", "reload"})
 """What those who do not read everything are told of what is in force: nothing of tools, which may be hidden (I6)."""
 
+COMPLETED = tuple(name for name in TEXT_FILTERS if name != "text")
+"""The filters for whose values completions are offered."""
+MAX_COMPLETIONS = 100
+"""MCP 2026-07-28, completion: more are not sent at once."""
+
+_PLACES = {
+    "actor": ("actor", "sub"),
+    "client": ("actor", "via"),
+    "tenant": ("actor", "tenant"),
+    "effect": ("decision", "effect"),
+    "rule": ("decision", "rule"),
+}
 _NUMBER = re.compile(r"[0-9]{1,16}")
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """Values somebody may mean, newest first."""
+
+    values: list[str]
+    has_more: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,14 +137,48 @@ class RecordReader:
             raise denial(decision, self.refusals)
         return {**principal.as_actor(), "roles": list(roles), "scopes": sorted(principal.scopes)}
 
-    async def _admit(self, principal: Principal, what: str) -> Rows:
+    async def complete(self, principal: Principal, name: str, start: str) -> Completion:
+        """Values of a filter that begin so, from the newest records the principal may read. Raises `Refused`."""
+        rows = await self._admit(principal, "complete")
+        if name not in COMPLETED:
+            return Completion([])
+        page = await self.query.page(Filters(limit=MAX_LIMIT), rows=rows, principal=principal)
+        found = dict.fromkeys(value for record in page.records if (value := value_of(record, name)) is not None)
+        fitting = [value for value in found if value.startswith(start)]
+        await self.journal.read(principal, {"what": "complete", "rows": rows, "count": len(page.records)})
+        return Completion(fitting[:MAX_COMPLETIONS], len(fitting) > MAX_COMPLETIONS)
+
+    async def watch(self, principal: Principal) -> None:
+        """Record that somebody wants to be told of new records. Raises `Refused`."""
+        rows = await self._admit(principal, "watch")
+        await self.journal.read(principal, {"what": "watch", "rows": rows})
+
+    def rows(self, principal: Principal) -> Rows | None:
+        """The rows the principal may read now, if any; nothing is recorded, so nothing may be shown."""
+        decision = self._decision(principal)
+        return decision.then.rows or "own" if decision.allowed else None
+
+    def _decision(self, principal: Principal) -> Decision:
         decision = self.decide(principal, "audit", RECORDS)
-        if decision.allowed:
-            decision = self.frozen(principal) or decision
+        return (self.frozen(principal) or decision) if decision.allowed else decision
+
+    async def _admit(self, principal: Principal, what: str) -> Rows:
+        decision = self._decision(principal)
         if not decision.allowed:
             await self.journal.read(principal, {"what": what, "effect": "deny", "rule": decision.rule, "count": 0})
             raise denial(decision, self.refusals)
         return decision.then.rows or "own"
+
+
+def value_of(record: Mapping[str, object], name: str) -> str | None:
+    """What a filter of that name finds a record by, where its own line says it; people by their names."""
+    part, key = _PLACES.get(name, (None, name))
+    within = record if part is None else record.get(part)
+    value = within.get(key) if isinstance(within, Mapping) else None
+    names = record.get("names")
+    if name == "actor" and isinstance(names, Mapping):
+        value = names.get(value, value)
+    return value if isinstance(value, str) else None
 
 
 def admission(decide: Decide, principal: Principal, resource: str) -> Decision:

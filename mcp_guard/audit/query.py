@@ -82,6 +82,11 @@ class Filters:
     until: int | None = None
     limit: int = 50
 
+    def spans(self, n: object) -> bool:
+        """Whether a record number lies between `after` and `before`."""
+        assert isinstance(n, int)
+        return (self.after is None or n > self.after) and (self.before is None or n < self.before)
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -114,10 +119,7 @@ class Query:
 
         Raises `UsageError` for a filter that cannot be looked for.
         """
-        how = self._how(rows)
-        if how == "code" and filters.rule is not None:
-            return Page([])  # nobody is told a rule, so nothing is found by one
-        search = await self._search(filters, rows, principal)
+        search = await self.search(filters, rows, principal)
         low, high = await self._range(filters)
         found = await self._finder.find(search, low, high, filters.limit + 1)
         records = found[: filters.limit]
@@ -126,14 +128,18 @@ class Query:
 
     async def follow(self, filters: Filters) -> Follower:
         """What is appended from now on and is asked for, for somebody who reads everything. Raises `UsageError`."""
-        search = partial(self._search, filters, "all", None)
+        search = partial(self.search, filters, "all", None)
         await search()  # a filter that cannot be looked for is refused now
         return Follower(await News.of(self._store), search, self._named)
+
+    async def news(self) -> News:
+        """What is appended from now on, for whoever sees to it who may know."""
+        return await News.of(self._store)
 
     async def call(self, call: str, *, rows: Rows = "all", principal: Principal | None = None) -> list[Record]:
         """Every record of a call, oldest first. `values` holds what is kept beside it, nothing sensitive; `erased`,
         where it is there, names the commitments whose values are gone."""
-        found = await self._finder.find(await self._search(Filters(call=call), rows, principal), 0, END, END)
+        found = await self._finder.find(await self.search(Filters(call=call), rows, principal), 0, END, END)
         records = [record | await self._beside(record) for record in reversed(found)]
         return await self._named(self._as_told(records, rows))
 
@@ -171,7 +177,8 @@ class Query:
         row = await self._store.reader.one("meta_get", {"key": STANDING})
         return {} if row is None else {"in_force": orjson.loads(str(row[0]))}
 
-    async def _search(self, filters: Filters, rows: Rows, principal: Principal | None) -> Search:
+    async def search(self, filters: Filters, rows: Rows, principal: Principal | None) -> Search:
+        """What to look for, on behalf of a reader of these rows. Raises `UsageError`."""
         asked = {filters.actor, principal.subject if rows == "own" and principal else None} - {None}
         known_as = {subject: await pseudonyms_of(self._store, subject) for subject in asked if subject is not None}
         return search_of(filters, rows, principal, known_as, how=self._how(rows))
@@ -227,7 +234,7 @@ def search_of(
     everything = rows == "all"
     named = ((kind, getattr(filters, name)) for name, kind in _FACETS.items())
     terms = [
-        _who(value, known_as) if kind == "sub" else _term(kind, value, everything=everything)
+        _who(value, known_as) if kind == "sub" else _term(kind, value, how, everything=everything)
         for kind, value in named
         if value is not None
     ]
@@ -255,8 +262,11 @@ def _starts(text: str) -> tuple[str, ...]:
     return starts
 
 
-def _term(kind: str, value: str, *, everything: bool) -> tuple[str, ...]:
-    """The facets of which one must hold: those of the truth for readers of everything, else of what is told."""
+def _term(kind: str, value: str, how: Disclosure, *, everything: bool) -> tuple[str, ...]:
+    """The facets of which one must hold: those of the truth for readers of everything, else of what is told. Where
+    nobody is told a rule, nothing is found by one."""
+    if kind == "rule" and how == "code" and not everything:
+        return ()
     own = facet(kind, value)
     if kind not in DECIDED:
         return (own,)

@@ -1,6 +1,6 @@
 """A wired guard: what the transports and the command line talk to."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -13,9 +13,10 @@ from mcp_guard.model.tool import Tool
 
 if TYPE_CHECKING:
     from mcp_guard.admin.approvals import Approvals
+    from mcp_guard.admin.feed import RecordFeed, Who
     from mcp_guard.admin.own_tools import OwnTool, OwnTools
     from mcp_guard.admin.permissions import Permissions
-    from mcp_guard.admin.records import RecordReader
+    from mcp_guard.admin.records import Completion, RecordReader
     from mcp_guard.admin.tasks import Tasks
     from mcp_guard.audit.journal import Journal
     from mcp_guard.identity.access_token import AccessTokens
@@ -47,6 +48,7 @@ class Guard:
     pipeline: "Pipeline"
     journal: "Journal"
     records: "RecordReader"
+    feed: "RecordFeed"
     permissions: "Permissions"
     authenticator: "Authenticator"
     identity: Identity
@@ -113,7 +115,16 @@ class Guard:
         """Whether another process that may serve this store is alive, and so carries tasks on."""
         return self.runner.others_live()
 
+    async def watch_records(
+        self, who: "Who", filters: Mapping[str, str], changed: Callable[[], None], ended: Callable[[], None]
+    ) -> Callable[[], None]:
+        return await self.feed.subscribe(who, filters, changed, ended)
+
+    async def complete(self, principal: Principal, name: str, start: str) -> "Completion":
+        return await self.records.complete(principal, name, start)
+
     async def drain(self) -> None:
+        await self.feed.aclose()
         await self.pipeline.drain(DRAIN_SECONDS)
 
     def is_healthy(self) -> bool:

@@ -72,7 +72,10 @@ async def open_guard(home: Home, *, serving: bool, verbosity: int = 0) -> AsyncI
             yield guard
             return
         async with _serving(guard, Reloader(live, journal, guard.pipeline, stamp, control), signing):
-            yield guard
+            try:
+                yield guard
+            finally:
+                await guard.feed.aclose()
 
 
 @asynccontextmanager
@@ -138,6 +141,7 @@ def _boot_state(definition: Definition, recovered: int) -> Mapping[str, object]:
 def _wire(
     live: Live, store: "Store", journal: "Journal", work: "tuple[Pipeline, Parking]", identity: Identity
 ) -> Guard:
+    from mcp_guard.admin.feed import RecordFeed
     from mcp_guard.admin.own_tools import OwnTools
     from mcp_guard.admin.permissions import Permissions
     from mcp_guard.admin.records import RecordReader
@@ -173,7 +177,10 @@ def _wire(
         approvals_of(live, store, parking),
     )
     own = OwnTools(tasks, approvals, freezes, in_force, journal, clock, runner.poke)
-    return Guard(live, pipeline, journal, records, permissions, authenticator, identity, runner, tasks, approvals, own)
+    feed = RecordFeed(records)
+    return Guard(
+        live, pipeline, journal, records, feed, permissions, authenticator, identity, runner, tasks, approvals, own
+    )
 
 
 def _seen(live: Live, store: "Store") -> "Seen":

@@ -11,15 +11,18 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import ValidationError
 
 from mcp_guard import __version__
+from mcp_guard.admin.feed import Who
 from mcp_guard.model.call import Answer, DryRun, ToolCall
-from mcp_guard.model.errors import GuardError, Refused, UnknownTool, UsageError
+from mcp_guard.model.errors import GuardError, UnknownTool
 from mcp_guard.model.principal import Principal
 from mcp_guard.model.trace import Trace
 from mcp_guard.model.trace import parse as parse_trace
-from mcp_guard.server.gate import DISPATCHED, NEEDED_SCOPES, PRINCIPAL
+from mcp_guard.server.failures import rpc_error
+from mcp_guard.server.gate import AGAIN, DISPATCHED, NEEDED_SCOPES, PRINCIPAL
 from mcp_guard.server.resources import Resources, UnknownResource
 from mcp_guard.server.results import advertised_output_schema
 from mcp_guard.server.software import claimed
+from mcp_guard.server.subscriptions import Subscriptions
 from mcp_guard.server.surface import Listed, Surface
 
 RECEIPT_KEY: Final = "mcp-guard/receipt"
@@ -51,6 +54,10 @@ def build_server(surface: Surface, local: Callable[[], Principal] | None) -> Ser
         on_list_resources=handlers.list_resources,
         on_list_resource_templates=handlers.list_templates,
         on_read_resource=handlers.read_resource,
+        on_completion=handlers.complete,
+        on_subscribe_resource=handlers.subscriptions.subscribe,
+        on_unsubscribe_resource=handlers.subscriptions.unsubscribe,
+        on_subscriptions_listen=handlers.subscriptions.listen,
     )
     server.add_request_handler("tools/call", types.CallToolRequestParams, handlers.call_tool)
     # Without an exporter the preinstalled tracing costs a tenth of a call and says nothing.
@@ -72,6 +79,7 @@ class _Handlers:
         self._surface = surface
         self._local = local
         self._resources = Resources(surface)
+        self.subscriptions = Subscriptions(surface, self._who_later)
 
     async def list_tools(self, ctx: Context, params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
         try:
@@ -128,18 +136,31 @@ class _Handlers:
     async def read_resource(self, ctx: Context, params: types.ReadResourceRequestParams) -> types.ReadResourceResult:
         try:
             text = await self._resources.read(self._who(ctx), str(params.uri))
-        except UnknownResource:
-            raise MCPError(types.INVALID_PARAMS, "Unknown resource") from None
-        except UsageError as error:
-            raise MCPError(types.INVALID_PARAMS, error.message) from None
-        except Refused as refusal:
-            told = {"code": refusal.code} | ({"rule": refusal.rule} if refusal.rule else {})
-            rule = f" (rule {refusal.rule})" if refusal.rule else ""
-            raise MCPError(types.INTERNAL_ERROR, f"denied: {refusal.reason}{rule}", told) from None
-        except GuardError as error:
-            raise MCPError(types.INTERNAL_ERROR, "The resource cannot be read now", {"code": error.code}) from None
+        except (UnknownResource, GuardError) as error:
+            raise rpc_error(error) from None
         content = types.TextResourceContents(uri=params.uri, mime_type="application/json", text=text)
         return types.ReadResourceResult(contents=[content], cache_scope="private", ttl_ms=0)
+
+    async def complete(self, ctx: Context, params: types.CompleteRequestParams) -> types.CompleteResult:
+        template, asked = params.ref, params.argument
+        try:
+            if not isinstance(template, types.ResourceTemplateReference):
+                raise UnknownResource
+            found = await self._resources.complete(self._who(ctx), template.uri, asked.name, asked.value)
+        except (UnknownResource, GuardError) as error:
+            raise rpc_error(error) from None
+        return types.CompleteResult(completion=types.Completion(values=found.values, has_more=found.has_more))
+
+    def _who_later(self, ctx: Context) -> Who:
+        """Who stands behind this request, at any later time: a token is believed only as long as it would be again."""
+        request, about = ctx.request, ctx.session.client_params
+        software = "" if about is None else claimed(about.client_info)
+
+        async def who() -> Principal:
+            principal = self._authenticated(ctx) if request is None else await request.scope[AGAIN]()
+            return principal.using(software) if software else principal
+
+        return who
 
     def _who(self, ctx: Context) -> Principal:
         principal, about = self._authenticated(ctx), ctx.session.client_params
@@ -175,7 +196,10 @@ class _Shortcut:
     async def __call__(self, ctx: Context, call_next: CallNext) -> HandlerResult:
         params = ctx.params or {}
         name, arguments = params.get("name"), params.get("arguments", {})
-        plain = ctx.method == "tools/call" and ctx.protocol_version in MODERN_PROTOCOL_VERSIONS
+        modern = ctx.protocol_version in MODERN_PROTOCOL_VERSIONS
+        plain = modern and ctx.method == "tools/call"
+        if not modern:
+            self._handlers.subscriptions.seen(ctx)
         if ctx.request is not None:
             ctx.request.scope[DISPATCHED] = True
         if not plain or not isinstance(name, str) or not isinstance(arguments, dict) or params.keys() - _PLAIN_CALL:

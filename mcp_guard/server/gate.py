@@ -6,6 +6,7 @@ What a stranger learns here is constant text: nothing tells an absent token from
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
@@ -20,6 +21,9 @@ from mcp_guard.server.wire import MAX_MESSAGE_BYTES, TOO_LARGE, WireFault, read_
 
 PRINCIPAL: Final = "mcp_guard.principal"
 """Where the authenticated principal stands in the ASGI scope."""
+
+AGAIN: Final = "mcp_guard.again"
+"""Where a way to authenticate the same credential again stands: what outlives its request asks it now and then."""
 
 DISPATCHED: Final = "mcp_guard.dispatched"
 """Set in the ASGI scope once a message reached a handler, whose refusals are recorded where they are made."""
@@ -68,6 +72,7 @@ class Gate:
         except StoreUnavailable:
             return await respond(send, 503, _UNAVAILABLE)
         scope[PRINCIPAL] = principal
+        scope[AGAIN] = partial(self._principal, headers.get(b"authorization"))
         scope["user"] = _as_sdk_user(principal, headers.get(b"authorization") or "")
         if self.resource is not None and principal.auth == "oidc":
             send = _stepping_up(scope, send, self.resource)

@@ -3,15 +3,19 @@
 import re
 from collections.abc import Mapping
 from typing import Final
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 import mcp_types as types
 
-from mcp_guard.admin.records import RECORD_FILTERS
+from mcp_guard.admin.records import RECORD_FILTERS, Completion
 from mcp_guard.kit.strict_json import dumps
 from mcp_guard.model.errors import Refused
 from mcp_guard.model.principal import Principal
 from mcp_guard.server.surface import Surface
+
+RECORDS_TEMPLATE: Final = f"audit://records{{?{','.join(RECORD_FILTERS)}}}"
+CALL_TEMPLATE: Final = "audit://call/{id}"
+PROOF_TEMPLATE: Final = "audit://proof/{n}"
 
 _JSON: Final = "application/json"
 _CALL_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -54,14 +58,26 @@ class Resources:
         """The templates this principal may use (RFC 6570)."""
         if not self._surface.may_read_audit(principal):
             return []
-        query = f"audit://records{{?{','.join(RECORD_FILTERS)}}}"
         return [
-            _template(query, "Audit records", "Audit records by filter, newest first; `next` continues a page."),
             _template(
-                "audit://call/{id}", "One call", "Every record of one call, with what may be shown of its values."
+                RECORDS_TEMPLATE, "Audit records", "Audit records by filter, newest first; `next` continues a page."
             ),
-            _template("audit://proof/{n}", "Proof", "That record n, as a receipt names it, stands in the signed log."),
+            _template(CALL_TEMPLATE, "One call", "Every record of one call, with what may be shown of its values."),
+            _template(PROOF_TEMPLATE, "Proof", "That record n, as a receipt names it, stands in the signed log."),
         ]
+
+    async def complete(self, principal: Principal, template: str, variable: str, start: str) -> Completion:
+        """Values of a template's variable that begin so, from records the principal may read.
+
+        Raises `UnknownResource` for another template, `Refused` and store failures as they are.
+        """
+        if template == RECORDS_TEMPLATE:
+            return await self._surface.complete(principal, variable, start)
+        if template == CALL_TEMPLATE:
+            return await self._surface.complete(principal, "call" if variable == "id" else "", start)
+        if template == PROOF_TEMPLATE:  # a number is not guessed from its first digits
+            return await self._surface.complete(principal, "", start)
+        raise UnknownResource
 
     async def read(self, principal: Principal, uri: str) -> str:
         """The JSON text of a resource.
@@ -79,11 +95,7 @@ class Resources:
             raise UnknownResource from None
 
     async def _value(self, principal: Principal, uri: str) -> Mapping[str, object]:
-        if len(uri) > _MAX_URI:
-            raise UnknownResource
-        parts = urlsplit(uri)
-        if parts.fragment or "@" in parts.netloc:
-            raise UnknownResource
+        parts = _split(uri)
         match (parts.scheme, parts.netloc, parts.path):
             case ("audit", "records", "" | "/"):
                 return await self._surface.read_records(principal, _filters(parts.query))
@@ -106,6 +118,34 @@ def _there(found: Mapping[str, object] | None) -> Mapping[str, object]:
     if found is None:
         raise UnknownResource
     return found
+
+
+def watched(uri: str) -> Mapping[str, str]:
+    """Which records a resource is made of, as filters, so that it changes when there are new ones.
+
+    Raises `UnknownResource` for one that is not made of records.
+    """
+    try:
+        parts = _split(uri)
+        match (parts.scheme, parts.netloc, parts.path):
+            case ("audit", "records", "" | "/"):
+                return _filters(parts.query)
+            case ("audit", "call", path) if not parts.query and _CALL_ID.fullmatch(path.removeprefix("/")):
+                return {"call": path.removeprefix("/")}
+            case ("audit", "status" | "checkpoint", "" | "/") if not parts.query:
+                return {}
+    except ValueError:
+        raise UnknownResource from None
+    raise UnknownResource
+
+
+def _split(uri: str) -> SplitResult:
+    if len(uri) > _MAX_URI:
+        raise UnknownResource
+    parts = urlsplit(uri)
+    if parts.fragment or "@" in parts.netloc:
+        raise UnknownResource
+    return parts
 
 
 def _filters(query: str) -> dict[str, str]:

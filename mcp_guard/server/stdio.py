@@ -142,7 +142,10 @@ def _settle(written: "asyncio.Future[None]", error: OSError | None) -> None:
 
 
 class _OpenRequests:
-    """Requests without an answer yet: a client that closes its end after asking still gets its answers."""
+    """Requests without an answer yet: a client that closes its end after asking still gets its answers.
+
+    A stream of updates is not one of them: it has no end of its own to wait for.
+    """
 
     def __init__(self) -> None:
         self._ids: set[str | int] = set()
@@ -150,7 +153,7 @@ class _OpenRequests:
         self._none.set()
 
     def heard(self, message: types.JSONRPCMessage) -> None:
-        if isinstance(message, types.JSONRPCRequest):
+        if isinstance(message, types.JSONRPCRequest) and message.method != "subscriptions/listen":
             self._ids.add(message.id)
             self._none.clear()
         elif isinstance(message, types.JSONRPCNotification) and message.method == "notifications/cancelled":

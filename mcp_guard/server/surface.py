@@ -1,8 +1,10 @@
 """What the adapter needs of a guard; the composition root hands it in."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+from mcp_guard.admin.feed import Who
+from mcp_guard.admin.records import Completion
 from mcp_guard.model.call import Answer, ToolCall
 from mcp_guard.model.principal import Principal
 
@@ -61,6 +63,17 @@ class Surface(Protocol):
 
     async def read_call(self, principal: Principal, call: str) -> Mapping[str, object]:
         """Every record of one call. Raises `Refused`."""
+        ...
+
+    async def watch_records(
+        self, who: Who, filters: Mapping[str, str], changed: Callable[[], None], ended: Callable[[], None]
+    ) -> Callable[[], None]:
+        """Tell of new records a principal may read, until what is returned is called. Raises `Refused`, `UsageError`,
+        `TooManySubscriptions`."""
+        ...
+
+    async def complete(self, principal: Principal, name: str, start: str) -> Completion:
+        """Values of a filter from records the principal may read. Raises `Refused`."""
         ...
 
     async def read_status(self, principal: Principal) -> Mapping[str, object]:
