@@ -12,6 +12,7 @@ from mcp_guard.admin.records import RecordReader
 from mcp_guard.audit import follow
 from mcp_guard.audit.facts import CallFacts, Ending
 from mcp_guard.audit.journal import Journal
+from mcp_guard.audit.proofs import Proofs
 from mcp_guard.audit.query import Query
 from mcp_guard.model.decision import Act, Decision, Effect, Obligations, Rows
 from mcp_guard.model.errors import Refused, StoreUnavailable, Unauthenticated, UsageError
@@ -52,7 +53,7 @@ class Desk:
         def stopped(who: Principal) -> Decision | None:
             return FROZEN if who.subject in self.frozen else None
 
-        reader = RecordReader(decide, stopped, unlabelled, Query(self.store), self.journal)
+        reader = RecordReader(decide, stopped, unlabelled, Query(self.store), self.journal, Proofs(self.store))
         self.feed = RecordFeed(reader, sleep=_for_ever)
 
     def who(self, principal: Principal) -> Callable[[], Awaitable[Principal]]:
