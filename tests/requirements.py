@@ -218,6 +218,14 @@ REQUIREMENTS: dict[str, Requirement] = {
         "I8; contract 6",
         "What waits is encrypted in the store; sensitive values are shown only to who may decide, on record.",
     ),
+    "approval:crash": Requirement(
+        "I1; I2; I5; bar: faults",
+        "Killed at any named point between asking and having done it, an approved act with a key happens once; every intent ends in one outcome.",
+    ),
+    "tasks:in-doubt": Requirement(
+        "I2",
+        "A step that could act twice and was begun by a process that died waits until an operator says what became of it.",
+    ),
     "tasks:own": Requirement("I12; contract 4", "A task that is not the caller's looks like one that does not exist."),
     "tasks:cancel": Requirement("contract 4", "Whoever asked can withdraw what waits."),
     # --- connect and secrets --------------------------------------------------------------------------------------
