@@ -226,6 +226,27 @@ REQUIREMENTS: dict[str, Requirement] = {
         "I2",
         "A step that could act twice and was begun by a process that died waits until an operator says what became of it.",
     ),
+    "approval:summary": Requirement(
+        "design 7; bar: approvals",
+        "What an approver is shown is one quoted line a value, with nothing hidden, nothing sensitive, and nothing that looks like another line.",
+    ),
+    "approval:cli": Requirement(
+        "contract 5", "Approvals are listed, shown, approved, denied and carried out from the command line."
+    ),
+    "approval:demo-only": Requirement("contract 1", "A declared identity decides only in a demo home that says so."),
+    "approval:plain-tools": Requirement(
+        "contract 4", "A client without tasks or elicitation completes an approved call with plain tools, on both eras."
+    ),
+    "approval:hidden-tools": Requirement(
+        "I6; contract 4",
+        "The deciding tools are there only for those who may decide; to others they are unknown tools.",
+    ),
+    "tasks:moves": Requirement("design 7", "A state changes only as its table says."),
+    "tasks:cli": Requirement("contract 5", "Tasks are listed, shown, cancelled and resumed from the command line."),
+    "vault:sealed": Requirement("contract 6", "What waits opens only with the key and only in its own row."),
+    "vault:key": Requirement(
+        "contract 1", "The key of what waits is made once, private, and refused when others can read it."
+    ),
     "tasks:own": Requirement("I12; contract 4", "A task that is not the caller's looks like one that does not exist."),
     "tasks:cancel": Requirement("contract 4", "Whoever asked can withdraw what waits."),
     # --- connect and secrets --------------------------------------------------------------------------------------

@@ -1,0 +1,96 @@
+"""Who may decide: every way in which somebody is not the one who may."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from mcp_guard.approval import rules
+from mcp_guard.approval.request import ApprovalRequest, binding
+from mcp_guard.approval.rules import Decider, objection
+from mcp_guard.model.decision import Decision, Effect
+from mcp_guard.model.principal import Principal
+
+ALICE = Principal("user:alice", "agent:local", "acme", "bearer", "token")
+BOB = Principal("user:bob", "agent:local", "acme", "bearer", "token")
+MAY = Decision(Effect.ALLOW, "finance-decides", "finance decides", "v")
+MAY_NOT = Decision(Effect.DENY, "guard:default", "no rule allows this", "v")
+REQUEST = ApprovalRequest(
+    id="a",
+    task="t",
+    step="call",
+    tool="payments_refund",
+    binds="b",
+    requester="user:alice",
+    client="agent:local",
+    tenant="acme",
+    chain=("agent:helper",),
+    rule="refund-large",
+    reason="large",
+    approvers=("role:finance", "user:erin"),
+    not_requester=True,
+    quorum=1,
+    created_at=0,
+    expires_at=1,
+    summary=(),
+)
+GOOD = Decider(BOB, {"user:bob", "role:finance"}, MAY)
+
+OBJECTIONS: dict[str, tuple[ApprovalRequest, Decider, str]] = {
+    "no role": (REQUEST, replace(GOOD, roles={"user:bob"}), rules.NOT_YOURS),
+    "a role of almost that name": (REQUEST, replace(GOOD, roles={"role:financ"}), rules.NOT_YOURS),
+    "another tenant": (REQUEST, replace(GOOD, principal=replace(BOB, tenant="globex")), rules.NOT_YOURS),
+    "policy does not let them": (REQUEST, replace(GOOD, decision=MAY_NOT), "no rule allows this"),
+    "on behalf of somebody": (REQUEST, replace(GOOD, principal=replace(BOB, chain=("agent:x",))), rules.DELEGATED),
+    "declared": (REQUEST, replace(GOOD, principal=replace(BOB, assurance="declared")), rules.DECLARED),
+    "the requester": (REQUEST, replace(GOOD, principal=ALICE), rules.REQUESTER),
+    "the requester through another client": (
+        REQUEST,
+        replace(GOOD, principal=replace(ALICE, client="agent:other")),
+        rules.REQUESTER,
+    ),
+    "a hop of the request": (
+        REQUEST,
+        replace(GOOD, principal=replace(BOB, subject="agent:helper")),
+        rules.REQUESTER,
+    ),
+}
+
+
+@pytest.mark.holds("approval:who")
+@pytest.mark.parametrize("case", OBJECTIONS)
+def test_somebody_who_may_not(case: str) -> None:
+    request, decider, why = OBJECTIONS[case]
+    assert objection(request, decider) == why
+
+
+@pytest.mark.holds("approval:who")
+def test_somebody_who_may() -> None:
+    assert objection(REQUEST, GOOD) is None
+    assert objection(REQUEST, replace(GOOD, roles={"user:erin"})) is None
+    declared = replace(GOOD, principal=replace(BOB, assurance="declared"), trusted_declared=True)
+    assert objection(REQUEST, declared) is None, "in a demo"
+    own = replace(GOOD, principal=ALICE)
+    assert objection(replace(REQUEST, not_requester=False), own) is None, "where the rule does not mind"
+    assert objection(REQUEST, replace(declared, principal=replace(ALICE, assurance="declared"))) == rules.REQUESTER
+
+
+@pytest.mark.holds("approval:bound")
+def test_a_binding_changes_with_everything_it_binds() -> None:
+    arguments: dict[str, Any] = {"order_id": "ORD-1001", "amount": 800}
+    base = ("payments_refund", "f" * 64, ALICE, arguments, "refund-large")
+    others: list[tuple[Any, ...]] = [
+        ("payments_refunds", *base[1:]),
+        (base[0], "e" * 64, *base[2:]),
+        (*base[:2], BOB, *base[3:]),
+        (*base[:2], replace(ALICE, client="agent:other"), *base[3:]),
+        (*base[:2], replace(ALICE, tenant="globex"), *base[3:]),
+        (*base[:2], replace(ALICE, chain=("agent:x",)), *base[3:]),
+        (*base[:3], {**arguments, "amount": 801}, base[4]),
+        (*base[:3], {**arguments, "more": None}, base[4]),
+        (*base[:4], "refund-small"),
+    ]
+    found = {binding(*base), *(binding(*other) for other in others)}
+    assert len(found) == 1 + len(others)
+    same = binding(*base[:3], {"amount": 800, "order_id": "ORD-1001"}, base[4])
+    assert same == binding(*base), "the order of arguments means nothing"
