@@ -503,6 +503,25 @@ REQUIREMENTS: dict[str, Requirement] = {
         "design 5; I5",
         "The deep check names whatever a store keeps beside its lines that they do not give: index, tiles, open intents, stray rows, foreign tables and triggers.",
     ),
+    "export:ocsf": Requirement(
+        "issue: exports",
+        "Every record is one OCSF event of class 6003 with all attributes that class requires, an outcome with what its intent said.",
+    ),
+    "export:table": Requirement(
+        "issue: exports",
+        "CSV and Parquet have the same named columns; a spreadsheet takes no text of a record for a formula.",
+    ),
+    "export:filters": Requirement(
+        "issue: exports",
+        "A filtered export has exactly the records a query finds, oldest first, and says that it does not verify as a chain.",
+    ),
+    "export:values": Requirement(
+        "issue: exports", "Values leave the store only when asked for, and then the export is on record before they do."
+    ),
+    "export:streams": Requirement(
+        "issue: exports",
+        "An export is written in steps, while the log goes on, and ends quietly with whoever reads it.",
+    ),
     "audit:export": Requirement(
         "contract 5", "An export is the stored lines byte for byte, whole or not at all, and verifies like the store."
     ),

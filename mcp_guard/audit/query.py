@@ -4,7 +4,7 @@ Whoever may not read all records is told of them as `audit.told` says, and finds
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
@@ -34,6 +34,8 @@ from mcp_guard.store.words import has_word, words
 MAX_VALUE: Final = 512
 """Characters of a filter's value, at most."""
 MAX_WORDS: Final = 8
+STRETCH: Final = 2048
+"""Records of the log that are looked through at a time."""
 _NUMBER: Final = re.compile("[0-9]{1,15}")
 """Record numbers are shorter than this; call ids are 32 hex digits."""
 
@@ -135,6 +137,17 @@ class Query:
     async def news(self) -> News:
         """What is appended from now on, for whoever sees to it who may know."""
         return await News.of(self._store)
+
+    async def oldest_first(self, filters: Filters) -> AsyncIterator[list[int]]:
+        """The numbers of all records that are asked for, oldest first, a stretch of the log at a time: memory does not
+        grow with the log. `limit` does not count. For somebody who reads everything. Raises `UsageError`."""
+        search = await self.search(filters, "all", None)
+        low, high = await self._range(filters)
+        high = min(high, await self._finder.end())
+        while low < high:
+            stop = min(low + STRETCH, high)
+            yield [number_of(record) for record in reversed(await self._finder.find(search, low, stop, STRETCH))]
+            low = stop
 
     async def call(self, call: str, *, rows: Rows = "all", principal: Principal | None = None) -> list[Record]:
         """Every record of a call, oldest first. `values` holds what is kept beside it, nothing sensitive; `erased`,

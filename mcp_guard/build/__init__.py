@@ -14,6 +14,7 @@ from mcp_guard.build.questions import (
 from mcp_guard.build.signing import open_proofs, open_signing
 from mcp_guard.build.wiring import (
     open_erasing,
+    open_exporting,
     open_freezes,
     open_freezing,
     open_guard,
@@ -34,6 +35,7 @@ __all__ = [
     "load_directory",
     "observing",
     "open_erasing",
+    "open_exporting",
     "open_freezes",
     "open_freezing",
     "open_guard",

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from mcp_guard.cli import privacy, proofs, verification
+from mcp_guard.cli import export, privacy, proofs, verification
+from mcp_guard.cli.filters import filtering, filters_of, within
 from mcp_guard.cli.log_table import COLUMNS, cells
-from mcp_guard.cli.options import MOMENT
 from mcp_guard.cli.output import Output, pass_output
 from mcp_guard.model.errors import UsageError
 
@@ -16,12 +16,6 @@ if TYPE_CHECKING:
     from mcp_guard.audit.query import Query
 
 _T = TypeVar("_T")
-
-# Words of contract section 6; importing them from their packages would cost more than they are.
-_KINDS = ("intent", "outcome", "approval", "task", "config", "boot", "shutdown")
-_MORE_KINDS = ("key", "anchor", "erase", "prune", "fault", "read")
-_STATUSES = ("ok", "refused", "error", "timeout", "cancelled", "unknown")
-_EFFECTS = ("allow", "deny", "require_approval")
 
 
 @click.group()
@@ -36,34 +30,11 @@ audit.add_command(proofs.check_proof)
 audit.add_command(privacy.reveal)
 audit.add_command(verification.verify)
 audit.add_command(verification.verifier)
-audit.add_command(verification.export)
-
-
-def _filtering(command: "Callable[..., None]") -> "Callable[..., None]":
-    """The filters that `query` and `tail` have in common."""
-    options = (
-        click.option("--actor", help="A subject, for example user:alice."),
-        click.option("--client", help="An agent, for example agent:desktop."),
-        click.option("--tenant", help="A tenant."),
-        click.option("--tool", help="A tool by name."),
-        click.option("--effect", type=click.Choice(_EFFECTS), help="What policy decided."),
-        click.option("--rule", help="The rule that decided, by its id."),
-        click.option("--would", type=click.Choice(_EFFECTS[1:]), help="What policy would have done, in observe mode."),
-        click.option("--kind", type=click.Choice(_KINDS + _MORE_KINDS), help="The kind of record."),
-        click.option("--status", type=click.Choice(_STATUSES), help="How a call ended."),
-        click.option("--code", help="The code of a refusal or failure; `explain` knows them."),
-        click.option("--call", help="A call by its id."),
-        click.option("--task", help="A task by its id."),
-        click.option("--trace", help="A W3C trace by its id, 32 hex digits."),
-        click.option("--text", help="Words that begin words of the tool's name or the reason."),
-    )
-    for option in reversed(options):
-        command = option(command)
-    return command
+audit.add_command(export.export)
 
 
 @audit.command()
-@_filtering
+@filtering
 @click.option("-n", "--limit", default=20, show_default=True, type=click.IntRange(1, 500), help="At most that many.")
 @click.option("-f", "--follow", is_flag=True, help="Go on with what is appended, by any process, until interrupted.")
 @pass_output
@@ -76,18 +47,15 @@ def tail(ctx: click.Context, output: Output, /, follow: bool, **filters: Any) ->
     if follow:
         from mcp_guard.cli.follow import follow as go_on
 
-        ctx.exit(go_on(output, _filters(**filters)))
-    page = with_query(output, lambda query: query.page(_filters(**filters)))
+        ctx.exit(go_on(output, filters_of(**filters)))
+    page = with_query(output, lambda query: query.page(filters_of(**filters)))
     records = list(reversed(page.records))
     output.table({"records": records}, COLUMNS, [cells(record) for record in records])
 
 
 @audit.command()
-@_filtering
-@click.option("--after", type=click.IntRange(0), metavar="N", help="Only records with a larger number.")
-@click.option("--before", type=click.IntRange(0), metavar="N", help="Only records with a smaller number.")
-@click.option("--since", type=MOMENT, help="Only from then on: 2026-01-05T12:00:00Z, or how long ago: 2h.")
-@click.option("--until", type=MOMENT, help="Only before then.")
+@filtering
+@within
 @click.option("-n", "--limit", default=50, show_default=True, type=click.IntRange(1, 500), help="At most that many.")
 @pass_output
 def query(output: Output, /, **filters: Any) -> None:
@@ -95,7 +63,7 @@ def query(output: Output, /, **filters: Any) -> None:
 
     With --json the page is {"records": […], "next"?}; `next` is the --before of the following page.
     """
-    page = with_query(output, lambda query: query.page(_filters(**filters)))
+    page = with_query(output, lambda query: query.page(filters_of(**filters)))
     output.table(page.as_dict(), COLUMNS, [cells(record) for record in page.records])
     if page.next is not None:
         output.note(f"more: --before {page.next}")
@@ -118,12 +86,6 @@ def status(output: Output) -> None:
     """The state of the log: its name, length and head."""
     found = with_query(output, lambda query: query.status())
     output.data(found, (f"{key}: {value}" for key, value in found.items()))
-
-
-def _filters(**values: Any) -> Any:
-    from mcp_guard.audit.query import Filters
-
-    return Filters(**values)
 
 
 def with_query(output: Output, ask: "Callable[[Query], Awaitable[_T]]") -> _T:

@@ -1,4 +1,4 @@
-"""`mcp-guard audit verify|verifier|export`: can the log be believed, also by people who do not trust us."""
+"""`mcp-guard audit verify|verifier`: can the log be believed, also by people who do not trust us."""
 
 import sys
 from functools import partial
@@ -9,7 +9,7 @@ import click
 
 from mcp_guard.cli.options import AGE, CHECKPOINT, KNOWN, LOG_KEY, WITNESS_KEY
 from mcp_guard.cli.output import Output, pass_output
-from mcp_guard.model.errors import GuardError, UsageError
+from mcp_guard.model.errors import GuardError
 
 if TYPE_CHECKING:
     from mcp_guard.audit.examine import Evidence
@@ -98,23 +98,3 @@ def _own_keys(output: Output, source: Path | None) -> "tuple[VerifierKey, ...]":
     except GuardError:  # no home is needed to verify a file
         return ()
     return keys if keys and is_log_of(source, keys[0].name) else ()
-
-
-@click.command()
-@click.option("-o", "--output", "target", type=click.Path(path_type=Path), help="Write it there instead of to stdout.")
-@pass_output
-def export(output: Output, target: Path | None) -> None:
-    """Write the log as it is stored, byte for byte, one record a line: what an auditor verifies.
-
-    With --json and -o: {"records", "file"}. Values are not in it, only commitments to them.
-    """
-    from mcp_guard.audit.export import export_lines, export_to_file
-
-    store = output.load_recorded_home().store
-    if target is not None:
-        count = export_to_file(store, target)
-        output.data({"records": count, "file": str(target)}, (f"{count} records written to {target}",))
-    elif output.as_json:
-        raise UsageError("A log is not one JSON document.", hint="name a file for it with -o")
-    else:
-        export_lines(store, sys.stdout.buffer)

@@ -1,9 +1,11 @@
 """Reading a whole log in order, in constant memory and without a transaction that lasts."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
+
+import orjson
 
 from mcp_guard.store.database import open_reader
 from mcp_guard.store.errors import unavailable
@@ -105,6 +107,20 @@ class Scan:
         """What stands beside the records `[first, end)`, packed as `store.side` does."""
         return dict(self._all("sides_between", {"first": first, "end": end}))  # type: ignore[arg-type]  # STRICT columns
 
+    def lines_of(self, numbers: Iterable[int]) -> list[Numbered]:
+        """The stored lines of these records, oldest first. Those the log does not have are left out."""
+        rows = self._all("log_lines_of", {"numbers": _json(numbers)})
+        return [(int(str(n)), str(line).encode()) for n, line in reversed(rows)]
+
+    def sides_of(self, numbers: Iterable[int]) -> dict[int, bytes]:
+        """What stands beside these records, packed as `store.side` does."""
+        return dict(self._all("sides_in", {"numbers": _json(numbers)}))  # type: ignore[arg-type]  # STRICT columns
+
+    def newest_checkpoint(self) -> bytes | None:
+        """The signed note that covers most of the log; a store of an earlier version, or one never signed, has none."""
+        rows = self._all("checkpoint_last", {}) if self._all("checkpoint_exists", {}) else []
+        return str(rows[0][1]).encode() if rows else None
+
     def names(self) -> dict[str, str]:
         """Who is meant by the pseudonyms in records, as far as that is still known."""
         if not self._all("pseudonym_exists", {}):
@@ -116,3 +132,7 @@ class Scan:
             return self._connection.execute(statements()[name], parameters).fetchall()
         except sqlite3.Error as error:
             raise unavailable(error) from None
+
+
+def _json(numbers: Iterable[int]) -> str:
+    return orjson.dumps(list(numbers)).decode()
