@@ -7,7 +7,7 @@ import time
 from importlib import import_module
 from pathlib import Path
 
-BENCHMARKS = ("governed", "append", "verify", "query", "policy", "replay")
+BENCHMARKS = ("governed", "append", "verify", "query", "proofs", "policy", "replay")
 RESULTS = Path(__file__).parent / "results"
 
 

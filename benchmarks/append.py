@@ -2,7 +2,8 @@
 
 Both sides are driven alike: so many callers on one event loop, each waiting for its record to be durable before it
 sends the next, and one thread that writes whatever queued meanwhile. The reference writes the same bytes (record, salt,
-value) and syncs; the store also seals the chain, keeps the values erasable, and indexes what it wrote.
+value) and syncs; the store also seals the chain, keeps the values erasable, indexes what it wrote, and signs the tree
+after every batch.
 """
 
 import asyncio
@@ -19,7 +20,9 @@ from queue import Empty, SimpleQueue
 
 from mcp_guard.audit import record
 from mcp_guard.audit.commitment import commit_value
+from mcp_guard.audit.epochs import Epochs
 from mcp_guard.audit.facts import CallFacts, Ending
+from mcp_guard.audit.key_files import KeyFiles
 from mcp_guard.kit.runtime import settle
 from mcp_guard.model.decision import Decision, Effect
 from mcp_guard.model.principal import Principal
@@ -123,6 +126,10 @@ async def _file_rate(folder: Path, records: list[Entry], callers: int) -> float:
 async def _store_rate(folder: Path, records: list[Entry], callers: int) -> float:
     store = Store.open(folder / f"{time.monotonic_ns()}" / "guard.db", "bench")
     submit = store.writer.submit
+    epochs = Epochs(
+        KeyFiles(store.path.parent / "keys", store.origin), store.boot, store.clock, every=1.0, epoch_us=10**15
+    )
+    await store.writer.alone(epochs.begin)
     try:
         return await _drive(lambda i: submit(Unit((records[i],))), len(records), callers)
     finally:

@@ -108,6 +108,11 @@ class Writer:
         return await asyncio.shield(asyncio.wrap_future(errand.future))
 
     @property
+    def behind(self) -> int:
+        """Records that index or tiles do not know yet."""
+        return self._ledger.unindexed
+
+    @property
     def signed(self) -> Signed | None:
         """The newest signed head. It covers every record that a unit's future has told of, unless signing fails."""
         head = self._ledger.head

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mcp_guard.audit.key_files import CURRENT, published
+from mcp_guard.audit.key_files import CURRENT, PUBLIC, published
 from mcp_guard.model.note import Checkpoint, parse_note
 from tests.cli.conftest import Guard
 from tests.simulators.process import Program
@@ -93,3 +93,34 @@ def test_a_key_others_can_read_stops_every_act_but_not_the_stop_button(guard: Gu
     assert guard("audit", "checkpoint").status == 3
     assert guard("freeze", "--subject", "user:alice", "--reason", "stolen").status == 0
     assert guard("audit", "verify").status == 0
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SIGKILL")
+@pytest.mark.holds("audit:key-rotation")
+@pytest.mark.parametrize(
+    ("point", "changed"),
+    [
+        ("audit.next-key-made", False),
+        ("audit.next-key-announced", True),
+        ("audit.hand-over-signed", True),
+        ("audit.key-changed", True),
+        ("audit.key-put-away", True),
+        ("audit.key-in-force", True),
+        ("store.before-commit:2", True),
+        ("store.after-commit:2", True),
+        ("store.after-signing:2", True),
+    ],
+)
+def test_killed_while_keys_change(point: str, changed: bool, guard: Guard, desk: Program) -> None:
+    guard(*CALL)
+    first = guard("--json", "audit", "status").json["key"]
+    assert desk.run("audit", "checkpoint", "--rotate", environ={"MCP_GUARD_FAILPOINT": point}).status != 0
+    receipt = guard(*CALL).json["_meta"]["mcp-guard/receipt"]
+    assert size_of(receipt["checkpoint"]) > receipt["n"]
+    now = guard("--json", "audit", "status").json["key"]
+    assert (now != first) == changed, "it is finished where the next key was announced, and forgotten before"
+    report = guard("--json", "audit", "verify", "--deep", "--key", first).json
+    assert (report["ok"], report["signed"]) == (True, report["records"])
+    keys = desk.home / "var" / "keys"
+    assert sorted(path.name for path in keys.glob("audit*")) == [CURRENT, PUBLIC]
+    assert [str(key) for key in published(keys)] == ([first, now] if changed else [first])
