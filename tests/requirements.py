@@ -458,6 +458,9 @@ REQUIREMENTS: dict[str, Requirement] = {
     "reveal:believes-nothing": Requirement(
         "design 5", "A record, commitment or stored value that was swapped is named as broken, not taken for proof."
     ),
+    "erase:not-put-back": Requirement(
+        "design 5", "A deep verification names a value that stands again where an erasure is on record."
+    ),
     "erase:while-serving": Requirement(
         "design 4", "Erasing goes on beside serving processes, in commits so small that calls do not wait for it."
     ),

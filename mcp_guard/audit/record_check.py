@@ -1,9 +1,25 @@
 """Whether a record is true to what stands beside it: its commitments and the values they were made from."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from mcp_guard.audit.commitment import commitment_of, matches
+from mcp_guard.audit.erasure import Erasures
 from mcp_guard.store.side import unpack
+
+
+@dataclass(frozen=True, slots=True)
+class SideCheck:
+    """`check_sides`, and that nothing stands there of what the log says was `erased`: it was put back."""
+
+    erased: Erasures
+
+    def __call__(self, record: Mapping[str, object], packed: bytes) -> str | None:
+        what, n = check_sides(record, packed), record.get("_n")
+        if what is not None or not isinstance(n, int):
+            return what
+        back = self.erased.back(n, lambda: (side.field for side in unpack(packed)))
+        return None if back is None else f"{back} stands beside it although it was erased"
 
 
 def check_sides(record: Mapping[str, object], packed: bytes) -> str | None:

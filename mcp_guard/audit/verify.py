@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 import orjson
 
 from mcp_guard.audit.chain_check import PREFIX, Broken, stated_link
+from mcp_guard.audit.erasure import Erasures
 from mcp_guard.audit.examine import Evidence, Fresh, Known, Report, examine
 from mcp_guard.audit.line_file import FilePiece, file_pieces, file_size
-from mcp_guard.audit.record_check import check_sides
+from mcp_guard.audit.record_check import SideCheck
 from mcp_guard.audit.record_form import Record
 from mcp_guard.audit.span import Block, Span, Task
 from mcp_guard.audit.statements import Statement, Trust
@@ -116,8 +117,9 @@ def _verify_store(path: Path, task: Task, evidence: Evidence, workers: int, prog
         kept = _statements(scan.checkpoints())
         evidence = replace(evidence, origin=evidence.origin or scan.origin(), statements=evidence.statements + kept)
         beside = scan.beside() if deep else None
+        against = SideCheck(Erasures.of(scan.erasures())) if deep else None
         end = scan.end() if beside is None else beside.end
-    task = replace(task, keyed=True, beside=check_sides if deep else None)
+    task = replace(task, keyed=True, beside=against)
     pieces = (_StorePiece(path, first, min(first + PIECE, end), deep) for first in range(0, end, PIECE))
     report = examine(pieces, task, evidence, workers=workers, progress=progress(end) if progress else None)
     if beside is None or not report.ok:

@@ -121,6 +121,10 @@ class Scan:
         rows = self._all("checkpoint_last", {}) if self._all("checkpoint_exists", {}) else []
         return str(rows[0][1]).encode() if rows else None
 
+    def erasures(self) -> list[Numbered]:
+        """The lines that may be records of erasures."""
+        return self._all("log_erasures", {})  # type: ignore[return-value]  # the query's columns
+
     def names(self) -> dict[str, str]:
         """Who is meant by the pseudonyms in records, as far as that is still known."""
         if not self._all("pseudonym_exists", {}):

@@ -6,13 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mcp_guard.admin.erase import EraseAdmin
-from mcp_guard.audit.erasure import STEP_ROWS, Wanted
+from mcp_guard.audit.erasure import STEP_ROWS, Erasures, Wanted, ranges
 from mcp_guard.audit.facts import Ending
 from mcp_guard.audit.journal import Journal
 from mcp_guard.audit.query import Query
 from mcp_guard.audit.verify import verify
+from mcp_guard.kit import strict_json
 from mcp_guard.model.errors import StoreUnavailable, UsageError
 from mcp_guard.store import store as store_module
 from mcp_guard.store.store import Store
@@ -266,3 +269,43 @@ async def test_values_cannot_be_moved_to_where_something_was_erased(
     report = verify(store.path, deep=True)
     assert report.error is not None
     assert report.error.n == 0
+
+
+@pytest.mark.holds("erase:not-put-back")
+@pytest.mark.parametrize(
+    "wanted",
+    [Wanted("call", "c1"), Wanted("subject", "user:alice"), Wanted("field", "why", 0), Wanted("field", "args", 0)],
+)
+async def test_what_was_erased_and_put_back_is_noticed(
+    wanted: Wanted, store: Store, journal: Journal, admin: EraseAdmin
+) -> None:
+    """From a backup, say: it is what the record committed to, so nothing else could tell."""
+    await act(journal, "c1")
+    kept = rows(store.path, "SELECT fields FROM side WHERE n = 0")[0][0]
+    await admin.erase(wanted, REASON)
+    check(store.path)
+    rows(store.path, "UPDATE side SET fields = ? WHERE n = 0", kept)
+    report = verify(store.path, deep=True)
+    assert report.error is not None
+    assert report.error.n == 0
+    assert report.error.what.endswith("stands beside it although it was erased")
+
+
+@pytest.mark.holds("erase:not-put-back")
+@pytest.mark.parametrize(
+    "at", ["", "x", "0-", "-1", "9-3", "0 0", "0-999999999999999", "7", "٣", "0-1 0-1", "1" * 40, None, 7, ["0"]]
+)
+def test_a_record_of_an_erasure_cannot_say_anything_about_what_follows(at: object) -> None:
+    line = strict_json.dumps({"_n": 3, "kind": "erase", "state": {"what": "call", "at": at}})
+    found = Erasures.of([(3, line), (4, b"rubbish"), (5, b"[]"), (6, b'{"kind":"erase"}')])
+    assert found.back(3, lambda: ["args"]) is None
+    assert found.back(2**40, lambda: ["args"]) is None
+    assert found.back(0, lambda: ["args"]) in (None, "args")
+
+
+@given(st.sets(st.integers(0, 300)), st.sets(st.integers(0, 300)))
+def test_ranges_say_exactly_the_numbers(some: set[int], others: set[int]) -> None:
+    states = ({"what": "call", "at": ranges(tuple(numbers))} for numbers in (some, others))
+    lines = [(1000, strict_json.dumps({"kind": "erase", "state": state})) for state in states]
+    found = Erasures.of(lines)
+    assert {n for n in range(302) if found.back(n, lambda: ["why"])} == some | others
