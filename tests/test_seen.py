@@ -72,10 +72,10 @@ async def _call(guard: Guard, who: Principal, tool: str, /, **arguments: object)
 async def _sent(guard: Guard, who: Principal) -> bool:
     """Whether mail to a customer goes out; it is stopped by nothing but what was read."""
     answer = await _call(guard, who, "mail_send", **MAIL)
-    if answer.is_error:
-        view: Any = answer.structured["guard"]
+    view: Any = answer.structured.get("guard")
+    if view is not None:
         assert (view["rule"], view["executed"]) == ("mail-after-notes", "no")
-    return not answer.is_error
+    return view is None
 
 
 def _records(home: Path, call: str) -> list[str]:
@@ -243,3 +243,25 @@ async def test_a_policy_that_never_asks_does_not_look(home: Path) -> None:
         _execute(home, "ALTER TABLE forgotten RENAME TO seen")
     with closing(sqlite3.connect(home / "var" / "guard.db")) as database:
         assert database.execute("SELECT label FROM seen").fetchall() == [("untrusted",)], "a later policy may ask"
+
+
+@pytest.mark.holds("seen:durable")
+async def test_a_result_that_is_asked_for_later_counts_from_when_it_is_shown(home: Path) -> None:
+    """What a task brought is read when its result is, which may be long after it was carried out."""
+    policy = home / "policy" / "policy.csv"
+    text = policy.read_text(encoding="utf-8")
+    asks = "p, slow-asks, *, *, *, call, slow, True, require_approval, approvers=role:finance, somebody reads along\n"
+    may = "p, slow-may, role:finance, *, acme, approve, slow, True, allow, -, finance may\n"
+    policy.write_text(text + asks + may, encoding="utf-8")
+    async with _guard(home) as (guard, alice):
+        pending: Any = (await _call(guard, alice, "slow", seconds=0)).structured["guard"]
+        bob = replace(guard.declare("user:bob", "agent:local"), auth="bearer", assurance="token")
+        await guard.approvals.decide(bob, pending["approval_id"], "approved", "mcp")
+        async with asyncio.timeout(10):
+            while (await guard.tasks.status(alice, pending["task_id"], 1))["task"]["status"] != "completed":  # type: ignore[index]
+                pass
+        with closing(sqlite3.connect(home / "var" / "guard.db")) as database, database:
+            database.execute("DELETE FROM seen")  # as when the window is over
+        assert await _sent(guard, alice)
+        await _call(guard, alice, "task_status", task_id=pending["task_id"])
+        assert not await _sent(guard, alice)

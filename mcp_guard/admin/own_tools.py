@@ -17,12 +17,14 @@ from mcp_guard.generation import InForce
 from mcp_guard.kit import strict_json
 from mcp_guard.kit.clock import Clock
 from mcp_guard.limits.freeze import Freezes
+from mcp_guard.limits.seen import Seen
 from mcp_guard.manifest import schema_check
 from mcp_guard.manifest.violation import violations
 from mcp_guard.model.call import Answer, DryRunView, Receipt, RefusalView, ToolCall
 from mcp_guard.model.decision import Decision, Effect
 from mcp_guard.model.errors import Refused, StoreUnavailable, UnknownTool, UsageError
 from mcp_guard.model.principal import Principal
+from mcp_guard.store.transaction import Work
 
 RULE_OWN = "guard:own"
 _ID = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
@@ -96,6 +98,7 @@ class OwnTools:
     tasks: Tasks
     approvals: Approvals
     freezes: Freezes
+    seen: Seen
     in_force: InForce
     journal: Journal
     clock: Clock
@@ -135,7 +138,7 @@ class OwnTools:
         executed: Literal["yes", "no"] = "yes" if refusal is None and call.dry_run == "no" else "no"
         ending = Ending(status, executed, us, code=None if refusal is None else refusal.code)
         try:
-            stored = await self.journal.outcome(facts, ending)
+            stored = await self.journal.outcome(facts, ending, work=self._noting(principal, told))
         except StoreUnavailable as error:
             view = _view(call, Refused("audit_unavailable", error.message))
             return Answer(call.id, {"guard": view.as_dict()}, view.as_text(), True, None, 8)
@@ -144,6 +147,14 @@ class OwnTools:
             view = _view(call, refusal)
             return Answer(call.id, {"guard": view.as_dict()}, view.as_text(), True, receipt, refusal.exit_code)
         return Answer(call.id, told, strict_json.dumps(dict(told)).decode(), False, receipt)
+
+    def _noting(self, principal: Principal, told: Mapping[str, object]) -> Work | None:
+        """A result that is shown by its task is shown: what its tool brings counts from now on."""
+        task = told.get("task")
+        if not isinstance(task, Mapping) or "result" not in task:
+            return None
+        entry = self.in_force.current.catalog.get(str(task["tool"]))
+        return self.seen.noting(principal, entry.tool.labels if entry is not None else ())
 
     async def _answer(
         self, principal: Principal, tool: OwnTool, call: ToolCall, decision: Decision

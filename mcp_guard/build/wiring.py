@@ -177,7 +177,7 @@ def _wire(
         tasks_of(live, parking, journal),
         approvals_of(live, store, parking),
     )
-    own = OwnTools(tasks, approvals, freezes, in_force, journal, clock, runner.poke)
+    own = OwnTools(tasks, approvals, freezes, seen, in_force, journal, clock, runner.poke)
     feed = RecordFeed(records)
     return Guard(
         live, pipeline, journal, records, feed, permissions, authenticator, identity, runner, tasks, approvals, own
