@@ -245,7 +245,7 @@ async def test_a_policy_that_never_asks_does_not_look(home: Path) -> None:
         assert database.execute("SELECT label FROM seen").fetchall() == [("untrusted",)], "a later policy may ask"
 
 
-@pytest.mark.holds("seen:durable")
+@pytest.mark.holds("seen:only-what-was-shown")
 async def test_a_result_that_is_asked_for_later_counts_from_when_it_is_shown(home: Path) -> None:
     """What a task brought is read when its result is, which may be long after it was carried out."""
     policy = home / "policy" / "policy.csv"
