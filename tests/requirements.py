@@ -532,6 +532,29 @@ REQUIREMENTS: dict[str, Requirement] = {
         "design 5",
         "Cosigned checkpoints in `anchor` records count where a trusted witness signed them, and break the verdict where the log is not what it signed.",
     ),
+    "witness:protocol": Requirement(
+        "C2SP tlog-witness, tlog-cosignature",
+        "A witness answers submissions with the statuses and bodies of tlog-witness, and cosigns with its time.",
+    ),
+    "witness:one-history": Requirement(
+        "design 5",
+        "Of a log a witness signs one history only, which never gets shorter, whatever it is shown and whoever shows it.",
+    ),
+    "witness:follows-keys": Requirement(
+        "design 5",
+        "A witness follows a log to the next key that the key in force announced under the head signed last, and believes no earlier key then.",
+    ),
+    "witness:memory": Requirement(
+        "design 5",
+        "What a witness signs is durable first; one that lost its memory or its key, or cannot read it, signs nothing.",
+    ),
+    "witness:crash": Requirement(
+        "design 5", "Killed at any point, a witness goes on with what it signed, and never signs anything else instead."
+    ),
+    "witness:strangers": Requirement(
+        "bar: wire",
+        "Large, slow, odd and many requests cost a witness little and are answered in constant text; the next good one is served.",
+    ),
     "audit:query-complete": Requirement(
         "contract 4", "Every filter and page finds exactly what a plain search of every line would, indexed or not."
     ),

@@ -1,16 +1,15 @@
 """The signing keys of a log as files: the one in force, the one to come, and the one that is being destroyed."""
 
 import os
-from contextlib import suppress
 from pathlib import Path
-from secrets import token_hex
 from typing import Final
 
 from mcp_guard.audit.signer import SigningKey
+from mcp_guard.kit import private_file
 from mcp_guard.kit.failpoint import failpoint
-from mcp_guard.kit.platform import is_private, make_private_directory, make_private_file, sync_directory
+from mcp_guard.kit.platform import is_private, sync_directory
 from mcp_guard.model.errors import Invalid
-from mcp_guard.model.note import NoteError, VerifierKey
+from mcp_guard.model.note import ED25519, NoteError, VerifierKey
 from mcp_guard.model.problem import Problem
 
 CURRENT: Final = "audit.key"
@@ -30,21 +29,9 @@ class KeyFiles:
 
     def load(self, name: str) -> SigningKey | None:
         """The key in a file, or `None` where there is none."""
-        path = self._directory / name
-        try:
-            if not path.exists():
-                return None
-            if not is_private(path):
-                raise _invalid(path, "the signing key can be read or written by others", "set its mode to 0600")
-            with path.open("rb") as file:
-                key = SigningKey.parse(file.read(_LONGEST).decode("ascii").rstrip("\n"))
-        except OSError as error:
-            raise _invalid(
-                path, f"the signing key cannot be read: {error.strerror}", "mend its owner or mode"
-            ) from None
-        except (NoteError, UnicodeDecodeError):
-            raise _invalid(path, "this is not an Ed25519 signing key", "put the right file back") from None
-        if key.public.name != self._origin:
+        key = load_key(self._directory / name)
+        if key is not None and key.public.name != self._origin:
+            path = self._directory / name
             raise _invalid(path, "this is the signing key of another log", "put the key of this log back")
         return key
 
@@ -103,22 +90,27 @@ class KeyFiles:
 
     def _write(self, name: str, text: str) -> None:
         """A whole file or none, readable by its owner alone."""
-        draft = self._directory / f"{name}.{token_hex(8)}"
         try:
-            make_private_directory(self._directory)
-            make_private_file(draft)
-            with draft.open("r+b") as file:
-                file.write(text.encode())
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(draft, self._directory / name)
-            sync_directory(self._directory)
+            private_file.replace(self._directory / name, text.encode())
         except OSError as error:
-            with suppress(OSError):
-                draft.unlink(missing_ok=True)
             raise _invalid(
                 self._directory / name, f"a key cannot be written: {error.strerror}", "mend the directory of the keys"
             ) from None
+
+
+def load_key(path: Path, kind: int = ED25519) -> SigningKey | None:
+    """The key in a file, or `None` where there is none. Raises `Invalid` for a file that must not be used."""
+    try:
+        if not path.exists():
+            return None
+        if not is_private(path):
+            raise _invalid(path, "the signing key can be read or written by others", "set its mode to 0600")
+        with path.open("rb") as file:
+            return SigningKey.parse(file.read(_LONGEST).decode("ascii").rstrip("\n"), kind)
+    except OSError as error:
+        raise _invalid(path, f"the signing key cannot be read: {error.strerror}", "mend its owner or mode") from None
+    except (NoteError, UnicodeDecodeError):
+        raise _invalid(path, "this is not an Ed25519 signing key", "put the right file back") from None
 
 
 def published(directory: Path) -> tuple[VerifierKey, ...]:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from mcp_guard.model.note import Checkpoint, Note, NoteError, Signature, VerifierKey, decode_base64
+from mcp_guard.model.note import ED25519, Checkpoint, Note, NoteError, Signature, VerifierKey, cosigned, decode_base64
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -32,7 +32,7 @@ def checkpoint(signer: Signer, size: int, root: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """An Ed25519 key in memory (RFC 8032)."""
+    """An Ed25519 key in memory (RFC 8032): a log's own, or with the kind `COSIGNATURE` a witness's."""
 
     public: VerifierKey
     private: "Ed25519PrivateKey"
@@ -40,11 +40,16 @@ class SigningKey:
     def sign(self, text: str) -> Signature:
         return Signature(self.public.name, self.public.key_id, self.private.sign(text.encode()))
 
+    def cosign(self, text: str, time: int) -> Signature:
+        """Say, at `time` (unix seconds), that this is the only such note of its log this key knows of."""
+        value = time.to_bytes(8, "big") + self.private.sign(cosigned(text, time))
+        return Signature(self.public.name, self.public.key_id, value)
+
     @classmethod
-    def generate(cls, name: str) -> "SigningKey":
+    def generate(cls, name: str, kind: int = ED25519) -> "SigningKey":
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-        return cls._of(name, Ed25519PrivateKey.generate())
+        return cls._of(name, Ed25519PrivateKey.generate(), kind)
 
     def to_text(self) -> str:
         """The key as Go's `sumdb/note` writes it: `PRIVATE+KEY+name+id+base64(type || seed)`."""
@@ -55,20 +60,20 @@ class SigningKey:
         return f"{_PRIVATE}{public.name}+{public.key_id.hex()}+{typed}"
 
     @classmethod
-    def parse(cls, text: str) -> "SigningKey":
-        """Read such a text. Raises `NoteError`, which never quotes it."""
+    def parse(cls, text: str, kind: int = ED25519) -> "SigningKey":
+        """Read such a text, of a key of this kind. Raises `NoteError`, which never quotes it."""
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
         name, _, rest = text.removeprefix(_PRIVATE).partition("+")
         key_id, _, encoded = rest.partition("+")
         typed = decode_base64(encoded)
-        if not text.startswith(_PRIVATE) or len(typed) != 33 or typed[0] != 1:
+        if not text.startswith(_PRIVATE) or len(typed) != 33 or typed[0] != kind:
             raise NoteError("not an Ed25519 signing key")
-        key = cls._of(name, Ed25519PrivateKey.from_private_bytes(typed[1:]))
+        key = cls._of(name, Ed25519PrivateKey.from_private_bytes(typed[1:]), kind)
         if key.public.key_id.hex() != key_id:
             raise NoteError("a signing key whose id does not fit its name and key")
         return key
 
     @classmethod
-    def _of(cls, name: str, private: "Ed25519PrivateKey") -> "SigningKey":
-        return cls(VerifierKey(name, private.public_key().public_bytes_raw()), private)
+    def _of(cls, name: str, private: "Ed25519PrivateKey", kind: int) -> "SigningKey":
+        return cls(VerifierKey(name, private.public_key().public_bytes_raw(), kind), private)

@@ -10,6 +10,7 @@ from mcp_guard.cli import export, privacy, proofs, verification
 from mcp_guard.cli.filters import filtering, filters_of, within
 from mcp_guard.cli.log_table import COLUMNS, cells
 from mcp_guard.cli.output import Output, pass_output
+from mcp_guard.cli.witness import witness
 from mcp_guard.model.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ audit.add_command(privacy.reveal)
 audit.add_command(verification.verify)
 audit.add_command(verification.verifier)
 audit.add_command(export.export)
+audit.add_command(witness)
 
 
 @audit.command()

@@ -58,6 +58,26 @@ def _moment(text: str) -> datetime | None:
     return moment if moment.tzinfo is not None else None
 
 
+class _Address(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions of click only
+    """`HOST:PORT` to listen on; port 0 takes a free one."""
+
+    name = "address"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int]:
+        found = value if isinstance(value, tuple) else parse_address(str(value))
+        if found is None:
+            self.fail("expected HOST:PORT, for example 127.0.0.1:8765", param, ctx)
+        return found
+
+
+def parse_address(text: str) -> tuple[str, int] | None:
+    """Host and port of `HOST:PORT`, or `None`."""
+    host, separator, port = text.rpartition(":")
+    if not (separator and host and port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65535):
+        return None
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
 class _Evidence(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions of click only
     """What a log is held against, converted by a function of `audit.evidence`, which is imported when it is needed."""
 
@@ -107,6 +127,7 @@ HOP = _Principal("principal", ("user:", "service:", "agent:"))
 ACT = click.Choice(["list", "call", "approve", "task", "audit"])
 TENANT = _Tenant()
 MOMENT = _Moment()
+ADDRESS = _Address()
 SALT = _Bytes32("a salt")
 LEAF = _Bytes32("a leaf")
 KNOWN = _Evidence("n:leaf", "known_record")

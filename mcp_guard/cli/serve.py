@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mcp_guard.cli.options import CLIENT, SUBJECT
+from mcp_guard.cli.options import CLIENT, SUBJECT, parse_address
 from mcp_guard.cli.output import Output, pass_output, print_error
 from mcp_guard.model.errors import Unauthenticated, UsageError
 
@@ -31,7 +31,9 @@ def serve(output: Output, stdio: bool, address: str | None, subject: str | None,
         raise UsageError("--stdio and --http exclude each other.")
     if address is not None and (subject or client):
         raise UsageError("--as and --client are for stdio.", hint="over HTTP the token says who acts")
-    listen = _parse(address) if address else None
+    listen = parse_address(address) if address else None
+    if address and listen is None:
+        raise UsageError("--http takes HOST:PORT.", hint="for example --http 127.0.0.1:8765")
     if address is None:
         asyncio.run(_serve_stdio(output, subject, client))
     else:
@@ -102,10 +104,3 @@ def _announce_visible(output: Output, guard: "Guard", local: "Principal") -> Non
     output.note(f"{local.subject} sees {visible} of {total} tools")
     if not visible:
         output.note("  hint: no policy row lets this subject list a tool; `mcp-guard policy check` says why")
-
-
-def _parse(address: str) -> tuple[str, int]:
-    host, separator, port = address.rpartition(":")
-    if not (separator and host and port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65535):
-        raise UsageError("--http takes HOST:PORT.", hint="for example --http 127.0.0.1:8765")
-    return host.removeprefix("[").removesuffix("]"), int(port)

@@ -17,8 +17,9 @@ from mcp_guard.model.errors import GuardError, UnknownTool
 from mcp_guard.model.principal import Principal
 from mcp_guard.model.trace import Trace
 from mcp_guard.model.trace import parse as parse_trace
+from mcp_guard.server.asgi import PRINCIPAL
 from mcp_guard.server.failures import rpc_error
-from mcp_guard.server.gate import AGAIN, DISPATCHED, NEEDED_SCOPES, PRINCIPAL
+from mcp_guard.server.gate import AGAIN, DISPATCHED, NEEDED_SCOPES
 from mcp_guard.server.resources import Resources, UnknownResource
 from mcp_guard.server.results import advertised_output_schema
 from mcp_guard.server.software import claimed

@@ -17,10 +17,8 @@ from mcp_guard.identity.protected_resource import ProtectedResource
 from mcp_guard.identity.refusal import IssuerUnavailable, TokenRefused
 from mcp_guard.model.errors import StoreUnavailable, Unauthenticated
 from mcp_guard.model.principal import Principal
+from mcp_guard.server.asgi import BODY_SECONDS, PRINCIPAL, read_body, respond
 from mcp_guard.server.wire import MAX_MESSAGE_BYTES, TOO_LARGE, WireFault, read_message
-
-PRINCIPAL: Final = "mcp_guard.principal"
-"""Where the authenticated principal stands in the ASGI scope."""
 
 AGAIN: Final = "mcp_guard.again"
 """Where a way to authenticate the same credential again stands: what outlives its request asks it now and then."""
@@ -31,15 +29,11 @@ DISPATCHED: Final = "mcp_guard.dispatched"
 NEEDED_SCOPES: Final = "mcp_guard.needed_scopes"
 """Where a handler puts the scopes a refused call needs, if the client can get them by asking its issuer."""
 
-BODY_SECONDS: Final = 10.0
-"""How long a client may take to send one body."""
-
 _UNAVAILABLE: Final = b'{"error":"temporarily unavailable"}'
 _UNAUTHORIZED: Final = b'{"error":"invalid_token","error_description":"A valid bearer token is required"}'
 _CHALLENGE: Final = 'Bearer error="invalid_token"'
 _CLOSE: Final = (b"connection", b"close")
 _JUDGED: Final = frozenset({b"host", b"origin", b"authorization", b"content-encoding"})
-_JSON: Final = (b"content-type", b"application/json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +81,7 @@ class Gate:
     async def _post(self, scope: Scope, receive: Receive, send: Send, principal: Principal) -> None:
         try:
             async with asyncio.timeout(BODY_SECONDS):
-                body = await _read_body(receive)
+                body = await read_body(receive, MAX_MESSAGE_BYTES)
         except TimeoutError:
             return await self._reject(
                 send, 408, "body_timeout", b'{"error":"the body took too long"}', _CLOSE, who=principal
@@ -185,20 +179,6 @@ def _as_sdk_user(principal: Principal, credential: str) -> AuthenticatedUser:
     return AuthenticatedUser(token)
 
 
-async def _read_body(receive: Receive) -> bytes | None:
-    """The whole body, one byte over the cap at most; `None` where the client left."""
-    body = bytearray()
-    while True:
-        message = await receive()
-        if message["type"] != "http.request":
-            return None
-        body += message.get("body", b"")
-        if len(body) > MAX_MESSAGE_BYTES:
-            return bytes(body[: MAX_MESSAGE_BYTES + 1])
-        if not message.get("more_body", False):
-            return bytes(body)
-
-
 def _replay(body: bytes, receive: Receive) -> Receive:
     sent = False
 
@@ -210,10 +190,3 @@ def _replay(body: bytes, receive: Receive) -> Receive:
         return {"type": "http.request", "body": body, "more_body": False}
 
     return replay
-
-
-async def respond(send: Send, status: int, body: bytes, *headers: tuple[bytes, bytes]) -> None:
-    """One small JSON answer."""
-    length = (b"content-length", str(len(body)).encode())
-    await send({"type": "http.response.start", "status": status, "headers": [_JSON, length, *headers]})
-    await send({"type": "http.response.body", "body": body})

@@ -11,7 +11,7 @@ from typing import Final
 
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
-from mcp_guard.server.gate import PRINCIPAL
+from mcp_guard.server.asgi import PRINCIPAL
 
 HEAD_SECONDS: Final = 10.0
 """How long a client may take from its first byte (or from connecting) to the end of the headers."""

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from mcp_guard.identity.protected_resource import ProtectedResource
 from mcp_guard.model.principal import Principal
-from mcp_guard.server import http
+from mcp_guard.server import http, listening
 from mcp_guard.server.adapter import build_server
 from mcp_guard.server.stdio import Streams, stdio_transport
 from mcp_guard.server.surface import Surface
@@ -94,4 +94,4 @@ async def serve_http(
         resource=guard.protected_resource,
         documents=guard.documents,
     )
-    await http.serve(app, host, port, on_listening=on_listening, stop=stop, drain=guard.drain)
+    await listening.serve(app, host, port, on_listening=on_listening, stop=stop, drain=guard.drain)

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from mcp_guard.audit.proof_file import ProofFile, Proven
+from mcp_guard.audit.submission import Submission
 from mcp_guard.model.chain import leaf_hash
-from mcp_guard.model.merkle import root_of
+from mcp_guard.model.merkle import Subtree, consistency_proof, inclusion_proof, root_of
 from mcp_guard.model.note import COSIGNATURE, ED25519, Checkpoint, Note, Signature, VerifierKey, cosigned
 
 
@@ -39,3 +41,20 @@ def checkpoint(log: Sequence[bytes], origin: str, signer: Signer, size: int | No
     size = len(log) if size is None else size
     root = root_of([bytes.fromhex(leaf_hash(line)) for line in log[:size]])
     return signer.sign(Note(Checkpoint(origin, size, root).format(), ()))
+
+
+def submission(log: Sequence[bytes], signed: Note, old: int) -> Submission:
+    """What the log sends a witness that is known to have signed it at size `old`."""
+    size = Checkpoint.parse(signed.text).size
+    return Submission(old, tuple(consistency_proof(old, size, _subtrees(log))), signed.format())
+
+
+def proven(log: Sequence[bytes], n: int, signed: Note) -> ProofFile:
+    """That record `n` stands in the log of a checkpoint."""
+    size = Checkpoint.parse(signed.text).size
+    return ProofFile((Proven(n, log[n], tuple(inclusion_proof(n, size, _subtrees(log)))),), signed.format())
+
+
+def _subtrees(log: Sequence[bytes]) -> Subtree:
+    leaves = [bytes.fromhex(leaf_hash(line)) for line in log]
+    return lambda level, index: root_of(leaves[index << level : (index + 1) << level])
