@@ -34,6 +34,7 @@ REMEMBERED_SECONDS: Final = 1.0
 MOST_REMEMBERED: Final = 10_000
 _PERSON = re.compile(r"user:[A-Za-z0-9][A-Za-z0-9._@+-]{0,126}")
 _PSEUDONYM = re.compile(r"user:~[a-z2-7]{52}")
+_MARK = b'"user:~'
 _NOBODY = "-"
 
 
@@ -148,6 +149,9 @@ async def pseudonyms_of(store: Store, subject: str) -> tuple[str, ...]:
 
 async def names_in(store: Store, records: Iterable[object]) -> dict[str, str]:
     """Who is meant by the pseudonyms that stand anywhere in some records, as far as that is still known."""
+    records = list(records)
+    if _MARK not in orjson.dumps(records):  # most logs have none, and looking at every value costs more than the search
+        return {}
     found: set[str] = set()
     found = found.union(*map(pseudonyms_in, records))
     if not found or await store.reader.one("pseudonym_exists") is None:
