@@ -206,5 +206,5 @@ def _newest(one: One) -> int:
 
 
 def _lost() -> Invalid:
-    hint = "put the key directory back as it was; without it nobody can go on signing as this log"
+    hint = "put the key directory back as it was; if it is gone for good, keep this store and begin a new one"
     return Invalid([Problem("key", "the signing key that the log names is not there", CURRENT, hint=hint)])
