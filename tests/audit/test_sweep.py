@@ -1,5 +1,6 @@
 """A log in pieces and on several cores: the same verdict, whatever is wrong with it and wherever the pieces end."""
 
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,10 +15,11 @@ from mcp_guard.audit.examine import examine
 from mcp_guard.audit.line_file import FilePiece
 from mcp_guard.audit.span import Task
 from mcp_guard.audit.sweep import sweep
-from mcp_guard.audit.verify import Evidence, Known, parse, verify
+from mcp_guard.audit.verify import Evidence, Known, Trust, parse, verify, verify_signature
 from mcp_guard.model.chain import Tail, genesis, leaf_hash
 from mcp_guard.model.merkle import root_of
 from tests.audit.helpers import story
+from tests.audit.signing import Signer
 from tests.store.helpers import lines
 
 Lines = list[bytes]
@@ -141,3 +143,22 @@ def test_a_line_that_never_ends_is_no_record_and_is_not_held_in_memory(
     report = verify(path)
     assert report.error is not None
     assert report.error.n in (4, 5)
+
+
+@pytest.mark.holds("audit:verify-stream")
+@pytest.mark.parametrize("deep", [False, True])
+def test_memory_does_not_grow_with_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deep: bool) -> None:
+    monkeypatch.setattr(line_file, "READ", 16 * 1024)
+    monkeypatch.setattr(line_file, "PIECE", 256 * 1024)
+    peaks = []
+    for count in (5_000, 20_000):
+        path = tmp_path / f"{count}.jsonl"
+        path.write_bytes(b"\n".join(log_of(count)))
+        tracemalloc.start()
+        try:
+            report = verify(path, deep=deep, evidence=Evidence(trust=Trust(verify_signature, (Signer("o", 1).key,))))
+            peaks.append(tracemalloc.get_traced_memory()[1])
+        finally:
+            tracemalloc.stop()
+        assert report.ok, report.error
+    assert peaks[1] < peaks[0] * 1.5
