@@ -13,7 +13,7 @@ from mcp_guard.audit.span import Block, Span
 
 PIECE = 32 * 1024 * 1024
 """Bytes that are checked at a time."""
-READ = 128 * 1024
+READ = 256 * 1024
 LONGEST = 32 * 1024 * 1024
 """Bytes of a line at most; a longer one is cut there, and then is no record."""
 
@@ -50,15 +50,25 @@ class FilePiece(NamedTuple):
             while self.end is None or at < self.end:
                 read = file.read(READ)
                 lines = held + read
-                cut = len(lines) if not read or len(lines) > LONGEST else lines.rfind(b"\n") + 1
-                if self.end is not None and at + cut > self.end:
-                    cut = min(cut, lines.find(b"\n", self.end - at - 1) + 1) or cut
-                held = lines[cut:]
-                if cut:
-                    at += cut
-                    yield Block(_as_lines(lines[:cut]))
+                inside = self.end is None or at + len(lines) < self.end
+                if read and inside and len(lines) <= LONGEST:
+                    found = _as_lines(lines)
+                    held = found.pop()[len(PREFIX) :]
+                else:
+                    cut = len(lines) if not read or inside else self._cut(lines, at)
+                    found, held = _as_lines(lines[:cut]), lines[cut:]
+                    if found[-1] == PREFIX:  # what is behind the last line feed
+                        found.pop()
+                at += len(lines) - len(held)
+                if found:
+                    yield Block(found)
                 if not read:
                     return
+
+    def _cut(self, lines: bytes, at: int) -> int:
+        """Where in bytes that reach the end of the piece its last line ends, as far as it was read."""
+        assert self.end is not None
+        return lines.find(b"\n", max(0, self.end - at - 1)) + 1 or (len(lines) if len(lines) > LONGEST else 0)
 
 
 def file_pieces(path: Path) -> Iterator[FilePiece]:
@@ -74,8 +84,8 @@ def file_size(path: Path) -> int:
         return file.seek(0, SEEK_END)
 
 
-def _as_lines(lines: bytes) -> list[bytes]:
-    found = (PREFIX + lines.replace(b"\n", b"\n" + PREFIX)).split(b"\n")
-    if found[-1] == PREFIX:  # what is behind the last line feed
-        found.pop()
+def _as_lines(data: bytes) -> list[bytes]:
+    """The lines, and what is behind the last line feed, each as it is hashed."""
+    found = data.replace(b"\n", b"\n" + PREFIX).split(b"\n")
+    found[0] = PREFIX + found[0]
     return found

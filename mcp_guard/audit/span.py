@@ -14,6 +14,9 @@ from mcp_guard.audit.chain_check import Broken, ChainCheck, Place, noted, stated
 from mcp_guard.audit.record_form import FormCheck, Parse
 from mcp_guard.model.tree_range import Subtrees, TreeRange
 
+_AT_ONCE = 4096
+"""Leaves that are put into the tree together."""
+
 
 class Block(NamedTuple):
     """Some lines in order, each with the zero byte of its leaf in front.
@@ -89,6 +92,7 @@ class _Check:
         self._task = task
         self._chain = ChainCheck(start, keyed=task.keyed)
         self._tree = TreeRange(start.n)
+        self._leaves: list[bytes] = []
         self._form = FormCheck(task.parse, start.n) if task.parse else None
         self._span = Span(start, start)
 
@@ -101,18 +105,23 @@ class _Check:
         span.noted += noted(block.lines[: len(leaves)], first)
         span.leaves |= {n: leaves[n - first].hex() for n in self._task.numbers if first <= n < first + len(leaves)}
         if self._task.tree:
-            self._grow(leaves, first)
+            self._leaves += leaves
+            if len(self._leaves) >= _AT_ONCE:
+                self._grow()
         return span.error is None
 
     def finish(self) -> Span:
         span = self._span
+        self._grow()
         span.first_time, span.end, span.subtrees = self._chain.first_time, self._chain.place, self._tree.subtrees
         if self._form:
             span.opened, span.ended = self._form.waiting, self._form.elsewhere
         return span
 
-    def _grow(self, leaves: list[bytes], first: int) -> None:
-        done = 0
+    def _grow(self) -> None:
+        """Put the leaves that wait into the tree: many at once, because a level of few costs as much as one of many."""
+        leaves, self._leaves = self._leaves, []
+        first, done = self._tree.end, 0
         for size in sorted(size for size in self._task.sizes if first < size <= first + len(leaves)):
             self._tree.extend(leaves[done : size - first])
             done = size - first
