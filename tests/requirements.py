@@ -226,6 +226,13 @@ REQUIREMENTS: dict[str, Requirement] = {
         "I2",
         "A step that could act twice and was begun by a process that died waits until an operator says what became of it.",
     ),
+    "approval:quorum": Requirement("contract 3", "A quorum takes as many different people; one denial ends it."),
+    "approval:expires": Requirement(
+        "I4; bar: approvals",
+        "After its time an approval is neither decided nor used, also with the clock set back afterwards.",
+    ),
+    "approval:caps": Requirement("design 7", "One requester can have only so many calls waiting for people."),
+    "approval:parked-is-rows": Requirement("design 7", "A call that waits is no coroutine and no thread."),
     "approval:summary": Requirement(
         "design 7; bar: approvals",
         "What an approver is shown is one quoted line a value, with nothing hidden, nothing sensitive, and nothing that looks like another line.",

@@ -3,6 +3,8 @@
 import asyncio
 import json
 import sqlite3
+import threading
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
@@ -259,3 +261,99 @@ async def test_the_requester_can_withdraw(guard: Guard) -> None:
     assert found["task"]["status"] == "cancelled"
     with pytest.raises(UsageError):
         await guard.approvals.decide(_who(guard, "user:bob"), pending["approval_id"], "approved", "mcp")
+
+
+@pytest.mark.holds("approval:quorum")
+async def test_a_quorum_takes_as_many_people_and_one_denial_ends_it(desk: Program, payments: Sandbox) -> None:
+    bob_is, asked = "g, user:bob, role:finance, acme\n", "approvers=role:finance; not=requester"
+    _edit(desk.home, "policy/policy.csv", asked, f"{asked}; quorum=2")
+    _edit(desk.home, "policy/policy.csv", bob_is, bob_is + bob_is.replace("bob", "fred"))
+    for case in (desk.home / "policy" / "tests").glob("*.yaml"):
+        case.unlink()
+    before = _refunds(payments, 895)
+    async with _guard(desk.home) as guard:
+        bob, fred = _who(guard, "user:bob"), _who(guard, "user:fred")
+        pending = _pending(await _refund(guard, 895))
+        half = await guard.approvals.decide(bob, pending["approval_id"], "approved", "mcp")
+        assert (half.state, half.quorum) == ("pending", 2)
+        with pytest.raises(UsageError):
+            await guard.approvals.decide(bob, pending["approval_id"], "approved", "cli")
+        assert _refunds(payments, 895) == before
+        await guard.approvals.decide(fred, pending["approval_id"], "approved", "mcp")
+        assert (await _ended(guard, pending["task_id"]))["status"] == "completed"
+        assert _refunds(payments, 895) == before + 1
+        other = _pending(await _refund(guard, 896))
+        await guard.approvals.decide(bob, other["approval_id"], "approved", "mcp")
+        await guard.approvals.decide(fred, other["approval_id"], "denied", "mcp")
+        assert (await _ended(guard, other["task_id"]))["status"] == "failed"
+    assert _refunds(payments, 896) == 0
+
+
+class _Shifted:
+    """The machine's clock, somewhere else."""
+
+    def __init__(self) -> None:
+        self.by_us = 0
+
+    def now_us(self) -> int:
+        return time.time_ns() // 1000 + self.by_us
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
+HOUR_US = 3_600 * 1_000_000
+
+
+@pytest.mark.holds("approval:expires")
+@pytest.mark.parametrize("approved_first", [False, True])
+async def test_after_its_time_nothing_can_be_decided_or_used(
+    desk: Program, payments: Sandbox, approved_first: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also not with the clock set back afterwards: time is what the log has seen."""
+    clock = _Shifted()
+    monkeypatch.setattr("mcp_guard.build.parking.SystemClock", lambda: clock)
+    monkeypatch.setattr("mcp_guard.build.wiring.SystemClock", lambda: clock)
+    before = _refunds(payments, 897)
+    with monkeypatch.context() as nobody_carries_on:
+        nobody_carries_on.setattr(runner, "LOOK_SECONDS", 86_400.0)
+        async with _guard(desk.home) as guard:
+            pending = _pending(await _refund(guard, 897))
+            bob = _who(guard, "user:bob")
+            if approved_first:
+                await guard.approvals.decide(bob, pending["approval_id"], "approved", "mcp")
+            clock.by_us = 5 * HOUR_US
+            assert await guard.approvals.for_decider(bob) == []
+            await guard.call(
+                _who(guard, "user:alice"), ToolCall(guard.new_call_id(), "orders_get", {"order_id": ORDER})
+            )
+            clock.by_us = 0
+            with pytest.raises(UsageError):
+                await guard.approvals.decide(bob, pending["approval_id"], "approved", "mcp")
+    clock.by_us = 5 * HOUR_US
+    async with _guard(desk.home) as guard:
+        task = await _ended(guard, pending["task_id"])
+    assert (task["status"], task["result"]["guard"]["code"]) == ("failed", "approval_expired")
+    assert _refunds(payments, 897) == before
+    assert [record["verdict"] for record in _records(desk.home, "approval")][-1] == "expired"
+
+
+@pytest.mark.holds("approval:caps")
+async def test_one_requester_can_have_only_so_much_waiting(guard: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mcp_guard.tasks.store.MOST_WAITING", 3)
+    for amount in (201, 202, 203):
+        _pending(await _refund(guard, amount))
+    refused: Any = (await _refund(guard, 204)).structured["guard"]
+    assert (refused["code"], refused["executed"]) == ("rate_limited", "no")
+    _pending(await _refund(guard, 201))
+    assert len(await guard.approvals.all()) == 3
+
+
+@pytest.mark.holds("approval:parked-is-rows")
+async def test_what_waits_is_rows_and_nothing_else(guard: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mcp_guard.tasks.store.MOST_WAITING", 10_000)
+    idle = len(asyncio.all_tasks()), threading.active_count()
+    for number in range(200):
+        _pending(await _refund(guard, 1000 + number))
+    assert (len(asyncio.all_tasks()), threading.active_count()) == idle
+    assert len(await guard.approvals.all()) == 200
