@@ -513,6 +513,13 @@ REQUIREMENTS: dict[str, Requirement] = {
         "design 5; I5",
         "The deep check names whatever a store keeps beside its lines that they do not give: index, tiles, open intents, stray rows, foreign tables and triggers.",
     ),
+    "hold:keeps": Requirement(
+        "issue: legal hold",
+        "What concerns a held person or call, or anything while all is held, is not erased by whatever way it is asked for, not even when held meanwhile.",
+    ),
+    "hold:recorded": Requirement(
+        "issue: legal hold", "Placing and releasing a hold is on record in the same commit, with who and why."
+    ),
     "export:ocsf": Requirement(
         "issue: exports",
         "Every record is one OCSF event of class 6003 with all attributes that class requires, an outcome with what its intent said.",

@@ -1,7 +1,7 @@
 """Erasing what stands beside records: an operator's duty to people, carried out in small commits, each on record."""
 
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from secrets import token_hex
 from typing import NamedTuple
@@ -11,16 +11,18 @@ import orjson
 from mcp_guard.admin.operator import checked_reason, operator
 from mcp_guard.audit.commitment import committed
 from mcp_guard.audit.erasure import STEP_ROWS, Step, Wanted, plan, steps
+from mcp_guard.audit.holds import Hold, Holds, HoldsChanged, unchanged
 from mcp_guard.audit.journal import Journal
 from mcp_guard.audit.pseudonyms import Pseudonyms, forgetting, pseudonyms_of
 from mcp_guard.audit.query import Filters, Query
-from mcp_guard.model.errors import LogBroken, StoreUnavailable, UsageError
+from mcp_guard.model.errors import LogBroken, OnHold, StoreUnavailable, UsageError
 from mcp_guard.model.principal import Principal
 from mcp_guard.store.erasure import overwriting
 from mcp_guard.store.errors import SidesChanged
 from mcp_guard.store.finder import Record, number_of
 from mcp_guard.store.side import unpack
 from mcp_guard.store.store import Store
+from mcp_guard.store.transaction import together
 from mcp_guard.store.values import Entry, Unit
 
 _ATTEMPTS = 10
@@ -48,12 +50,16 @@ class Erased:
 
 
 class Request(NamedTuple):
-    """One erasure: what is wanted, the pseudonyms of the person, and what its records say. `id` they have in common."""
+    """One erasure: what is wanted, the pseudonyms of the person, and what its records say. `id` they have in common.
+
+    `holds` are those in force when it began, none of which concerns it.
+    """
 
     wanted: Wanted
     names: tuple[str, ...]
     said: Mapping[str, object]
     id: str
+    holds: Sequence[Hold]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +76,13 @@ class EraseAdmin:
         """Remove salts and values from the store's files, while its log goes on; a `dry_run` only counts.
 
         Whatever is interrupted can be repeated: each commit says what it removed, and what is gone is not counted
-        again. Raises `UsageError` where the log knows nothing like it or the reason cannot be shown, and
-        `StoreUnavailable` where not all of it, or not every older copy in the write-ahead log, could be removed.
+        again. Raises `OnHold` where a legal hold concerns any of it, `UsageError` where the log knows nothing like it
+        or the reason cannot be shown, and `StoreUnavailable` where not all of it, or not every older copy in the
+        write-ahead log, could be removed.
         """
         names = await pseudonyms_of(self.store, wanted.name) if wanted.what == "subject" else ()
-        request = Request(wanted, names, self._said(wanted, names, reason), token_hex(4))
+        holds = await self._held(wanted)
+        request = Request(wanted, names, self._said(wanted, names, reason), token_hex(4), holds)
         records = await self._records(wanted, expected=not names)
         found = Erased(request.id, open=await self._still_open(records))
         async for numbers in self._steps(records):
@@ -88,6 +96,15 @@ class EraseAdmin:
         found = await self._forget(request, found) if names else found
         await self.store.forget_old_pages()
         return found
+
+    async def _held(self, wanted: Wanted) -> Sequence[Hold]:
+        """The holds in force. Raises `OnHold` where one of them concerns what is wanted."""
+        kept = Holds(self.store)
+        holds = await kept.all()
+        found = await kept.touching(self.query, holds, _filters(wanted))
+        if found is not None:
+            raise OnHold(f"A legal hold ({found.id}) keeps this from being erased: {found.reason}")
+        return holds
 
     def _said(self, wanted: Wanted, names: tuple[str, ...], reason: str) -> dict[str, object]:
         """What all records of an erasure say. They name a person as the log may go on naming them, and the reason must
@@ -106,21 +123,26 @@ class EraseAdmin:
             step = await self._plan(request.wanted, numbers)
             if not step.changes:
                 return found
-            unit = Unit((self._note(request, step.as_state()),), work=overwriting(step.changes))
+            work = together(unchanged(request.holds), overwriting(step.changes))
             try:
-                (stored,) = await self.store.writer.submit(unit)
+                (stored,) = await self.store.writer.submit(Unit((self._note(request, step.as_state()),), work=work))
+            except HoldsChanged:
+                request = request._replace(holds=await self._held(request.wanted))
             except SidesChanged:
-                continue  # somebody else erases at the same time; what is left is counted anew
-            return found.plus(step, stored.n)
+                pass  # somebody else erases at the same time; what is left is counted anew
+            else:
+                return found.plus(step, stored.n)
         raise StoreUnavailable("what stands beside the records keeps changing", hint="run the command again")
 
     async def _forget(self, request: Request, found: Erased) -> Erased:
         """Remove who is meant by the pseudonyms of a person."""
         count = len(request.names)
         note = self._note(request, {"records": 0, "fields": 0, "at": "", "names": count})
+        holds = await self._held(request.wanted)
+        work = together(unchanged(holds), forgetting(request.wanted.name, count))
         try:
-            (stored,) = await self.store.writer.submit(Unit((note,), work=forgetting(request.wanted.name, count)))
-        except SidesChanged:  # somebody else did, or the person came back at this moment
+            (stored,) = await self.store.writer.submit(Unit((note,), work=work))
+        except (SidesChanged, HoldsChanged):  # somebody else did, or the person came back at this moment
             raise StoreUnavailable("the person's names changed meanwhile", hint="run the command again") from None
         return replace(found, names=count, noted=(*found.noted, stored.n))
 
@@ -147,7 +169,7 @@ class EraseAdmin:
         """The numbers of the records that are meant, newest first. Raises `UsageError` where some are `expected`."""
         if wanted.n is not None:
             return [await self._known_field(wanted.n, wanted.name)]
-        filters = Filters(actor=wanted.name) if wanted.what == "subject" else Filters(call=wanted.name)
+        filters = _filters(wanted)
         found: list[int] = []
         before: int | None = None
         while True:
@@ -163,7 +185,7 @@ class EraseAdmin:
 
     async def _known_field(self, n: int, name: str) -> int:
         """`n`, where the record has or had that field. Raises `UsageError`."""
-        page = await self.query.page(Filters(after=n - 1, before=n + 1, limit=1))
+        page = await self.query.page(_only(n))
         if not page.records:
             raise UsageError("There is no such record in the log.", hint="`mcp-guard audit tail` shows their numbers")
         fields = await self._fields(page.records[0])
@@ -176,6 +198,17 @@ class EraseAdmin:
         rows = await self.store.reader.all("sides_in", {"numbers": _json([number_of(record)])})
         beside = [side.field for _, fields in rows if isinstance(fields, bytes) for side in unpack(fields)]
         return sorted({*beside, *committed(record)})
+
+
+def _filters(wanted: Wanted) -> Filters:
+    """The records that are meant."""
+    if wanted.n is not None:
+        return _only(wanted.n)
+    return Filters(actor=wanted.name) if wanted.what == "subject" else Filters(call=wanted.name)
+
+
+def _only(n: int) -> Filters:
+    return Filters(after=n - 1, before=n + 1, limit=1)
 
 
 def _json(numbers: list[int]) -> str:

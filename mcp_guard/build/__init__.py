@@ -2,6 +2,7 @@
 
 from mcp_guard.build.definition import Definition, define, load_directory, observing
 from mcp_guard.build.guard import Guard
+from mcp_guard.build.keeping import open_exporting, open_holding, open_holds
 from mcp_guard.build.questions import (
     ask_stock,
     cover_policy,
@@ -14,7 +15,6 @@ from mcp_guard.build.questions import (
 from mcp_guard.build.signing import open_proofs, open_signing
 from mcp_guard.build.wiring import (
     open_erasing,
-    open_exporting,
     open_freezes,
     open_freezing,
     open_guard,
@@ -39,6 +39,8 @@ __all__ = [
     "open_freezes",
     "open_freezing",
     "open_guard",
+    "open_holding",
+    "open_holds",
     "open_proofs",
     "open_query",
     "open_revealing",

@@ -23,7 +23,6 @@ from mcp_guard.model.principal import Principal
 if TYPE_CHECKING:
     from mcp_guard.admin.change_control import ChangeControl
     from mcp_guard.admin.erase import EraseAdmin
-    from mcp_guard.admin.export import ExportAdmin
     from mcp_guard.admin.freeze import FreezeAdmin
     from mcp_guard.admin.reveal import RevealAdmin
     from mcp_guard.admin.signing import SigningAdmin
@@ -358,22 +357,3 @@ async def open_revealing(home: Home) -> "AsyncIterator[RevealAdmin]":
 
     async with open_journal(home, Redactor()) as (store, journal):
         yield RevealAdmin(store, journal)
-
-
-@asynccontextmanager
-async def open_exporting(home: Home, *, values: bool) -> "AsyncIterator[ExportAdmin]":
-    """Exports of this home's log. Nothing is made or written, except where values are exported, which is recorded."""
-    from mcp_guard.admin.export import ExportAdmin
-    from mcp_guard.audit.query import Query
-    from mcp_guard.secrets.redact import Redactor
-    from mcp_guard.store.store import Store
-
-    if values:
-        async with open_journal(home, Redactor()) as (store, journal):
-            yield ExportAdmin(store, Query(store), journal)
-        return
-    store = Store.open_readonly(home.store)
-    try:
-        yield ExportAdmin(store, Query(store))
-    finally:
-        await store.aclose()

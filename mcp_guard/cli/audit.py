@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from mcp_guard.cli import export, privacy, proofs, verification
+from mcp_guard.cli import export, hold, privacy, proofs, verification
 from mcp_guard.cli.filters import filtering, filters_of, within
 from mcp_guard.cli.log_table import COLUMNS, cells
 from mcp_guard.cli.output import Output, pass_output
@@ -33,6 +33,8 @@ audit.add_command(verification.verify)
 audit.add_command(verification.verifier)
 audit.add_command(export.export)
 audit.add_command(witness)
+audit.add_command(hold.hold)
+audit.add_command(hold.release)
 
 
 @audit.command()
@@ -85,8 +87,10 @@ def show(output: Output, which: str) -> None:
 @audit.command()
 @pass_output
 def status(output: Output) -> None:
-    """The state of the log: its name, length and head."""
+    """The state of the log: its name, length and head, and what is on legal hold."""
     found = with_query(output, lambda query: query.status())
+    if holds := [hold.shown(each) for each in hold.holds_of(output)]:
+        found["holds"] = holds
     output.data(found, (f"{key}: {value}" for key, value in found.items()))
 
 

@@ -7,7 +7,7 @@ import click
 
 from mcp_guard.cli.output import Output, pass_output
 from mcp_guard.model.codes import CODES, CodeEntry
-from mcp_guard.model.errors import GuardError, Invalid, LogBroken, Unauthenticated, UnknownTool, UsageError
+from mcp_guard.model.errors import GuardError, Invalid, LogBroken, OnHold, Unauthenticated, UnknownTool, UsageError
 
 
 @click.command()
@@ -53,7 +53,7 @@ def _known() -> Iterator[tuple[str, CodeEntry]]:
     )
     yield "usage", _of(UsageError, "`mcp-guard COMMAND --help` shows what a command takes")
     yield "invalid", _of(Invalid, "every problem is named with file, line, column and a hint")
-    for error in (Unauthenticated, UnknownTool, LogBroken):
+    for error in (Unauthenticated, UnknownTool, OnHold, LogBroken):
         yield error.code, _of(error, error.default_hint)
 
 

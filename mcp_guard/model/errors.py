@@ -5,6 +5,7 @@
     ├── Invalid                     exit 3   a config, manifest or policy file is wrong; carries Problems
     ├── Unauthenticated             exit 5   no valid identity
     ├── UnknownTool                 exit 5   not there, or not for this caller: the two look alike
+    ├── OnHold                      exit 5   a legal hold forbids it
     ├── Refused                     by code  a call that was not, or not fully, carried out
     └── StoreUnavailable            exit 8   durable state cannot be read or written
         └── LogBroken               exit 8   the audit log contradicts itself
@@ -95,6 +96,14 @@ class Refused(GuardError):
         self.retry: Retry = retry or entry.retry
         self.retry_after_s = retry_after_s
         self.hint = entry.advice
+
+
+class OnHold(GuardError):
+    """A legal hold keeps records or values as they are."""
+
+    code = "on_hold"
+    exit_code = 5
+    default_hint = "`mcp-guard audit hold --list` shows what is held and why; `audit release ID` lifts a hold"
 
 
 class StoreUnavailable(GuardError):
