@@ -10,8 +10,11 @@ import signal
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from errno import ECHILD
 from functools import partial
 from itertools import islice
 from multiprocessing import get_context
@@ -41,7 +44,10 @@ class Piece(Protocol):
 def sweep(
     pieces: Iterable[Piece], task: Task, start: Place, *, workers: int = 1, progress: Progress | None = None
 ) -> "Swept":
-    """Check the pieces of a log behind a known place, until the first bad record. Raises what reading raises."""
+    """Check the pieces of a log behind a known place, until the first bad record.
+
+    Raises what reading raises, and `ChildProcessError` where one of the workers dies.
+    """
     joined, marks = Joined(start), []
     with _mapper(workers) as each:
         for piece, span in each(partial(_check, task), pieces):
@@ -109,13 +115,18 @@ def _mapper(workers: int) -> Iterator[Callable[[_CheckPiece, Iterable[Piece]], _
     if workers <= 1:
         yield map
         return
-    with get_context("spawn").Pool(workers, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
 
         def ahead(check: _CheckPiece, pieces: Iterable[Piece]) -> _Checked:
             rest = iter(pieces)
-            waiting = deque(pool.apply_async(check, (piece,)) for piece in islice(rest, workers * _AHEAD))
-            while waiting:
-                yield waiting.popleft().get()
-                waiting.extend(pool.apply_async(check, (piece,)) for piece in islice(rest, 1))
+            waiting = deque(pool.submit(check, piece) for piece in islice(rest, workers * _AHEAD))
+            try:
+                while waiting:
+                    yield waiting.popleft().result()
+                    waiting.extend(pool.submit(check, piece) for piece in islice(rest, 1))
+            except BrokenProcessPool:
+                raise ChildProcessError(ECHILD, "a process that checked part of it died") from None
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
 
         yield ahead

@@ -1,7 +1,8 @@
 """A log in pieces and on several cores: the same verdict, whatever is wrong with it and wherever the pieces end."""
 
+import os
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from mcp_guard.audit import verify as verify_module
 from mcp_guard.audit.chain_check import Place
 from mcp_guard.audit.examine import examine
 from mcp_guard.audit.line_file import FilePiece
-from mcp_guard.audit.span import Task
+from mcp_guard.audit.span import Block, Task
 from mcp_guard.audit.sweep import sweep
 from mcp_guard.audit.verify import Evidence, Known, Trust, parse, verify, verify_signature
 from mcp_guard.model.chain import Tail, genesis, leaf_hash
@@ -162,3 +163,19 @@ def test_memory_does_not_grow_with_the_log(tmp_path: Path, monkeypatch: pytest.M
             tracemalloc.stop()
         assert report.ok, report.error
     assert peaks[1] < peaks[0] * 1.5
+
+
+class DeadlyPiece(FilePiece):
+    """A piece over which the process that reads it dies, as by the memory killer."""
+
+    def blocks(self) -> Iterator[Block]:
+        os._exit(1)
+
+
+@pytest.mark.holds("audit:verify-parallel")
+def test_a_worker_that_dies_is_an_error_and_not_a_wait(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_bytes(b"\n".join(LOG))
+    pieces = [FilePiece(path, 0, 9_000), DeadlyPiece(path, 9_000, None)]
+    with pytest.raises(ChildProcessError, match="died"):
+        sweep(pieces, Task(), Place(0, genesis("o")), workers=2)

@@ -61,7 +61,7 @@ ATTACKS: dict[str, tuple[str, int, str]] = {
     "show others instead": ("UPDATE posting SET facet = 'kind:boot!' WHERE facet = 'kind:boot'", 0, "find"),
     "make a bitmap unreadable": ("UPDATE posting SET bits = x'0011' WHERE facet = 'kind:intent'", 0, "find"),
     "hide a call": ("UPDATE digest SET digests = zeroblob(length(digests)) WHERE kind = 'call'", 1, "another call"),
-    "hide every call": ("DELETE FROM digest", 0, "another call"),
+    "hide every call": ("DELETE FROM digest", 1, "another call"),
     "other words": ("UPDATE phrase SET words = 'forged'", END, "other words"),
     "no words": ("DELETE FROM phrase", END, "other words"),
     "index more than there is": ("UPDATE meta SET value = '99' WHERE key LIKE 'indexed%'", END, "missing"),
