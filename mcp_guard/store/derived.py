@@ -49,6 +49,7 @@ class _Comparison:
         self._transaction = Transaction(connection)
         self._schema = set(self._transaction.all("own_schema"))
         self._transaction.run("own_log_drop")
+        self._transaction.run("trusted_schema_off")
         self._transaction.run("kept_attach", {"address": reader_address(path)})
 
     def first(self) -> Unlike | None:
@@ -148,9 +149,10 @@ def _bits(data: bytes) -> int:
 
 
 def _first_difference(one: bytes, other: bytes) -> int:
-    """The first byte that is not the same."""
-    alike = (at for at, (left, right) in enumerate(zip(one, other, strict=False)) if left != right)
-    return next(alike, min(len(one), len(other)))
+    """The first byte that is not the same; the shorter of the two is taken to go on with zeros."""
+    length = max(len(one), len(other))
+    pairs = zip(one.ljust(length, b"\0"), other.ljust(length, b"\0"), strict=True)
+    return next((at for at, (left, right) in enumerate(pairs) if left != right), length)
 
 
 def _is_word_table(row: Row) -> bool:
