@@ -1,6 +1,7 @@
 """A log in pieces and on several cores: the same verdict, whatever is wrong with it and wherever the pieces end."""
 
 import os
+import threading
 import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -83,11 +84,12 @@ def test_the_verdict_on_a_bad_log_is_the_same_wherever_it_is_cut(
 
 
 @pytest.mark.holds("audit:verify-parallel")
-@pytest.mark.parametrize("deep", [False, True])
+@pytest.mark.parametrize(("deep", "threads"), [(False, 1), (True, 1), (True, 2)])
 async def test_several_processes_find_what_one_finds(
-    path: Path, tmp_path: Path, deep: bool, monkeypatch: pytest.MonkeyPatch
+    path: Path, tmp_path: Path, deep: bool, threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     origin = await story(path, acts=20)
+    monkeypatch.setattr(threading, "active_count", lambda: threads)
     monkeypatch.setattr(verify_module, "PIECE", 7)
     monkeypatch.setattr(line_file, "PIECE", 3000)
     export = tmp_path / "log.jsonl"
