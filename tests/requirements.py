@@ -248,6 +248,13 @@ REQUIREMENTS: dict[str, Requirement] = {
         "I6; contract 4",
         "The deciding tools are there only for those who may decide; to others they are unknown tools.",
     ),
+    "tasks:resource": Requirement(
+        "contract 4; I12",
+        "task://{id} shows a task with its steps to whose it is and whom policy gives it; unknown and not theirs look alike; every read is on record.",
+    ),
+    "tasks:told": Requirement(
+        "contract 4", "Who subscribed to a task they may read is told when it moves, on both eras; nobody else is."
+    ),
     "tasks:moves": Requirement("design 7", "A state changes only as its table says."),
     "tasks:cli": Requirement("contract 5", "Tasks are listed, shown, cancelled and resumed from the command line."),
     "vault:sealed": Requirement("contract 6", "What waits opens only with the key and only in its own row."),

@@ -8,12 +8,14 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 from mcp_guard.admin.records import RecordReader, parse_filters
 from mcp_guard.audit.follow import News, Seen
 from mcp_guard.audit.query import Filters
 from mcp_guard.model.errors import GuardError, LogBroken, StoreUnavailable, Unauthenticated
 from mcp_guard.model.principal import Principal
+from mcp_guard.store.values import Traits
 
 TICK_SECONDS = 1.0
 MAX_SUBSCRIPTIONS = 512
@@ -23,12 +25,48 @@ MAX_PER_SUBJECT = 64
 Who = Callable[[], Awaitable[Principal]]
 """The principal as of now. Raises `Unauthenticated` where they would no longer be let in."""
 Sleep = Callable[[float], Awaitable[None]]
+IsNews = Callable[[Mapping[str, Any], Traits], bool]
 
 
 class TooManySubscriptions(GuardError):
     """There is no room for another one."""
 
     code = "rate_limited"
+
+
+class Topic(Protocol):
+    """What one can be told of."""
+
+    async def admit(self, principal: Principal) -> None:
+        """Record that the principal wants to be told. Raises `Refused`, `UsageError`."""
+        ...
+
+    async def news_for(self, principal: Principal) -> IsNews | None:
+        """Which records are news to the principal as of now; `None` where they may not be told any more."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RecordTopic:
+    """The records a filter finds, among those a reader may read."""
+
+    reader: RecordReader
+    wanted: Mapping[str, str]
+
+    async def admit(self, principal: Principal) -> None:
+        await self.reader.watch(principal)
+        await self.reader.query.search(self._filters(), "all", None)  # what cannot be looked for is refused now
+
+    async def news_for(self, principal: Principal) -> IsNews | None:
+        rows = self.reader.rows(principal)
+        if rows is None:
+            return None
+        filters = self._filters()
+        search = await self.reader.query.search(filters, rows, principal)
+        return lambda record, traits: search.matches(record, traits) and filters.spans(record["_n"])
+
+    def _filters(self) -> Filters:
+        return parse_filters(self.wanted)
 
 
 @dataclass(eq=False, frozen=True, slots=True)
@@ -38,7 +76,7 @@ class Subscription:
 
     who: Who
     subject: str
-    filters: Filters
+    topic: Topic
     changed: Callable[[], None]
     ended: Callable[[], None]
 
@@ -61,14 +99,18 @@ class RecordFeed:
 
         Raises `Refused` for whoever may not read the log, `UsageError`, `TooManySubscriptions`, `StoreUnavailable`.
         """
+        return await self.follow(who, RecordTopic(self._reader, filters), changed, ended)
+
+    async def follow(
+        self, who: Who, topic: Topic, changed: Callable[[], None], ended: Callable[[], None]
+    ) -> Callable[[], None]:
+        """The same for any topic. Raises what `topic.admit` raises, `TooManySubscriptions`, `StoreUnavailable`."""
         principal = await who()
-        await self._reader.watch(principal)
-        wanted = parse_filters(filters)
-        await self._reader.query.search(wanted, "all", None)  # what cannot be looked for is refused now
+        await topic.admit(principal)
         if self._task is None:
             news = await self._reader.query.news()
             self._start(news)
-        return self._add(Subscription(who, principal.subject, wanted, changed, ended))
+        return self._add(Subscription(who, principal.subject, topic, changed, ended))
 
     def _start(self, news: News) -> None:
         if self._task is None:
@@ -127,12 +169,11 @@ class RecordFeed:
         except Unauthenticated:
             self._end(one)
             return False
-        rows = self._reader.rows(principal)
-        if rows is None or principal.subject != one.subject:
+        is_news = await one.topic.news_for(principal) if principal.subject == one.subject else None
+        if is_news is None:
             self._end(one)
             return False
-        search = await self._reader.query.search(one.filters, rows, principal)
-        return any(search.matches(record, traits) and one.filters.spans(record["_n"]) for record, traits in new)
+        return any(is_news(record, traits) for record, traits in new)
 
     def _end(self, one: Subscription) -> None:
         self._subscriptions.pop(one, None)

@@ -118,9 +118,14 @@ class Tasks:
         except (NotPending, Moved):
             return  # it was decided, or begun, just now: the answer says what it is
 
-    async def _seen(self, principal: Principal, identifier: str) -> Task:
+    async def seen(self, principal: Principal, identifier: str) -> Task | None:
+        """A task, if it is there and the principal's to see."""
         task = await self.parking.tasks.find(identifier)
-        if task is None or not self._may_see(principal, task):
+        return task if task is not None and self._may_see(principal, task) else None
+
+    async def _seen(self, principal: Principal, identifier: str) -> Task:
+        task = await self.seen(principal, identifier)
+        if task is None:
             raise UsageError(NO_SUCH)
         return task
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mcp_guard.admin.own_tools import OwnTool, OwnTools
     from mcp_guard.admin.permissions import Permissions
     from mcp_guard.admin.records import Completion, RecordReader
+    from mcp_guard.admin.task_reading import TaskReader
     from mcp_guard.admin.tasks import Tasks
     from mcp_guard.audit.journal import Journal
     from mcp_guard.identity.access_token import AccessTokens
@@ -56,6 +57,7 @@ class Guard:
     tasks: "Tasks"
     approvals: "Approvals"
     own_tools: "OwnTools"
+    task_reader: "TaskReader"
 
     @property
     def definition(self) -> Definition:
@@ -119,6 +121,16 @@ class Guard:
         self, who: "Who", filters: Mapping[str, str], changed: Callable[[], None], ended: Callable[[], None]
     ) -> Callable[[], None]:
         return await self.feed.subscribe(who, filters, changed, ended)
+
+    async def read_task(self, principal: Principal, identifier: str) -> Mapping[str, object]:
+        return await self.task_reader.read(principal, identifier)
+
+    async def watch_task(
+        self, who: "Who", identifier: str, changed: Callable[[], None], ended: Callable[[], None]
+    ) -> Callable[[], None]:
+        from mcp_guard.admin.task_reading import TaskTopic
+
+        return await self.feed.follow(who, TaskTopic(self.task_reader, identifier), changed, ended)
 
     async def complete(self, principal: Principal, name: str, start: str) -> "Completion":
         return await self.records.complete(principal, name, start)

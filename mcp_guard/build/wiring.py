@@ -145,6 +145,7 @@ def _wire(
     from mcp_guard.admin.own_tools import OwnTools
     from mcp_guard.admin.permissions import Permissions
     from mcp_guard.admin.records import RecordReader
+    from mcp_guard.admin.task_reading import TaskReader
     from mcp_guard.audit.proofs import Proofs
     from mcp_guard.audit.query import Query
     from mcp_guard.identity.authenticate import Authenticator
@@ -178,8 +179,21 @@ def _wire(
     )
     own = OwnTools(tasks, approvals, freezes, seen, in_force, journal, clock, runner.poke)
     feed = RecordFeed(records)
+    reading = TaskReader(tasks, frozen, noting, journal, refusals)
     return Guard(
-        live, pipeline, journal, records, feed, permissions, authenticator, identity, runner, tasks, approvals, own
+        live,
+        pipeline,
+        journal,
+        records,
+        feed,
+        permissions,
+        authenticator,
+        identity,
+        runner,
+        tasks,
+        approvals,
+        own,
+        reading,
     )
 
 

@@ -1,4 +1,4 @@
-"""`audit://` and `guard://` resources: parsed strictly, decided by policy, recorded, answered as JSON."""
+"""`audit://`, `guard://` and `task://` resources: parsed strictly, decided by policy, recorded, answered as JSON."""
 
 import re
 from collections.abc import Mapping
@@ -16,9 +16,11 @@ from mcp_guard.server.surface import Surface
 RECORDS_TEMPLATE: Final = f"audit://records{{?{','.join(RECORD_FILTERS)}}}"
 CALL_TEMPLATE: Final = "audit://call/{id}"
 PROOF_TEMPLATE: Final = "audit://proof/{n}"
+TASK_TEMPLATE: Final = "task://{id}"
 
 _JSON: Final = "application/json"
 _CALL_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_TASK_ID: Final = re.compile(r"[0-9a-f]{32}")
 _NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,14}")
 _MAX_URI: Final = 2048
 
@@ -56,9 +58,11 @@ class Resources:
 
     def templates(self, principal: Principal) -> list[types.ResourceTemplate]:
         """The templates this principal may use (RFC 6570)."""
+        own = _template(TASK_TEMPLATE, "One task", "How far a task is that an earlier call was told about, by its id.")
         if not self._surface.may_read_audit(principal):
-            return []
+            return [own]
         return [
+            own,
             _template(
                 RECORDS_TEMPLATE, "Audit records", "Audit records by filter, newest first; `next` continues a page."
             ),
@@ -75,6 +79,8 @@ class Resources:
             return await self._surface.complete(principal, variable, start)
         if template == CALL_TEMPLATE:
             return await self._surface.complete(principal, "call" if variable == "id" else "", start)
+        if template == TASK_TEMPLATE:  # an id is known or it is not
+            return Completion([])
         if template == PROOF_TEMPLATE:  # a number is not guessed from its first digits
             return await self._surface.complete(principal, "", start)
         raise UnknownResource
@@ -111,6 +117,8 @@ class Resources:
                 return await self._surface.whoami(principal)
             case ("guard", "permissions", "" | "/") if not parts.query:
                 return await self._surface.read_permissions(principal)
+            case ("task", identifier, "" | "/") if not parts.query and _TASK_ID.fullmatch(identifier):
+                return await self._surface.read_task(principal, identifier)
         raise UnknownResource
 
 
@@ -118,6 +126,12 @@ def _there(found: Mapping[str, object] | None) -> Mapping[str, object]:
     if found is None:
         raise UnknownResource
     return found
+
+
+def watched_task(uri: str) -> str | None:
+    """The task a resource is about, if it is about one."""
+    identifier = uri.removeprefix("task://").removesuffix("/")
+    return identifier if uri.startswith("task://") and _TASK_ID.fullmatch(identifier) else None
 
 
 def watched(uri: str) -> Mapping[str, str]:

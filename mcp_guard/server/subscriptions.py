@@ -1,4 +1,4 @@
-"""Updates of `audit://` resources for clients of both eras; the SDK's part in it.
+"""Updates of `audit://` and `task://` resources for clients of both eras; the SDK's part in it.
 
 Legacy (`resources/subscribe`) has one stream a connection, modern (`subscriptions/listen`) one a request. Either way
 each URI waits to be sent at most once, so a client that does not read costs nothing and holds up nobody.
@@ -19,7 +19,7 @@ from mcp_guard.admin.feed import Who
 from mcp_guard.model.errors import GuardError
 from mcp_guard.model.principal import Principal
 from mcp_guard.server.failures import rpc_error
-from mcp_guard.server.resources import UnknownResource, watched
+from mcp_guard.server.resources import UnknownResource, watched, watched_task
 from mcp_guard.server.surface import Surface
 
 MAX_URIS: Final = 32
@@ -159,6 +159,9 @@ class Subscriptions:
         return link
 
     async def _watch(self, uri: str, who: Who, outlet: _Outlet, ended: Callable[[], None]) -> Callable[[], None]:
+        task = watched_task(uri)
+        if task is not None:
+            return await self._surface.watch_task(who, task, lambda: outlet.changed(uri), ended)
         return await self._surface.watch_records(who, watched(uri), lambda: outlet.changed(uri), ended)
 
 

@@ -72,6 +72,16 @@ class Surface(Protocol):
         `TooManySubscriptions`."""
         ...
 
+    async def read_task(self, principal: Principal, identifier: str) -> Mapping[str, object]:
+        """A task with its steps. Raises `Refused`, also for one that is not there."""
+        ...
+
+    async def watch_task(
+        self, who: Who, identifier: str, changed: Callable[[], None], ended: Callable[[], None]
+    ) -> Callable[[], None]:
+        """Tell whenever a task moves, until what is returned is called. Raises `Refused`, `TooManySubscriptions`."""
+        ...
+
     async def complete(self, principal: Principal, name: str, start: str) -> Completion:
         """Values of a filter from records the principal may read. Raises `Refused`."""
         ...
