@@ -7,6 +7,8 @@ Standard library and pure modules only: these lines are also part of the stand-a
 """
 
 import signal
+import sys
+import threading
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -109,13 +111,19 @@ _Checked = Iterator[tuple[Piece, Span | None]]
 _CheckPiece = Callable[[Piece], tuple[Piece, Span | None]]
 
 
+def _start_method() -> str:
+    """A fork is there at once, but sound only where no other thread can hold a lock in that moment."""
+    return "fork" if sys.platform == "linux" and threading.active_count() == 1 else "spawn"
+
+
 @contextmanager
 def _mapper(workers: int) -> Iterator[Callable[[_CheckPiece, Iterable[Piece]], _Checked]]:
     """`map`, on several processes where there are several workers; what is begun is ended with the context."""
     if workers <= 1:
         yield map
         return
-    with ProcessPoolExecutor(workers, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
+    context = get_context(_start_method())
+    with ProcessPoolExecutor(workers, context, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
 
         def ahead(check: _CheckPiece, pieces: Iterable[Piece]) -> _Checked:
             rest = iter(pieces)
