@@ -576,6 +576,34 @@ REQUIREMENTS: dict[str, Requirement] = {
         "bar: wire",
         "Large, slow, odd and many requests cost a witness little and are answered in constant text; the next good one is served.",
     ),
+    "anchors:checked": Requirement(
+        "design 5; C2SP tlog-witness",
+        "A witness's word counts where its own key signed this head now; whatever else it answers is a failure, and ends.",
+    ),
+    "anchors:fork": Requirement(
+        "design 5",
+        "Where somebody elsewhere knows another or a longer log, that is on record, shown in status for good, and nothing is reset.",
+    ),
+    "anchors:acknowledged": Requirement(
+        "design 5",
+        "An acknowledgement is kept with its proof and on record; verification counts it and misses what was cut off since.",
+    ),
+    "anchors:copies": Requirement(
+        "design 5",
+        "Files and plain servers are copies, never acknowledgements; a copy is replaced by its own future only.",
+    ),
+    "anchors:schedule": Requirement(
+        "design 5",
+        "Anchors are asked when there is news, not before their time, once for all processes, ever more rarely while they fail, and at the end within a bound.",
+    ),
+    "anchors:status": Requirement(
+        "contract 5",
+        "Status says how far and how long ago others acknowledged the log, and of each anchor what it has and what went wrong; by `rows` only to whoever may see everything.",
+    ),
+    "anchors:egress": Requirement(
+        "bar: egress; I8",
+        "Anchors are reached like tools reach upstreams: judged addresses, bounded answers, secrets by reference and never shown.",
+    ),
     "audit:query-complete": Requirement(
         "contract 4", "Every filter and page finds exactly what a plain search of every line would, indexed or not."
     ),

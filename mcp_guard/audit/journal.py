@@ -170,6 +170,10 @@ class Journal:
         """Record the start of a serving process, and what is in force then."""
         return await self._write(self._state("boot", state), _standing(standing))
 
+    async def anchored(self, state: Mapping[str, object], work: Work) -> Stored:
+        """Record that somebody elsewhere acknowledged the log, in one commit with the rows of `work`."""
+        return await self._write(self._state("anchor", state), work)
+
     async def shutdown(self, state: Mapping[str, object]) -> Stored:
         """Record its orderly end."""
         return await self._write(self._state("shutdown", state))

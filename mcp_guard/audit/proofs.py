@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from mcp_guard.audit.proof_file import ProofFile, Proven
 from mcp_guard.model.errors import UsageError
-from mcp_guard.model.merkle import Subtree, consistency_proof, inclusion_proof, verify_consistency
+from mcp_guard.model.merkle import Frontier, Subtree, consistency_proof, inclusion_proof, verify_consistency
 from mcp_guard.model.note import Checkpoint, parse_note
 from mcp_guard.store.store import Store
 from mcp_guard.store.tree import Tree
@@ -29,10 +29,13 @@ class Proofs:
             return signed
         return Signed(_whole(row[0]), str(row[1]).encode())
 
-    async def inclusion(self, numbers: Iterable[int]) -> ProofFile:
-        """That records stand in the log of the newest checkpoint. Raises `UsageError` where it does not cover them."""
+    async def inclusion(self, numbers: Iterable[int], under: Signed | None = None) -> ProofFile:
+        """That records stand in the log of the newest checkpoint, or of the one given.
+
+        Raises `UsageError` where it does not cover them.
+        """
         wanted = sorted(numbers, reverse=True)
-        signed = self.checkpoint()
+        signed = under or self.checkpoint()
         if signed is None or signed.size <= wanted[0]:
             raise UsageError(_UNSIGNED, hint=_LATER)
         head = Checkpoint.parse(parse_note(signed.note).text)
@@ -49,6 +52,20 @@ class Proofs:
 
         def holds(proof: list[bytes]) -> bool:
             return verify_consistency(old.size, old.root, new.size, new.root, proof)
+
+        return await self._tree.prove(new.size, make, holds)
+
+    async def growth(self, old: int, new: Checkpoint) -> tuple[bytes, list[bytes]]:
+        """The root the log had at size `old`, and that it grew from there to a checkpoint.
+
+        Raises `ProofError` where `old` is larger, `LogBroken` where the checkpoint is not of this log.
+        """
+
+        def make(subtree: Subtree) -> tuple[bytes, list[bytes]]:
+            return Frontier.of(old, subtree).root, consistency_proof(old, new.size, subtree)
+
+        def holds(made: tuple[bytes, list[bytes]]) -> bool:
+            return verify_consistency(old, made[0], new.size, new.root, made[1])
 
         return await self._tree.prove(new.size, make, holds)
 

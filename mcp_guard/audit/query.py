@@ -12,6 +12,7 @@ from typing import Final
 
 import orjson
 
+from mcp_guard.audit.anchors import all_kept
 from mcp_guard.audit.commitment import committed
 from mcp_guard.audit.epochs import SIGNING
 from mcp_guard.audit.follow import Follower, News
@@ -176,7 +177,7 @@ class Query:
         found: dict[str, object] = {"origin": self._store.origin, "records": 0, "open_intents": waiting}
         if isinstance(last, int):
             found |= {"records": last + 1, "head": leaf_hash(str(line).encode()), "time": orjson.loads(str(line))["_t"]}
-        return found | await self._signed() | {"anchored": "never"} | await self._standing()
+        return found | await self._signed() | await self._anchored() | await self._standing()
 
     async def _signed(self) -> dict[str, object]:
         """How many records the newest stored checkpoint covers, and the public key in force, where there is one."""
@@ -184,6 +185,15 @@ class Query:
         row = await self._store.reader.one("meta_get", {"key": SIGNING})
         found: dict[str, object] = {"signed": 0 if newest is None else newest[0]}
         return found if row is None else found | {"key": orjson.loads(str(row[0]))["key"]}
+
+    async def _anchored(self) -> dict[str, object]:
+        """How many records others acknowledged, how long ago that was, and the state of every anchor."""
+        kept, now = await all_kept(self._store), self._store.clock.now_us() // 1_000_000
+        found: dict[str, object] = {"anchored": "never"}
+        if counting := [each for each in kept if each.counts]:
+            newest = max(each.time for each in counting)
+            found = {"anchored": max(each.size for each in counting), "anchored_age_s": max(0, now - newest)}
+        return found | ({"anchors": [each.as_status(now) for each in kept]} if kept else {})
 
     async def _standing(self) -> dict[str, object]:
         """What the last process that served said is in force: `policy`, `tools`, `reload`, `problems`?."""

@@ -114,7 +114,7 @@ def _load(public_key: bytes) -> "Ed25519PublicKey | None":
 def _verify_store(path: Path, task: Task, evidence: Evidence, workers: int, progress: Draw | None) -> Report:
     deep = task.parse is not None
     with Scan(path) as scan:
-        kept = _statements(scan.checkpoints())
+        kept = _statements([*scan.checkpoints(), *scan.cosigned()])
         evidence = replace(evidence, origin=evidence.origin or scan.origin(), statements=evidence.statements + kept)
         beside = scan.beside() if deep else None
         against = SideCheck(Erasures.of(scan.erasures())) if deep else None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from mcp_guard.config.home import Home
 
 if TYPE_CHECKING:
+    from mcp_guard.admin.anchoring import Anchoring
     from mcp_guard.admin.signing import SigningAdmin
     from mcp_guard.audit.proofs import Proofs
     from mcp_guard.audit.query import Query
@@ -28,17 +29,21 @@ def signing_of(home: Home, store: "Store") -> "SigningAdmin":
 
 
 @asynccontextmanager
-async def open_signing(home: Home) -> "AsyncIterator[tuple[SigningAdmin, VerifierKey]]":
-    """The signing of this home's log, also while others serve it, and the key in force.
+async def open_signing(home: Home) -> "AsyncIterator[tuple[SigningAdmin, VerifierKey, Anchoring | None]]":
+    """The signing of this home's log, also while others serve it, the key in force, and the anchors if it names any.
 
     Raises `Invalid` for a key that must not be used.
     """
+    from mcp_guard.build.anchoring import open_anchoring
     from mcp_guard.build.wiring import open_journal
     from mcp_guard.secrets.redact import Redactor
 
-    async with open_journal(home, Redactor()) as (store, _):
+    redactor = Redactor()
+    async with open_journal(home, redactor) as (store, journal):
         signing = signing_of(home, store)
-        yield signing, await signing.begin()
+        key = await signing.begin()
+        async with open_anchoring(home, store, journal, signing.newest, redactor) as anchoring:
+            yield signing, key, anchoring
 
 
 @asynccontextmanager

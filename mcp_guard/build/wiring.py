@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 from mcp_guard import __version__
+from mcp_guard.build.anchoring import open_anchoring
 from mcp_guard.build.definition import Definition, define
 from mcp_guard.build.guard import DRAIN_SECONDS, Guard, Identity
 from mcp_guard.build.live import Live
@@ -21,6 +22,7 @@ from mcp_guard.model.errors import GuardError, StoreUnavailable
 from mcp_guard.model.principal import Principal
 
 if TYPE_CHECKING:
+    from mcp_guard.admin.anchoring import Anchoring
     from mcp_guard.admin.change_control import ChangeControl
     from mcp_guard.admin.erase import EraseAdmin
     from mcp_guard.admin.freeze import FreezeAdmin
@@ -71,7 +73,10 @@ async def open_guard(home: Home, *, serving: bool, verbosity: int = 0) -> AsyncI
         if not serving:
             yield guard
             return
-        async with _serving(guard, Reloader(live, journal, guard.pipeline, stamp, control), signing):
+        async with (
+            open_anchoring(home, store, journal, signing.newest, redactor) as anchoring,
+            _serving(guard, Reloader(live, journal, guard.pipeline, stamp, control), signing, anchoring),
+        ):
             try:
                 yield guard
             finally:
@@ -93,9 +98,11 @@ async def _change_controlled(live: Live, store: "Store", journal: "Journal") -> 
 
 
 @asynccontextmanager
-async def _serving(guard: Guard, reloader: "Reloader", signing: "SigningAdmin") -> AsyncIterator[None]:
-    """What a serving guard does beside answering: close what dead ones left open, carry tasks on, and keep up with its
-    files and keys."""
+async def _serving(
+    guard: Guard, reloader: "Reloader", signing: "SigningAdmin", anchoring: "Anchoring | None"
+) -> AsyncIterator[None]:
+    """What a serving guard does beside answering: close what dead ones left open, carry tasks on, have the log
+    confirmed elsewhere, and keep up with its files and keys."""
     import asyncio
 
     from mcp_guard.build.reload import Standing
@@ -103,7 +110,9 @@ async def _serving(guard: Guard, reloader: "Reloader", signing: "SigningAdmin") 
     journal, definition = guard.journal, guard.definition
     recovered = await journal.recover()
     await journal.boot(_boot_state(definition, recovered), standing=Standing.of(definition).as_dict())
-    running = (_tend_for_ever(journal, signing), reloader.watch(), guard.runner.watch())
+    running = [_tend_for_ever(journal, signing), reloader.watch(), guard.runner.watch()]
+    if anchoring is not None:
+        running.append(anchoring.watch())
     beside = [asyncio.create_task(coroutine) for coroutine in running]
     try:
         yield
@@ -114,6 +123,9 @@ async def _serving(guard: Guard, reloader: "Reloader", signing: "SigningAdmin") 
         await guard.drain()
         await guard.runner.settle()
     await journal.shutdown({"what": "stopped"})
+    if anchoring is not None:
+        with suppress(GuardError):  # what failed is kept, for status
+            await anchoring.last()
 
 
 async def _tend_for_ever(journal: "Journal", signing: "SigningAdmin") -> None:

@@ -1,7 +1,7 @@
 """`mcp-guard audit …`: an operator's view of the store's own file; what MCP clients see goes through policy."""
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -91,7 +91,17 @@ def status(output: Output) -> None:
     found = with_query(output, lambda query: query.status())
     if holds := [hold.shown(each) for each in hold.holds_of(output)]:
         found["holds"] = holds
-    output.data(found, (f"{key}: {value}" for key, value in found.items()))
+    anchors = found.get("anchors", [])
+    assert isinstance(anchors, list)
+    lines = [f"{key}: {value}" for key, value in found.items() if key != "anchors"]
+    output.data(found, [*lines, *map(_told, anchors)])
+
+
+def _told(anchor: Mapping[str, object]) -> str:
+    """One anchor for a person."""
+    line = f"{anchor['kind']} {anchor['name']}: {anchor['state']}, {anchor['size']} records"
+    line += f", {anchor['age_s']} s ago" if "age_s" in anchor else ""
+    return line + (f" ({anchor['error']})" if "error" in anchor else "")
 
 
 def with_query(output: Output, ask: "Callable[[Query], Awaitable[_T]]") -> _T:

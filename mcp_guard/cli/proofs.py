@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 from mcp_guard.cli.options import LEAF, LOG_KEY
-from mcp_guard.cli.output import Output, pass_output
+from mcp_guard.cli.output import Output, pass_output, print_error
 from mcp_guard.model.errors import LogBroken, UsageError
 
 if TYPE_CHECKING:
+    from mcp_guard.admin.anchoring import Attempt
     from mcp_guard.audit.proof_file import Checked, ProofFile
     from mcp_guard.model.note import VerifierKey
     from mcp_guard.store.values import Signed
@@ -24,30 +25,54 @@ _LARGEST = 64 * 1024 * 1024
 @click.option(
     "--rotate", is_flag=True, help="Change to a new signing key first; the old one vouches for it and is gone."
 )
+@click.option(
+    "--anchor", is_flag=True, help="Have every anchor of audit.anchors confirm it now; exit 7 if one does not."
+)
 @pass_output
-def checkpoint(output: Output, rotate: bool) -> None:
+@click.pass_context
+def checkpoint(ctx: click.Context, output: Output, rotate: bool, anchor: bool) -> None:
     """Sign the log as it is and print the signed note (c2sp.org/tlog-checkpoint).
 
     Keep it somewhere else: with it, `audit verify --checkpoint` can tell later that nothing before it was changed or
-    removed. With --json: {"checkpoint", "size", "key"}.
+    removed. With --json: {"checkpoint", "size", "key", "anchors"?}. Exit 8 if an anchor knows another log than this.
     """
     import asyncio
 
-    signed, key = asyncio.run(_sign(output, rotate=rotate))
+    signed, key, attempts = asyncio.run(_sign(output, rotate=rotate, anchor=anchor))
     if rotate:
         output.note(f"the key in force is {key}")
     if output.as_json:
-        output.data({"checkpoint": signed.note.decode(), "size": signed.size, "key": str(key)}, ())
+        anchors = {"anchors": [attempt.as_dict() for attempt in attempts]} if anchor else {}
+        output.data({"checkpoint": signed.note.decode(), "size": signed.size, "key": str(key)} | anchors, ())
     else:
         sys.stdout.write(signed.note.decode())
+        for attempt in attempts:
+            _tell(output, attempt)
+    states = {attempt.state for attempt in attempts}
+    ctx.exit(8 if "FORK" in states else 7 if "failing" in states else 0)
 
 
-async def _sign(output: Output, *, rotate: bool) -> "tuple[Signed, VerifierKey]":
+def _tell(output: Output, attempt: "Attempt") -> None:
+    which = f"{attempt.kind} {attempt.name}"
+    if attempt.error is None:
+        output.note(f"{which}: {attempt.state}, {attempt.size} records")
+        return
+    print_error(f"{which}: {attempt.state}: {attempt.error.message}")
+    if attempt.error.hint:
+        output.note(f"  hint: {attempt.error.hint}")
+
+
+async def _sign(output: Output, *, rotate: bool, anchor: bool) -> "tuple[Signed, VerifierKey, list[Attempt]]":
     from mcp_guard.build import open_signing
 
-    async with open_signing(output.load_recorded_home()) as (signing, key):
+    async with open_signing(output.load_recorded_home()) as (signing, key, anchoring):
+        if anchor and anchoring is None:
+            raise UsageError(
+                "This home names no anchors.", hint="audit.anchors in mcp-guard.yaml; docs/audit.md shows how"
+            )
         in_force = await signing.rotate() if rotate else key
-        return await signing.newest(), in_force
+        signed = await signing.newest()
+        return signed, in_force, await anchoring.now() if anchor and anchoring is not None else []
 
 
 @click.command()

@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 @pass_output
 @click.pass_context
 def verify(ctx: click.Context, output: Output, /, source: Path | None, jobs: int, deep: bool, **evidence: Any) -> None:
-    """Verify this home's log, with its own keys unless others are given, or a store or an exported file; exit 8 if it
-    is broken.
+    """Verify this home's log, or a store or an exported file; exit 8 if it is broken. The home's own keys and the
+    witnesses it names are used unless others are given.
 
     The chain shows that nothing inside was changed. That the end was not cut off, and that not everything was written
     anew, only something from elsewhere can show: a checkpoint, a witness, a receipt.
@@ -51,6 +51,8 @@ def verify(ctx: click.Context, output: Output, /, source: Path | None, jobs: int
     from mcp_guard.audit.progress import bar
     from mcp_guard.audit.verify import verify as verify_log
 
+    if source is None and not evidence["witnesses"]:
+        evidence["witnesses"] = output.load_home().settings.audit.witnesses
     evidence["keys"], complete = (evidence["keys"], False) if evidence["keys"] else (_own_keys(output, source), True)
     found = _evidence(complete=complete, **evidence)
     source = output.load_recorded_home().store if source is None else source

@@ -96,9 +96,15 @@ class _Merge:
         if settings.identity.local.approve and settings.environment != "demo":
             message, hint = "somebody nobody authenticated may decide approvals in a demo only", "let people use tokens"
             self._problems.append(self._at(("identity", "local", "approve"), "value", message, hint))
+        home = Home(self._directory, settings, MappingProxyType(dict(self._origins())))
+        for index, anchor in enumerate(settings.audit.anchors):
+            if anchor.file is not None and home.reserved.holds(home.path(anchor.file)):
+                where = ("audit", "anchors", str(index), "file")
+                message, hint = "a copy would overwrite a file of the home", "name a file of its own, on another mount"
+                self._problems.append(self._at(where, "reaches_home", message, hint))
         if self._problems:
             raise Invalid(self._problems)
-        return Home(self._directory, settings, MappingProxyType(dict(self._origins())))
+        return home
 
     def _set(self, key: Key, value: object, source: str) -> None:
         """Put a value over what the file says; a section that is no mapping stays, for the model to complain about."""

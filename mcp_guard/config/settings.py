@@ -4,15 +4,17 @@ Every key of the contract is known here; what this version does not enforce is r
 """
 
 import ipaddress
+from collections.abc import Callable
 from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from mcp_guard.kit import references, units
-from mcp_guard.manifest.fields import Duration, Matching, Strict
+from mcp_guard.manifest.fields import Duration, Label, Matching, Strict
 from mcp_guard.model.disclosure import Disclosure
+from mcp_guard.model.note import COSIGNATURE, NoteError, VerifierKey
 
 # The audit origin is `<name>/<instance>`, and an origin is one line without white space (C2SP tlog-checkpoint).
 Name = Annotated[str, Matching(r"^[a-z0-9][a-z0-9.-]{0,62}$", "a name of lower-case letters, digits, dot and dash")]
@@ -35,6 +37,35 @@ FilePath = Annotated[str, Field(min_length=1, max_length=1024)]
 FilePaths = Annotated[tuple[FilePath, ...], Field(strict=False)]
 
 
+def _expected(what: str) -> PydanticCustomError:
+    return PydanticCustomError("expected", "expected {expected}", {"expected": what})
+
+
+def _witness_key(text: str) -> str:
+    try:
+        good = VerifierKey.parse(text).kind == COSIGNATURE
+    except NoteError:
+        good = False
+    if not good:
+        raise _expected("the key that a witness prints, NAME+ID+BASE64")
+    return text
+
+
+def _header_value(text: str) -> str:
+    try:
+        parts = references.parse(text)
+    except ValueError as error:
+        raise _expected(str(error).removeprefix("expected ")) from None
+    if not (text.isascii() and text.isprintable() and any(isinstance(part, references.Reference) for part in parts)):
+        raise _expected("a header value with a reference such as ${secret:archive} in it")
+    return text
+
+
+WitnessKey = Annotated[str, Field(max_length=1024), AfterValidator(_witness_key)]
+HeaderName = Annotated[str, Matching(r"^[A-Za-z0-9-]{1,128}$", "the name of a header")]
+HeaderValue = Annotated[str, Field(max_length=4096), AfterValidator(_header_value)]
+
+
 def _unsupported(what: str, hint: str) -> PydanticCustomError:
     return PydanticCustomError("unsupported", "{what} is not supported by this version", {"what": what, "hint": hint})
 
@@ -52,26 +83,29 @@ def _sqlite(text: str) -> str:
     if text.startswith(("postgresql:", "postgres:")):
         raise _unsupported("postgresql", "write sqlite:PATH")
     if not text.startswith("sqlite:") or not text.removeprefix("sqlite:"):
-        raise PydanticCustomError("expected", "expected {expected}", {"expected": "sqlite:PATH"})
+        raise _expected("sqlite:PATH")
     return text
-
-
-def _no_anchors(anchors: tuple[object, ...]) -> tuple[object, ...]:
-    if anchors:
-        raise _unsupported("an anchor", "leave the list empty")
-    return anchors
 
 
 def _web_address(text: str) -> str:
     """https, or http on this very machine: a credential or a key must not be readable on the way."""
+    return _address(text, _WEB_ADDRESS, lambda scheme, host: scheme == "https" or (scheme == "http" and _is_here(host)))
+
+
+def _open_address(text: str) -> str:
+    """http or https: what is sent is public, and what comes back is signed."""
+    return _address(text, _OPEN_ADDRESS, lambda scheme, _: scheme in ("http", "https"))
+
+
+def _address(text: str, expected: str, may: Callable[[str, str], bool]) -> str:
     try:
         parts = urlsplit(text)
-        safe = parts.scheme == "https" or (parts.scheme == "http" and _is_here(parts.hostname or ""))
+        safe = may(parts.scheme, parts.hostname or "")
         plain = bool(parts.hostname) and "@" not in parts.netloc and parts.port != 0 and not parts.fragment
     except ValueError:
         safe = plain = False
     if not (safe and plain and text.isascii() and text.isprintable() and " " not in text):
-        raise PydanticCustomError("expected", "expected {expected}", {"expected": _WEB_ADDRESS})
+        raise _expected(expected)
     return text
 
 
@@ -84,13 +118,13 @@ def _is_here(host: str) -> bool:
 
 def _without_query(text: str) -> str:
     if "?" in text or '"' in text:
-        raise PydanticCustomError("expected", "expected {expected}", {"expected": "an address without a query"})
+        raise _expected("an address without a query")
     return text
 
 
 def _some(values: tuple[str, ...]) -> tuple[str, ...]:
     if not values:
-        raise PydanticCustomError("expected", "expected {expected}", {"expected": "at least one of these"})
+        raise _expected("at least one of these")
     return values
 
 
@@ -100,20 +134,22 @@ def _network(text: str) -> str:
     except ValueError:
         network = None
     if network is None or network.prefixlen == 0:
-        raise PydanticCustomError("expected", "expected {expected}", {"expected": "a network such as 10.20.0.0/16"})
+        raise _expected("a network such as 10.20.0.0/16")
     return text
 
 
 def _window(text: str) -> str:
     if not 1 <= units.seconds(text) <= _LONGEST_WINDOW:
-        raise PydanticCustomError("expected", "expected {expected}", {"expected": "a duration from 1s to 365d"})
+        raise _expected("a duration from 1s to 365d")
     return text
 
 
 _LONGEST_WINDOW = 365 * 24 * 3600
 Window = Annotated[Duration, AfterValidator(_window)]
+_OPEN_ADDRESS = "an http or https address, without user name and fragment"
 _WEB_ADDRESS = "an https address (http only on loopback), without user name and fragment"
 WebAddress = Annotated[str, Field(max_length=1024), AfterValidator(_web_address)]
+OpenAddress = Annotated[str, Field(max_length=1024), AfterValidator(_open_address), AfterValidator(_without_query)]
 Identifier = Annotated[WebAddress, AfterValidator(_without_query)]  # RFC 8414 section 2, RFC 8707 section 2
 Networks = Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], Field(strict=False)]
 
@@ -211,6 +247,76 @@ class Server(Strict):
     http: Http = Http()
 
 
+class _Headers(dict[str, str]):
+    """Hashable like all settings; nobody changes it."""
+
+    def __hash__(self) -> int:  # type: ignore[override]  # a dict has none
+        return hash(frozenset(self.items()))
+
+
+def _own_headers(headers: dict[str, str]) -> dict[str, str]:
+    names = {name.lower() for name in headers}
+    if len(names) != len(headers) or names & _HTTP_HEADERS:
+        raise _expected("headers of your own, each once; those of HTTP itself are set for you")
+    return _Headers(headers)
+
+
+_HTTP_HEADERS = frozenset(
+    {"host", "content-type", "content-length", "transfer-encoding", "connection", "te", "upgrade"}
+)
+
+
+class Anchor(Strict):
+    """Somebody elsewhere who is shown the log. Exactly one of `witness`, `http`, `file` says who; only a witness's
+    word counts as anchored. `networks` are private networks (CIDR) that may be reached for it."""
+
+    unsupported: ClassVar[frozenset[str]] = frozenset({"rfc3161", "ca"})
+    witness: OpenAddress | None = Field(default=None, description="The address of a witness (c2sp.org/tlog-witness).")
+    key: WitnessKey | None = Field(default=None, description="The key by which the witness is known.")
+    http: WebAddress | None = Field(default=None, description="Where the newest checkpoint is sent by POST.")
+    headers: Annotated[dict[HeaderName, HeaderValue], AfterValidator(_own_headers)] = Field(
+        default_factory=_Headers, description="Sent along; secrets as references only."
+    )
+    file: FilePath | None = Field(default=None, description="A file that holds the newest checkpoint.")
+    name: Label | None = Field(default=None, description="What it is called in status; else it is made of the above.")
+    networks: Networks = ()
+    every: Window = Field(default="1m", description="How often it is asked while the log grows.")
+
+    @model_validator(mode="after")
+    def _is_one(self) -> "Anchor":
+        kinds = [kind for kind in ("witness", "http", "file") if getattr(self, kind) is not None]
+        if len(kinds) != 1:
+            raise _expected("exactly one of witness, http and file")
+        for key, beside in (
+            ("key", "witness"),
+            ("headers", "http"),
+            ("name", "http file"),
+            ("networks", "witness http"),
+        ):
+            if key in self.model_fields_set and kinds[0] not in beside:
+                raise _expected(f"no {key}: beside {kinds[0]}:")
+        if self.witness is not None and self.key is None:
+            raise _expected("key: beside witness:, the public key that the witness prints")
+        return self
+
+    @property
+    def kind(self) -> Literal["witness", "http", "file"]:
+        return "witness" if self.witness is not None else "http" if self.http is not None else "file"
+
+    @property
+    def called(self) -> str:
+        """What tells it apart. Of an address only the host: the rest may be a secret."""
+        if self.key is not None:
+            return self.key.partition("+")[0]
+        return self.name or (urlsplit(self.http).netloc if self.http is not None else self.file or "")
+
+
+def _distinct(anchors: tuple[Anchor, ...]) -> tuple[Anchor, ...]:
+    if len({(anchor.kind, anchor.called) for anchor in anchors}) != len(anchors):
+        raise _expected("anchors that can be told apart; give one of them a name:")
+    return anchors
+
+
 class Audit(Strict):
     """The audit log. With `pseudonyms` its records name people by keyed pseudonyms, and a table says who is meant."""
 
@@ -221,8 +327,17 @@ class Audit(Strict):
     key_epoch: Duration = Field(
         default="30d", description="How long a signing key stays in force before the next one takes its place."
     )
-    anchors: Annotated[tuple[object, ...], Field(strict=False), AfterValidator(_no_anchors)] = ()
+    anchors: Annotated[
+        tuple[Anchor, ...],
+        Field(strict=False, description="Who elsewhere is shown the log."),
+        AfterValidator(_distinct),
+    ] = ()
     pseudonyms: bool = False
+
+    @property
+    def witnesses(self) -> tuple[VerifierKey, ...]:
+        """The keys of the witnesses among the anchors."""
+        return tuple(VerifierKey.parse(anchor.key) for anchor in self.anchors if anchor.key is not None)
 
 
 class Tasks(Strict):

@@ -36,6 +36,10 @@ class Documents:
         response = await self._send("POST", url, headers, urlencode(form).encode("ascii"))
         return response.status, response.body
 
+    async def post(self, url: str, body: bytes, kind: str, headers: tuple[tuple[str, str], ...] = ()) -> Response:
+        """What a body of a media type is answered with, whatever the status. Raises `Refused`."""
+        return await self._send("POST", url, (("content-type", kind), *headers), body)
+
     async def _send(self, method: str, url: str, headers: tuple[tuple[str, str], ...], body: bytes | None) -> Response:
         parts = urlsplit(url)
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")

@@ -87,6 +87,11 @@ class Scan:
         rows = self._all("checkpoints_from", {"size": 0, "limit": MOST_CHECKPOINTS})
         return [str(note).encode() for _, note in rows]
 
+    def cosigned(self) -> list[bytes]:
+        """The newest note that each witness signed. A store of an earlier version has none."""
+        rows = self._all("anchors_cosigned", {}) if self._all("anchor_exists", {}) else []
+        return [str(note).encode() for (note,) in rows]
+
     def chunks(self, first: int = 0, end: int | None = None) -> Iterator[list[Numbered]]:
         """Row numbers and stored lines of `[first, end)`, in order, `CHUNK` at a time."""
         while end is None or first < end:

@@ -7,6 +7,8 @@ from pydantic import ValidationError
 
 from mcp_guard.config.load import load
 from mcp_guard.model.errors import Invalid
+from mcp_guard.model.note import COSIGNATURE
+from tests.audit.signing import Signer
 from tests.config.conftest import MINIMAL, Load
 
 HEAD = "apiVersion: mcp-guard/v1\nname: desk\n"
@@ -18,6 +20,14 @@ def _oidc(*keys: str) -> str:
 
 def _full(key: str) -> str:
     return _oidc("issuer: 'https://login.example'", "audience: 'https://guard.example/mcp'", key)
+
+
+LOG_VKEY = str(Signer("desk/0", 1).key)
+WITNESS_VKEY = str(Signer("w.example", 1, COSIGNATURE).key)
+
+
+def _anchor(text: str) -> str:
+    return f"{HEAD}audit: {{anchors: [{text}]}}\n"
 
 
 BROKEN: list[tuple[str, str | bytes, str, tuple[int, int]]] = [
@@ -74,7 +84,29 @@ BROKEN: list[tuple[str, str | bytes, str, tuple[int, int]]] = [
     ("a secret written out", _full("exchange: {client_secret: hunter2}"), "value", (3, 102)),
     ("local approve", HEAD + "environment: other\nidentity: {local: {approve: true}}\n", "value", (4, 20)),
     ("behind a proxy", HEAD + "server: {http: {behind_proxy: true}}\n", "unsupported", (3, 17)),
-    ("anchors", HEAD + "audit: {anchors: [a]}\n", "unsupported", (3, 9)),
+    ("an anchor that is a text", _anchor("a"), "type", (3, 19)),
+    ("an anchor of nothing", _anchor("{}"), "value", (3, 19)),
+    ("an anchor of two kinds", _anchor("{file: /mnt/a, http: 'https://a.example'}"), "value", (3, 19)),
+    ("a witness without a key", _anchor("{witness: 'https://w.example'}"), "value", (3, 19)),
+    ("a key that is none", _anchor("{witness: 'https://w.example', key: abc}"), "value", (3, 50)),
+    ("a log's key for a witness's", _anchor(f"{{witness: 'https://w.example', key: '{LOG_VKEY}'}}"), "value", (3, 50)),
+    (
+        "a witness with a password",
+        _anchor(f"{{key: '{WITNESS_VKEY}', witness: 'https://u:hunter2@w.example'}}"),
+        "value",
+        (3, 92),
+    ),
+    ("a witness by file", _anchor(f"{{witness: 'file:///etc', key: '{WITNESS_VKEY}'}}"), "value", (3, 20)),
+    ("a header that is a secret", _anchor("{http: 'https://a.example', headers: {X-Key: hunter2}}"), "value", (3, 57)),
+    ("a header of http itself", _anchor("{http: 'https://a.example', headers: {Host: '${env:A}'}}"), "value", (3, 47)),
+    ("headers for a file", _anchor("{file: /mnt/a, headers: {}}"), "value", (3, 19)),
+    ("a copy over plain http", _anchor("{http: 'http://a.example'}"), "value", (3, 20)),
+    ("a copy over the policy", _anchor("{file: policy/policy.csv}"), "reaches_home", (3, 20)),
+    ("a copy over the store", _anchor("{file: var/guard.db-wal}"), "reaches_home", (3, 20)),
+    ("a copy among the keys", _anchor("{file: var/keys/audit.key}"), "reaches_home", (3, 20)),
+    ("a time stamp", _anchor("{rfc3161: 'https://t.example'}"), "unsupported", (3, 20)),
+    ("an anchor asked all the time", _anchor("{file: /mnt/a, every: 1ms}"), "value", (3, 34)),
+    ("two anchors of one name", _anchor("{file: /mnt/a}, {file: /mnt/a}"), "value", (3, 9)),
     ("an epoch that is none", HEAD + "audit: {key_epoch: monthly}\n", "value", (3, 9)),
     ("retention", HEAD + "audit: {retention: 400d}\n", "unsupported", (3, 9)),
     ("engine", HEAD + "tasks: {engine: sqlite}\n", "unsupported", (3, 9)),
@@ -109,6 +141,19 @@ def test_two_keys_are_enough(load_text: Load) -> None:
 )
 def test_what_says_nothing_is_accepted(load_text: Load, text: str) -> None:
     assert load_text(text).settings.name == "desk"
+
+
+def test_anchors_are_read(load_text: Load) -> None:
+    witness = f"{{witness: 'http://10.0.0.7:8780', key: '{WITNESS_VKEY}', networks: [10.0.0.0/24], every: 5m}}"
+    archive = "{http: 'https://a.example/x?token=1', headers: {Authorization: 'Bearer ${secret:archive}'}}"
+    text = _anchor(f"{witness}, {archive}, {{file: /mnt/worm/log, name: worm}}")
+    settings = load_text(text).settings
+    named = [(anchor.kind, anchor.called) for anchor in settings.audit.anchors]
+    assert named == [("witness", "w.example"), ("http", "a.example"), ("file", "worm")]
+    assert [str(key) for key in settings.audit.witnesses] == [WITNESS_VKEY]
+    assert hash(settings) == hash(
+        load_text(_anchor(f"{witness}, {archive}, {{file: /mnt/worm/log, name: worm}}")).settings
+    )
 
 
 def test_settings_cannot_be_changed(load_text: Load) -> None:
