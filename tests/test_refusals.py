@@ -64,14 +64,16 @@ async def test_calls_and_dry_runs(level: str, desk: Program) -> None:
         async with open_freezing(guard.definition.home) as admin:
             await admin.freeze("user:alice", "laptop stolen")
         frozen = await _call(guard, alice, "payments_refund", SMALL)
-    answers = (denied, parked, lacking, frozen, *dry)
+        own = [await _call(guard, alice, "task_status", {"task_id": "0" * 32}, dry=wish) for wish in (False, True)]
+    answers = (denied, parked, lacking, frozen, *dry, *own)
     for answer in answers:
         _shows(answer.text + json.dumps(answer.structured), level)
     views: list[Any] = [answer.structured["guard"] for answer in answers]
     codes = [view["code"] for view in views]
-    assert codes == ["policy_denied", "approval_pending", "policy_denied", "frozen", "dry_run", "dry_run", "dry_run"]
+    assert codes[:4] == ["policy_denied", "approval_pending", "policy_denied", "frozen"]
+    assert codes[4:] == ["dry_run", "dry_run", "dry_run", "frozen", "frozen"]
     assert [view["effect"] for view in views][:3] == ["deny", "require_approval", "deny"]
-    assert [view["effect"] for view in views][4:] == ["deny", "require_approval", "allow"]
+    assert [view["effect"] for view in views][4:7] == ["deny", "require_approval", "allow"]
     assert ("rule" in views[0], "then" in views[5]) == (level != "code", level == "why")
     assert (
         denied.text

@@ -12,6 +12,7 @@ from mcp_guard.model.decision import AccessRequest
 from mcp_guard.policy.diff import DecisionChange, diff
 from mcp_guard.policy.load import restore
 from mcp_guard.policy.snapshot import Snapshot
+from mcp_guard.policy.tightening import unproven
 from mcp_guard.store.transaction import Row
 
 Person = tuple[str, frozenset[str]]
@@ -54,6 +55,10 @@ class Rulebook:
         """What this rulebook is called while it waits: the sha256 (hex) of all of it."""
         return sha256(strict_json.dumps([self.policy.version, *map(bytes.decode, self._texts().values())])).hexdigest()
 
+    def person(self, name: str) -> Person:
+        """What is known of somebody."""
+        return self.people.get(name, _person(Profile()))
+
     def _texts(self) -> dict[str, bytes]:
         return {
             "tags": strict_json.dumps({tool: sorted(tags) for tool, tags in self.policy.rules.tags.items()}),
@@ -76,13 +81,14 @@ def loosenings(old: Rulebook, new: Rulebook, questions: Iterable[AccessRequest])
     """One line for everything found that `new` lets through and `old` does not; empty where it only tightens.
 
     Decisions are compared over `questions` and generated ones (`policy.diff`). What cannot be judged counts as looser:
-    another tenant or other attributes of a principal, other labels of a tool where conditions ask what was seen, and
-    rules with more questions to them than can be asked.
+    what no question can settle (`policy.tightening`), another tenant or other attributes of a principal, other labels
+    of a tool where conditions ask what was seen, and rules with more questions to them than can be asked.
     """
     found = diff(old.policy, new.policy, questions)
     lines = [_decided(change) for change in found.decisions if change.direction == "looser"]
     if not found.complete:
         lines.append("there is more to ask about the changed rules than can be asked, so what they allow is not known")
+    lines += unproven(old.policy.rules, new.policy.rules, found)
     return [*lines, *_people(old.people, new.people), *_tools(old, new)]
 
 

@@ -22,6 +22,7 @@ from mcp_guard.manifest import schema_check
 from mcp_guard.manifest.violation import violations
 from mcp_guard.model.call import Answer, DryRunView, Receipt, RefusalView, ToolCall
 from mcp_guard.model.decision import Decision, Effect
+from mcp_guard.model.disclosure import Disclosure, disclosing
 from mcp_guard.model.errors import Refused, StoreUnavailable, UnknownTool, UsageError
 from mcp_guard.model.principal import Principal
 from mcp_guard.store.transaction import Work
@@ -103,6 +104,7 @@ class OwnTools:
     journal: Journal
     clock: Clock
     poke: Callable[[], None]
+    refusals: Disclosure = "why"
 
     def listed(self, principal: Principal) -> Sequence[OwnTool]:
         """Those the principal sees, by name."""
@@ -144,7 +146,7 @@ class OwnTools:
             return Answer(call.id, {"guard": view.as_dict()}, view.as_text(), True, None, 8)
         receipt = Receipt(call.id, self.journal.origin, stored.n, stored.leaf, self.journal.checkpoint(stored))
         if refusal is not None:
-            view = _view(call, refusal)
+            view = _view(call, disclosing(refusal, self.refusals))
             return Answer(call.id, {"guard": view.as_dict()}, view.as_text(), True, receipt, refusal.exit_code)
         return Answer(call.id, told, strict_json.dumps(dict(told)).decode(), False, receipt)
 
@@ -172,7 +174,7 @@ class OwnTools:
             if decision.effect is Effect.DENY:
                 raise Refused("frozen", decision.reason, rule=decision.rule, effect="deny")
             if call.dry_run == "yes":
-                return {"guard": DryRunView(call.id, decision).as_dict()}, None
+                return {"guard": DryRunView(call.id, decision, how=self.refusals).as_dict()}, None
             return await self._handlers()[tool.name](principal, call.arguments), None
         except UsageError as error:
             return {}, Refused("args_invalid", error.message)

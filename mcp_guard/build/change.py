@@ -11,7 +11,7 @@ from mcp_guard.build.questions import questions_of_cases
 from mcp_guard.config.home import Home
 from mcp_guard.kit.clock import SystemClock, as_datetime
 from mcp_guard.model.decision import AccessRequest, Decision
-from mcp_guard.model.errors import Invalid, UsageError
+from mcp_guard.model.errors import Invalid, Refused, UsageError
 from mcp_guard.model.principal import Principal
 from mcp_guard.model.problem import Problem
 
@@ -83,12 +83,17 @@ class Proposal:
 
     definition: Definition
     accepted: Rulebook
-    change: str
+    proposed: Rulebook
     loosens: Sequence[str]
     confirmers: Sequence[str]
     control: "ChangeControl"
     authenticate: Callable[[str], Principal]
     frozen: Callable[[Principal], Decision | None]
+
+    @property
+    def change(self) -> str:
+        """What the change is called."""
+        return self.proposed.change
 
     async def confirm(self, change: str, token: str) -> Sequence[str]:
         """Confirm the change, as whoever the token stands for; everybody who confirmed it by now.
@@ -99,10 +104,12 @@ class Proposal:
         if len(change) < SHOWN or not self.change.startswith(change) or not self.loosens:
             raise UsageError("The files of this home are not that change.", hint=_HINT)
         who = self.authenticate(token)
+        if self.accepted.person(who.subject) != self.proposed.person(who.subject):
+            raise Refused("policy_denied", "nobody confirms a change of what is known of themselves")
         now = as_datetime(SystemClock().now_us())
         asked = AccessRequest(who, "approve", "guard:policy", now, None, self.definition.environment)
         decision = self.frozen(who) or self.accepted.policy.decide(asked)
-        return await self.control.confirm(who, decision, change)
+        return await self.control.confirm(who, decision, self.change)
 
 
 @asynccontextmanager
@@ -130,7 +137,7 @@ async def open_proposal(home: Home) -> AsyncIterator[Proposal]:
         yield Proposal(
             definition,
             accepted,
-            proposed.change,
+            proposed,
             found,
             await control.confirmers(proposed.change),
             control,

@@ -189,7 +189,7 @@ def _wire(
         tasks_of(live, parking, journal),
         approvals_of(live, store, parking),
     )
-    own = OwnTools(tasks, approvals, freezes, seen, in_force, journal, clock, runner.poke)
+    own = OwnTools(tasks, approvals, freezes, seen, in_force, journal, clock, runner.poke, refusals)
     feed = RecordFeed(records)
     reading = TaskReader(tasks, frozen, noting, journal, refusals)
     return Guard(

@@ -11,8 +11,16 @@ from dataclasses import dataclass, fields
 from itertools import chain, islice, product
 from typing import Literal
 
-from mcp_guard.model.decision import AccessRequest, Act, Decision, Effect, Obligations
-from mcp_guard.policy import names, probes
+from mcp_guard.model.decision import (
+    NO_SUCH_TOOL,
+    RULE_DEFAULT,
+    AccessRequest,
+    Act,
+    Decision,
+    Effect,
+    Obligations,
+)
+from mcp_guard.policy import cases_apart, names, probes
 from mcp_guard.policy.obligations import ROWS
 from mcp_guard.policy.probes import MONDAY, Context, Somebody, World
 from mcp_guard.policy.rows import Row
@@ -106,7 +114,7 @@ def diff(old: Snapshot, new: Snapshot, questions: Iterable[AccessRequest] = (), 
     asked = 0
     for request in chain(questions, islice(generated, most)):
         asked += 1
-        before, after = old.decide(request), new.decide(request)
+        before, after = _decide(old, request), _decide(new, request)
         direction = compare(before, after)
         if direction is not None:
             key = (request.tool, before.rule, after.rule, direction)
@@ -114,6 +122,13 @@ def diff(old: Snapshot, new: Snapshot, questions: Iterable[AccessRequest] = (), 
     complete = next(generated, None) is None
     changes = sorted(found.values(), key=lambda change: (change.direction, change.request.tool))
     return Diff(tuple(rows), tuple(links), tuple(changes), asked, complete)
+
+
+def _decide(policy: Snapshot, request: AccessRequest) -> Decision:
+    """As the pipeline would: a tool that is not there is for nobody, whatever prefix it begins with."""
+    if request.tool in policy.rules.tags or request.tool in names.RESOURCES:
+        return policy.decide(request)
+    return Decision(Effect.DENY, RULE_DEFAULT, NO_SUCH_TOOL, policy.version)
 
 
 def compare(before: Decision, after: Decision) -> Direction | None:
@@ -252,24 +267,26 @@ class _Questions:
         """Those a `who` or `via` column means: everybody of note, the members of a role and somebody claiming it."""
         prefix = stranger.partition(":")[0]
         kinds = ("agent:",) if prefix == "agent" else names.PRINCIPALS
+        roles = sorted({row.who for row in self._all if names.is_role(row.who)}) if prefix == "user" else []
         if wanted == names.EVERY:
-            roles = sorted({row.who for row in self._all if names.is_role(row.who)}) if prefix == "user" else []
             known = self._union("principals") if prefix == "user" else self._union("agents")
             return [(name, frozenset()) for name in dict.fromkeys([*known, stranger]) if name.startswith(kinds)] + [
                 (stranger, frozenset({role})) for role in roles
             ]
         if not names.is_role(wanted):
-            return [(wanted, frozenset())]
+            return [(wanted, frozenset()), *((wanted, frozenset({role})) for role in roles)]
         members = [name for world in self._worlds for name in world.members.get((wanted, tenant), ())]
         found = [(name, frozenset[str]()) for name in dict.fromkeys([*members, *self._moved]) if name.startswith(kinds)]
         claims = [wanted, *self._moved_roles] if prefix == "user" else []
-        return [*found, *((stranger, frozenset({role})) for role in claims)]
+        alone = [(stranger, frozenset({role})) for role in claims]
+        return [*found, *alone, *((stranger, frozenset({wanted, role})) for role in roles if role != wanted)]
 
     def _union(self, what: Literal["tenants", "principals", "agents"]) -> list[str]:
         return sorted({name for world in self._worlds for name in getattr(world, what)})
 
     def _contexts(self, act: Act, tool: str) -> list[Context]:
-        """For each condition about the tool, all its edges, with everything else somewhere ordinary."""
+        """Every case the conditions about the tool tell apart. Where those cannot be counted: for each condition all
+        its edges, with everything else somewhere ordinary."""
         if (act, tool) in self._known_contexts:
             return self._known_contexts[act, tool]
         conditions = dict.fromkeys(
@@ -277,6 +294,10 @@ class _Questions:
             for row in self._all
             if row.act in (names.EVERY, act) and names.tools_named(row.tool, [tool], self._tags)
         )
+        counted = cases_apart.cases(conditions)
+        if counted is not None:
+            self._known_contexts[act, tool] = counted
+            return counted
         ordinary = {path: values[0] for text in conditions for path, values in probes.fields(text).items()}
         found = [_context(ordinary)]
         for text in conditions:

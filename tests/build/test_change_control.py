@@ -124,6 +124,36 @@ async def test_a_change_does_not_vote_for_itself(served: Desk) -> None:
 
 
 @pytest.mark.holds("change:second-person")
+async def test_the_digits_that_are_shown_confirm_the_whole_change(served: Desk) -> None:
+    program = Program(served.home)
+    bob, dana = program.token("user:bob"), program.token("user:dana")
+    served.edit(POLICY, _limit(6000))
+    change = program.run("--json", "policy", "confirm").json["change"]
+    assert _confirm(served.home, bob, change[:12]).status == 6
+    assert _confirm(served.home, bob, change[:13]).status == 2, "another spelling is not another person"
+    assert _confirm(served.home, dana, change[:12]).status == 0
+    await served.settle()
+    assert _rule(await served.refund(5500)) == "refund-large"
+
+
+@pytest.mark.holds("change:second-person")
+async def test_nobody_confirms_a_change_of_themselves(served: Desk) -> None:
+    """The people in the files are part of what waits: an attribute claimed there must not open the door for it."""
+    program = Program(served.home)
+    served.edit(POLICY, lambda text: text.replace(
+        "user:erin, role:manager, acme\n", "user:erin, role:manager, acme\n"
+        + 'p, by-department, *, *, acme, approve, guard:policy, r.ctx.subject.attributes.department == "security", '
+        "allow, -, security confirms\n"))  # fmt: skip
+    bob, dana, alice = (program.token(f"user:{name}") for name in ("bob", "dana", "alice"))
+    assert [_confirm(served.home, token).status for token in (bob, dana)] == [6, 0]
+    await served.settle()
+    served.edit("policy/principals.yaml", lambda text: text.replace("department: support", "department: security"))
+    refused = _confirm(served.home, alice)
+    assert refused.status == 5
+    assert "change" in refused.out
+
+
+@pytest.mark.holds("change:second-person")
 async def test_somebody_frozen_confirms_nothing(served: Desk) -> None:
     program = Program(served.home)
     bob = program.token("user:bob")
