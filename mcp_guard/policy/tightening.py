@@ -16,7 +16,6 @@ from mcp_guard.policy.diff import Diff, LinkChange, RowChange
 from mcp_guard.policy.probes import Somebody
 from mcp_guard.policy.rows import Row
 from mcp_guard.policy.snapshot import Rules
-from mcp_guard.policy.usage import uses
 
 _SOMEBODY = Somebody("user:nobody-known", "agent:nobody-known", "elsewhere")
 
@@ -54,7 +53,7 @@ class _About:
             return f"{change.member} gets {change.role} in {change.tenant}"
         roles = self._old.roles.closure(change.role, change.tenant)
         lost = [row for row in self._old.rows if {row.who, row.via} & roles and row.effect is not Effect.ALLOW]
-        asking = any(use.path == ("subject", "roles") for row in self._rows for use in uses(row.when.text))
+        asking = any("roles" in row.when.text for row in self._rows)  # r.ctx.subject.roles, however it is written
         if not asking and all(map(self._is_counted, lost)):
             return None
         return f"{change.member} loses {change.role} in {change.tenant}, which does not only allow"
