@@ -100,7 +100,9 @@ async def test_the_record_has_everything(level: str, desk: Program) -> None:
         "refunds above 100 need a second person from finance",
         ["role:finance"],
     )
-    assert carol[0]["decision"] == decision, "whoever reads every record is told everything"
+    assert [record["decision"] for record in carol if "decision" in record] == [decision], (
+        "whoever reads every record is told everything"
+    )
 
 
 @pytest.mark.holds("refusals:as-chosen")
