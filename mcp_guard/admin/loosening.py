@@ -93,10 +93,9 @@ def loosenings(old: Rulebook, new: Rulebook, questions: Iterable[AccessRequest])
 
 
 def _decided(change: DecisionChange) -> str:
-    asked, before, after = change.request, change.before, change.after
+    asked = change.request
     who = f"{asked.principal.subject} via {asked.principal.client}"
-    ways = f"{before.effect.value} by {before.rule} -> {after.effect.value} by {after.rule}"
-    return f"{asked.act} {asked.tool}, for example by {who}: {ways}"
+    return f"{asked.act} {asked.tool}, for example by {who}: {change.ways}"
 
 
 def _people(old: Mapping[str, Person], new: Mapping[str, Person]) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """`mcp-guard audit …`: an operator's view of the store's own file; what MCP clients see goes through policy."""
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -12,6 +12,7 @@ from mcp_guard.cli.log_table import COLUMNS, cells
 from mcp_guard.cli.output import Output, pass_output
 from mcp_guard.cli.witness import witness
 from mcp_guard.model.errors import UsageError
+from mcp_guard.model.problem import Problem
 
 if TYPE_CHECKING:
     from mcp_guard.audit.query import Query
@@ -91,10 +92,26 @@ def status(output: Output) -> None:
     found = with_query(output, lambda query: query.status())
     if holds := [hold.shown(each) for each in hold.holds_of(output)]:
         found["holds"] = holds
-    anchors = found.get("anchors", [])
-    assert isinstance(anchors, list)
-    lines = [f"{key}: {value}" for key, value in found.items() if key != "anchors"]
-    output.data(found, [*lines, *map(_told, anchors)])
+    output.data(found, _standing(found))
+
+
+def _standing(found: Mapping[str, object], above: str = "") -> Iterator[str]:
+    """One line for every fact; problems of the home's files as `policy lint` shows them."""
+    for key, value in found.items():
+        if isinstance(value, Mapping):
+            yield from _standing(value, f"{above}{key}.")
+        elif isinstance(value, list):
+            yield from (f"{above}{key}: {_entry(key, each)}" for each in value)
+        else:
+            yield f"{above}{key}: {value}"
+
+
+def _entry(key: str, value: object) -> str:
+    if not isinstance(value, Mapping):
+        return str(value)
+    if key == "problems":
+        return str(Problem(**value))
+    return _told(value) if key == "anchors" else ", ".join(f"{name} {each}" for name, each in value.items())
 
 
 def _told(anchor: Mapping[str, object]) -> str:

@@ -51,12 +51,12 @@ def greet(name: str) -> dict[str, str]:
 '''
 
 _RULES = """\
-# id, who, via, tenant, act, tool, when, effect, then, why
+# id, who, via, tenant, act, tool, when, eft, then, why
 p, hello-list, user:me, *, home, list, toolset:hello, True, allow, -, my own tools
 p, hello-call, user:me, *, home, call, hello_greet, True, allow, -, greeting harms nobody
 p, whoami, *, *, *, *, guard:whoami, True, allow, -, everybody may see who they are
 p, permissions, *, *, *, *, guard:permissions, True, allow, -, everybody may see what they may do
-p, own-records, user:me, *, home, audit, audit:records, True, allow, rows=own, everybody reads their own records
+p, own-records, user:me, *, home, audit, audit:records, True, allow, rows=own, I read the records of my own calls
 """
 
 _PRINCIPALS = """\

@@ -1,5 +1,6 @@
 """`mcp-guard policy who-can | what-can | diff`: questions about a policy as a whole."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from mcp_guard.cli.output import Output, pass_output
 from mcp_guard.model.errors import UnknownTool
 
 if TYPE_CHECKING:
+    from mcp_guard.model.decision import AccessRequest
     from mcp_guard.policy.diff import Diff
     from mcp_guard.policy.who import Access
 
@@ -89,17 +91,23 @@ def _show(output: Output, found: "list[Access]") -> None:
         for access in found
     ]
     output.table([access.as_dict() for access in found], _COLUMNS, rows)
+    if not rows:
+        output.note("nothing: nobody asked about sees such a tool and has a row that lets them call it")
 
 
 def _lines(found: "Diff") -> list[str]:
     lines = [f"row {row.what}: {row.rule} {' '.join(row.columns)}".rstrip() for row in found.rows]
     lines += [f"role {link.what}: {link.member} is {link.role} in {link.tenant}" for link in found.links]
-    for change in found.decisions:
-        who, request = change.request.principal, change.request
-        before, after = change.before, change.after
-        lines.append(
-            f"{change.direction}: {who.subject} via {who.client} {request.act} {request.tool}: "
-            f"{before.effect.value} by {before.rule} -> {after.effect.value} by {after.rule}"
-        )
+    lines += [f"{change.direction}: {_question(change.request)}: {change.ways}" for change in found.decisions]
+    if not found.decisions:
+        lines.append("no decision changes" if found.complete else "no decision that was asked for changes")
     asked = f"{found.asked} questions asked" + ("" if found.complete else "; there are more")
     return [*lines, asked]
+
+
+def _question(request: "AccessRequest") -> str:
+    """Who asks for what, with the arguments that show the difference."""
+    who = request.principal
+    roles = f" with {' '.join(sorted(who.roles))}" if who.roles else ""
+    arguments = f" {json.dumps(dict(request.arguments))}" if request.arguments else ""
+    return f"{who.subject}{roles} in {who.tenant} via {who.client} {request.act} {request.tool}{arguments}"

@@ -11,6 +11,8 @@
 `act` is `call` where nothing is said, `now` Monday 2026-01-05 12:00 UTC; it is written as quoted ISO 8601 with a zone
 or as unix seconds. `seen` lists labels of what was returned before; without it there was nothing. Of `want.then` every
 key given has to be there with that value; durations may be written `4h`.
+
+A test about a name nobody can have would pass wherever it wants a denial, so names are checked like those of rows.
 """
 
 from collections.abc import Callable, Mapping
@@ -27,6 +29,11 @@ DEFAULT_NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
 
 _KEYS = ("name", "as", "via", "tenant", "act", "tool", "args", "seen", "now", "want")
 _WANTED_KEYS = ("effect", "rule", "then")
+_NAMES: tuple[tuple[str, Callable[[str], bool], str], ...] = (
+    ("as", lambda text: names.is_who(text) and not names.is_role(text), "for example user:alice or service:nightly"),
+    ("via", lambda text: names.is_via(text) and not names.is_role(text), "for example agent:local"),
+    ("tenant", names.is_tenant, "for example acme"),
+)
 _ACTS: dict[str, Act] = {"list": "list", "call": "call", "approve": "approve", "task": "task", "audit": "audit"}
 
 
@@ -102,6 +109,9 @@ def _check_keys(entry: Mapping[str, object], complain: Callable[..., None]) -> N
     for key in ("name", "as", "via", "tenant", "tool"):
         if not isinstance(entry.get(key), str) or not entry[key]:
             complain(key, "missing", f"`{key}` is a text every test has")
+    for key, is_name, example in _NAMES:
+        if isinstance(text := entry.get(key), str) and text and not is_name(text):
+            complain(key, "name", f"`{key}` is not a name", example)
 
 
 def _labels(value: object) -> frozenset[str] | None:

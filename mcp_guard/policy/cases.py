@@ -1,13 +1,16 @@
 """Running policy tests (`case_file.py`) against a snapshot."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
 from mcp_guard.kit import yaml
 from mcp_guard.model.decision import AccessRequest, Decision
+from mcp_guard.model.errors import Invalid
 from mcp_guard.model.principal import Principal
+from mcp_guard.model.problem import Problem
+from mcp_guard.policy import names
 from mcp_guard.policy.case_file import Case, as_recorded, read_cases
 from mcp_guard.policy.snapshot import Snapshot
 
@@ -56,13 +59,14 @@ def run_cases(
 ) -> list[CaseResult]:
     """Ask the snapshot every question of the files, in order.
 
-    `principal_of(subject, client, tenant)` says who that is. Raises `Invalid` where a file is not a list of tests.
+    `principal_of(subject, client, tenant)` says who that is. Raises `Invalid` where a file is not a list of tests, or a
+    test is about a tool there is not: it would show nothing.
     """
-    return [
-        _run(case, snapshot, principal_of, environment)
-        for path in paths
-        for case in read_cases(yaml.load(path, shown_as(path)))
-    ]
+    cases = [case for path in paths for case in read_cases(yaml.load(path, shown_as(path)))]
+    known = names.RESOURCES.union(snapshot.rules.tags)
+    if problems := [_unknown_tool(case, known) for case in cases if case.tool not in known]:
+        raise Invalid(problems)
+    return [_run(case, snapshot, principal_of, environment) for case in cases]
 
 
 def question(case: Case, principal_of: PrincipalOf, environment: Mapping[str, object] = _NOTHING) -> AccessRequest:
@@ -70,6 +74,11 @@ def question(case: Case, principal_of: PrincipalOf, environment: Mapping[str, ob
     principal = principal_of(case.subject, case.client, case.tenant)
     arguments = None if case.act == "list" else case.arguments
     return AccessRequest(principal, case.act, case.tool, case.now, arguments, environment, case.seen)
+
+
+def _unknown_tool(case: Case, known: Iterable[str]) -> Problem:
+    hint = names.did_you_mean(case.tool, sorted(known)) or "`mcp-guard tools list` shows the tools of this home"
+    return Problem("tool_unknown", "the test is about a tool there is not", case.file, case.line, 1, hint)
 
 
 def _run(case: Case, snapshot: Snapshot, principal_of: PrincipalOf, environment: Mapping[str, object]) -> CaseResult:

@@ -62,6 +62,12 @@ class DecisionChange:
     before: Decision
     after: Decision
 
+    @property
+    def ways(self) -> str:
+        """Both decisions in words."""
+        before, after = self.before, self.after
+        return f"{before.effect.value} by {before.rule} -> {after.effect.value} by {after.rule}"
+
     def as_dict(self) -> dict[str, object]:
         """The `--json` shape. The arguments are generated or those of a policy test."""
         who = self.request.principal

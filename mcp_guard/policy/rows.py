@@ -150,7 +150,7 @@ class Reader:
     def _check_act(self, line: Line, place: Field) -> None:
         if place.text not in (names.EVERY, *names.ACTS):
             hint = names.did_you_mean(place.text, names.ACTS) or "acts: * " + " ".join(names.ACTS)
-            self._complain(line, place, "act", "`act` is not one that exists", hint)
+            self._complain(line, place, "act", "the column `act` holds no act", hint)
 
     def _check_tool(self, line: Line, place: Field) -> None:
         text, known = place.text, self.vocabulary
@@ -201,7 +201,7 @@ class Reader:
     def _effect(self, line: Line, place: Field, act: str) -> Effect | None:
         if place.text not in names.EFFECTS:
             hint = names.did_you_mean(place.text, names.EFFECTS) or "effects: " + " ".join(names.EFFECTS)
-            self._complain(line, place, "effect", "`eft` is not an effect; Casbin would ignore the row", hint)
+            self._complain(line, place, "effect", "the column `eft` holds no effect; Casbin would ignore the row", hint)
             return None
         effect = Effect(place.text)
         if effect is Effect.REQUIRE_APPROVAL and act not in (names.EVERY, "call"):

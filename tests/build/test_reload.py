@@ -142,6 +142,9 @@ async def test_a_verdict_is_given_once(served: Desk) -> None:
     for _ in range(5):
         await served.settle()
     assert len(served.records("config")) == 1
+    lines = Program(served.home).run("audit", "status").out.splitlines()
+    assert "in_force.reload: refused" in lines
+    assert f"in_force.problems: {POLICY}:1:1: error[empty]: holds no rules" in lines
 
 
 @pytest.mark.holds("reload:keeps-the-good-one")

@@ -258,6 +258,7 @@ def test_every_command_on_the_page_works(
     command: list[str], home: Path, history: Guard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(home)
+    shutil.copy(home / "policy" / "policy.csv", home / "new.csv")
     program, *arguments = command
     assert program == "mcp-guard"
     assert history(*arguments).status == 0

@@ -110,6 +110,10 @@ def test_what_is_not_wanted_fails(snapshot: Snapshot, tmp_path: Path, want: str,
         (GOOD.replace("  args: {amount: 40}", "  arg: {amount: 40}"), "unknown_key", 6),
         (GOOD.replace("  args: {amount: 40}", "  args: [1]"), "type", 6),
         (GOOD.replace("act: list", "act: read"), "value", 23),
+        (GOOD.replace("as: user:alice", "as: alice", 1), "name", 2),
+        (GOOD.replace("as: user:alice", "as: role:support", 1), "name", 2),
+        (GOOD.replace("via: agent:local", "via: role:trusted", 1), "name", 3),
+        (GOOD.replace("tenant: acme", 'tenant: "*"', 1), "name", 4),
         (GOOD.replace("effect: deny", "effect: refuse"), "value", 22),
         (GOOD.replace("effect: deny", "efect: deny"), "value", 22),
         (GOOD.replace("effect: deny", "effect: deny, reason: x"), "value", 22),
@@ -137,3 +141,14 @@ def test_a_test_says_what_was_seen_and_without_it_there_was_nothing(files: Files
         run(policy, tmp_path, SEEN.replace("[pii, untrusted]", "untrusted"))
     (problem,) = caught.value.problems
     assert (problem.code, problem.line) == ("type", 2)
+
+
+@pytest.mark.holds("policy:cases")
+def test_a_test_about_a_tool_there_is_not_does_not_pass_for_a_denial(snapshot: Snapshot, tmp_path: Path) -> None:
+    with pytest.raises(Invalid) as caught:
+        run(snapshot, tmp_path, GOOD.replace("act: list, tool: mail_send, want: {effect: allow}",
+                                             "tool: mail_snd, want: {effect: deny}"))  # fmt: skip
+    (problem,) = caught.value.problems
+    assert (problem.code, problem.file, problem.line, problem.hint) == (
+        "tool_unknown", "cases.yaml", 23, "did you mean mail_send?",
+    )  # fmt: skip

@@ -78,7 +78,8 @@ class _People:
     def approval(self, row: Row) -> Iterator[Problem]:
         """What keeps an approval from ever being decided."""
         approvers = self._approvers(row)
-        hint = f"give somebody one of {' '.join(row.then.approvers)}, {_OR_CLAIMED}"
+        roles = " ".join(filter(names.is_role, row.then.approvers))
+        hint = f"give somebody one of {roles}, {_OR_CLAIMED}" if roles else "name a role, or more people"
         needed = row.then.quorum or 1
         if not approvers:
             yield self._complain(row, "approver_unreachable", "nobody known could approve this", hint)
