@@ -265,13 +265,13 @@ class Pipeline:
             stored = await self._end(trail, ending)
         except StoreUnavailable as error:
             return self._refusal(trail, Refused("audit_unavailable", error.message), None)
-        told = disclosed(decision.as_record(), self._refusals)
+        because = disclosed(decision.as_record(), self._refusals)
         view = PendingView(
-            trail.call.id, told, parked.task, parked.approval, parked.approvers, as_datetime(parked.expires_at)
+            trail.call.id, because, parked.task, parked.approval, parked.approvers, as_datetime(parked.expires_at)
         )
-        return Answer(
-            trail.call.id, {"guard": view.as_dict()}, view.as_text(), False, self._receipt(trail, stored), PENDING_EXIT
-        )
+        receipt = self._receipt(trail, stored)
+        told = {"guard": view.as_dict()}
+        return Answer(trail.call.id, told, view.as_text(), False, receipt, PENDING_EXIT, task=parked.task)
 
     async def _record_intent(self, trail: Trail, tool: Tool) -> None:
         carried = trail.carried

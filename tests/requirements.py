@@ -255,6 +255,21 @@ REQUIREMENTS: dict[str, Requirement] = {
     "tasks:told": Requirement(
         "contract 4", "Who subscribed to a task they may read is told when it moves, on both eras; nobody else is."
     ),
+    "tasks:extension": Requirement(
+        "contract 4; SEP-2663",
+        "A client that declares the tasks extension is given a durable task for a call that waits, and asks, answers and cancels by its id.",
+    ),
+    "tasks:extension-owner": Requirement(
+        "contract 4; I12; SEP-2663",
+        "To everybody but its owner a task is one that is not there; a request whose Mcp-Name names another does nothing.",
+    ),
+    "tasks:extension-declared": Requirement(
+        "contract 4; SEP-2663",
+        "Who does not declare the extension in the very request gets nothing of it, in either era.",
+    ),
+    "tasks:extension-told": Requirement(
+        "contract 4; SEP-2663", "notifications/tasks tells the task's own listener the whole task when it moves."
+    ),
     "tasks:moves": Requirement("design 7", "A state changes only as its table says."),
     "tasks:cli": Requirement("contract 5", "Tasks are listed, shown, cancelled and resumed from the command line."),
     "vault:sealed": Requirement("contract 6", "What waits opens only with the key and only in its own row."),

@@ -37,6 +37,11 @@ class TaskReader:
         await self.journal.read(principal, {"what": "task", "task": identifier, "count": 1}, shown)
         return {"task": view}
 
+    async def note(self, principal: Principal, identifier: str) -> None:
+        """Record that somebody referred to a task without being shown it. Raises `Refused`."""
+        await self._admit(principal, identifier, "task")
+        await self.journal.read(principal, {"what": "task", "task": identifier, "count": 0})
+
     async def watch(self, principal: Principal, identifier: str) -> None:
         """Record that somebody wants to be told when a task moves. Raises `Refused`."""
         await self._admit(principal, identifier, "watch")

@@ -61,17 +61,21 @@ class Tasks:
             raise UsageError(NO_SUCH)
         await self._withdraw(task, self.parking.content(task).principal)
 
-    async def view(self, task: Task) -> dict[str, object]:
-        """A task as its owner sees it."""
-        steps = await self.parking.tasks.steps(task.id)
-        shown: dict[str, object] = {
+    def head(self, task: Task) -> dict[str, object]:
+        """What a task is and where it stands, without its steps and its result."""
+        return {
             "task_id": task.id,
             "status": task.status.value,
             "message": task.message,
             "tool": task.tool,
             "created_at": as_datetime(task.created_at).isoformat(timespec="seconds"),
-            "steps": [step.as_dict() for step in steps],
+            "updated_at": as_datetime(task.updated_at).isoformat(timespec="seconds"),
         }
+
+    async def view(self, task: Task) -> dict[str, object]:
+        """A task as its owner sees it."""
+        steps = await self.parking.tasks.steps(task.id)
+        shown = self.head(task) | {"steps": [step.as_dict() for step in steps]}
         if task.result is not None:
             told = json.loads(self.parking.vault().open(task.result, f"{task.id}/result"))
             shown["result"] = told["structured"]

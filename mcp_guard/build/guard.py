@@ -125,6 +125,13 @@ class Guard:
     async def read_task(self, principal: Principal, identifier: str) -> Mapping[str, object]:
         return await self.task_reader.read(principal, identifier)
 
+    async def begun_task(self, principal: Principal, identifier: str) -> Mapping[str, object] | None:
+        task = await self.tasks.seen(principal, identifier)
+        return None if task is None else self.tasks.head(task)
+
+    async def note_task(self, principal: Principal, identifier: str) -> None:
+        await self.task_reader.note(principal, identifier)
+
     async def watch_task(
         self, who: "Who", identifier: str, changed: Callable[[], None], ended: Callable[[], None]
     ) -> Callable[[], None]:

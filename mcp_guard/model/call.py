@@ -110,7 +110,7 @@ class Answer:
     """The end of a call: a structured result, or a refusal the agent can read and adapt to.
 
     `receipt` is missing only where the outcome could not be recorded. `lacks_scope` is for the transport: a client may
-    be able to get what was missing.
+    be able to get what was missing. `task` is the task a call goes on as after this answer, if it does.
     """
 
     call: str
@@ -120,6 +120,7 @@ class Answer:
     receipt: Receipt | None
     exit_code: int = 0
     lacks_scope: bool = False
+    task: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,12 +21,12 @@ from mcp_guard.server.asgi import PRINCIPAL
 from mcp_guard.server.failures import rpc_error
 from mcp_guard.server.gate import AGAIN, DISPATCHED, NEEDED_SCOPES
 from mcp_guard.server.resources import Resources, UnknownResource
-from mcp_guard.server.results import advertised_output_schema
+from mcp_guard.server.results import advertised_output_schema, meta_of
 from mcp_guard.server.software import claimed
 from mcp_guard.server.subscriptions import Subscriptions
 from mcp_guard.server.surface import Listed, Surface
+from mcp_guard.server.tasks import TasksExtension
 
-RECEIPT_KEY: Final = "mcp-guard/receipt"
 DRY_RUN_KEY: Final = "mcp-guard/dry_run"
 TRACE_KEY: Final = "mcp-guard/trace"
 TRACEPARENT: Final = "traceparent"
@@ -60,6 +60,7 @@ def build_server(surface: Surface, local: Callable[[], Principal] | None) -> Ser
         on_unsubscribe_resource=handlers.subscriptions.unsubscribe,
         on_subscriptions_listen=handlers.subscriptions.listen,
     )
+    handlers.tasks.install(server)
     server.add_request_handler("tools/call", types.CallToolRequestParams, handlers.call_tool)
     # Without an exporter the preinstalled tracing costs a tenth of a call and says nothing.
     server.middleware[:] = [_Shortcut(handlers, server.server_info_stamp)]
@@ -80,7 +81,8 @@ class _Handlers:
         self._surface = surface
         self._local = local
         self._resources = Resources(surface)
-        self.subscriptions = Subscriptions(surface, self._who_later)
+        self.tasks = TasksExtension(surface, self._who)
+        self.subscriptions = Subscriptions(surface, self._who_later, self.tasks)
 
     async def list_tools(self, ctx: Context, params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
         try:
@@ -104,7 +106,8 @@ class _Handlers:
             raise MCPError(types.INVALID_PARAMS, "Unknown tool") from None
         if answer.lacks_scope and ctx.request is not None:
             ctx.request.scope[NEEDED_SCOPES] = self._surface.obtainable_scopes(who, name)
-        return _result(answer, trace)
+        begun = await self.tasks.begun(ctx, who, answer)
+        return _result(answer, trace) if begun is None else _with_meta(begun, answer, trace)
 
     async def recording(self, ctx: Context, call_next: CallNext) -> HandlerResult:
         """Go the SDK's way; a `tools/call` whose parameters it refuses is on record too, and says what was expected."""
@@ -250,9 +253,11 @@ def _result(answer: Answer, trace: Trace | None) -> dict[str, Any]:
         "structuredContent": answer.structured,
         "isError": answer.is_error,
     }
-    meta: dict[str, Any] = {}
-    if answer.receipt is not None:
-        meta[RECEIPT_KEY] = answer.receipt.as_dict()
+    return _with_meta(result, answer, trace)
+
+
+def _with_meta(result: dict[str, Any], answer: Answer, trace: Trace | None) -> dict[str, Any]:
+    meta = meta_of(answer)
     if trace is not None:
         meta[TRACE_KEY] = trace.id
     return result | {"_meta": meta} if meta else result

@@ -20,7 +20,7 @@ TASK_TEMPLATE: Final = "task://{id}"
 
 _JSON: Final = "application/json"
 _CALL_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_TASK_ID: Final = re.compile(r"[0-9a-f]{32}")
+TASK_ID: Final = re.compile(r"[0-9a-f]{32}")
 _NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,14}")
 _MAX_URI: Final = 2048
 
@@ -117,7 +117,7 @@ class Resources:
                 return await self._surface.whoami(principal)
             case ("guard", "permissions", "" | "/") if not parts.query:
                 return await self._surface.read_permissions(principal)
-            case ("task", identifier, "" | "/") if not parts.query and _TASK_ID.fullmatch(identifier):
+            case ("task", identifier, "" | "/") if not parts.query and TASK_ID.fullmatch(identifier):
                 return await self._surface.read_task(principal, identifier)
         raise UnknownResource
 
@@ -131,7 +131,7 @@ def _there(found: Mapping[str, object] | None) -> Mapping[str, object]:
 def watched_task(uri: str) -> str | None:
     """The task a resource is about, if it is about one."""
     identifier = uri.removeprefix("task://").removesuffix("/")
-    return identifier if uri.startswith("task://") and _TASK_ID.fullmatch(identifier) else None
+    return identifier if uri.startswith("task://") and TASK_ID.fullmatch(identifier) else None
 
 
 def watched(uri: str) -> Mapping[str, str]:

@@ -5,8 +5,9 @@ each URI waits to be sent at most once, so a client that does not read costs not
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
 import mcp_types as types
@@ -21,6 +22,7 @@ from mcp_guard.model.principal import Principal
 from mcp_guard.server.failures import rpc_error
 from mcp_guard.server.resources import UnknownResource, watched, watched_task
 from mcp_guard.server.surface import Surface
+from mcp_guard.server.tasks import TASK_IDS, TasksExtension
 
 MAX_URIS: Final = 32
 """Subscriptions of one connection, or of one stream."""
@@ -94,9 +96,10 @@ class Subscriptions:
     """The subscriptions of one server's clients. Whoever may not have one is told what everybody is told of a resource
     that is not there."""
 
-    def __init__(self, surface: Surface, who: Callable[[Context], Who]) -> None:
+    def __init__(self, surface: Surface, who: Callable[[Context], Who], tasks: TasksExtension) -> None:
         self._surface = surface
         self._who = who
+        self._tasks = tasks
 
     async def subscribe(self, ctx: Context, params: types.SubscribeRequestParams) -> types.EmptyResult:
         """`resources/subscribe` of the legacy era. A second one for the same URI changes nothing."""
@@ -106,7 +109,7 @@ class Subscriptions:
         if len(link.cancels) >= MAX_URIS:
             raise MCPError(types.INVALID_PARAMS, f"A connection has at most {MAX_URIS} subscriptions")
         try:
-            cancel = await self._watch(uri, link.now, link.outlet, lambda: link.forget(uri))
+            cancel = await self._watch(uri, link.now, partial(link.outlet.changed, uri), lambda: link.forget(uri))
         except (UnknownResource, GuardError) as error:
             raise rpc_error(error) from None
         link.forget(uri)  # one that came in the meantime
@@ -125,19 +128,26 @@ class Subscriptions:
             raise MCPError(types.INVALID_REQUEST, "subscriptions/listen is a request")
         meta: dict[str, Any] = {SUBSCRIPTION_ID_META_KEY: ctx.request_id}
         outlet, cancels = _Outlet(), dict[str, Callable[[], None]]()
+        uris = list(dict.fromkeys(params.notifications.resource_subscriptions or ()))[:MAX_URIS]
+        wanted = self._tasks.wanted(ctx, params.notifications)[: MAX_URIS - len(uris)]
+        tasks = {f"{TASK_IDS} {one}": one for one in wanted}  # no URI that is watched is like these keys
+        who = self._who(ctx)
 
         async def send(notification: types.ServerNotification) -> None:
             await ctx.session.send_notification(notification, related_request_id=ctx.request_id)
 
         try:
-            for uri in list(dict.fromkeys(params.notifications.resource_subscriptions or ()))[:MAX_URIS]:
+            for key in (*uris, *tasks):
+                uri = f"task://{tasks[key]}" if key in tasks else key
                 with suppress(UnknownResource, GuardError):
-                    cancels[uri] = await self._watch(uri, self._who(ctx), outlet, outlet.end)
-            honoured = types.SubscriptionFilter(resource_subscriptions=list(cancels) or None)
-            await send(_acknowledged(honoured, meta))
+                    cancels[key] = await self._watch(uri, who, partial(outlet.changed, key), outlet.end)
+            await send(_acknowledged(_honoured(cancels, tasks), meta))
             if cancels:
-                async for uri in outlet.updates():
-                    await send(event_to_notification(ResourceUpdated(uri), meta))
+                async for key in outlet.updates():
+                    if key in tasks:
+                        await self._tasks.tell(ctx, who, tasks[key], meta)
+                    else:
+                        await send(event_to_notification(ResourceUpdated(key), meta))
         finally:
             for cancel in cancels.values():
                 cancel()
@@ -158,11 +168,19 @@ class Subscriptions:
         assert isinstance(link, _Link)
         return link
 
-    async def _watch(self, uri: str, who: Who, outlet: _Outlet, ended: Callable[[], None]) -> Callable[[], None]:
+    async def _watch(
+        self, uri: str, who: Who, changed: Callable[[], None], ended: Callable[[], None]
+    ) -> Callable[[], None]:
         task = watched_task(uri)
         if task is not None:
-            return await self._surface.watch_task(who, task, lambda: outlet.changed(uri), ended)
-        return await self._surface.watch_records(who, watched(uri), lambda: outlet.changed(uri), ended)
+            return await self._surface.watch_task(who, task, changed, ended)
+        return await self._surface.watch_records(who, watched(uri), changed, ended)
+
+
+def _honoured(cancels: Mapping[str, object], tasks: Mapping[str, str]) -> types.SubscriptionFilter:
+    uris, found = [key for key in cancels if key not in tasks], [tasks[key] for key in cancels if key in tasks]
+    more: dict[str, Any] = {TASK_IDS: found} if found else {}
+    return types.SubscriptionFilter(resource_subscriptions=uris or None, **more)
 
 
 def _acknowledged(honoured: types.SubscriptionFilter, meta: dict[str, Any]) -> types.ServerNotification:

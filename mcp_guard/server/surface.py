@@ -76,6 +76,14 @@ class Surface(Protocol):
         """A task with its steps. Raises `Refused`, also for one that is not there."""
         ...
 
+    async def begun_task(self, principal: Principal, identifier: str) -> Mapping[str, object] | None:
+        """A task as it stands, for the answer of the very call that became it; nothing of its result."""
+        ...
+
+    async def note_task(self, principal: Principal, identifier: str) -> None:
+        """Record that somebody referred to a task. Raises `Refused`, also for one that is not there."""
+        ...
+
     async def watch_task(
         self, who: Who, identifier: str, changed: Callable[[], None], ended: Callable[[], None]
     ) -> Callable[[], None]:
