@@ -20,6 +20,9 @@ REQUIREMENTS: dict[str, Requirement] = {
         "RFC 7493; bar: wire",
         "Duplicate keys, non-finite or oversized numbers, lone surrogates, bad UTF-8 and depth over 64 are refused before any value is seen.",
     ),
+    "wire:bounded-nesting": Requirement(
+        "bar: wire", "How deep a text is nested is found in time and memory that grow with its length and no faster."
+    ),
     "manifest:yaml-positions": Requirement(
         "contract 2", "Every complaint about a YAML file names file, line and column; aliases cannot exhaust memory."
     ),
@@ -518,6 +521,12 @@ REQUIREMENTS: dict[str, Requirement] = {
     ),
     "audit:verify-stream": Requirement(
         "bar: verify", "A log of any size and with lines of any length is verified in bounded memory; progress is told."
+    ),
+    "audit:hostile-log": Requirement(
+        "design 5", "Whatever stands in a log, both verifiers give a verdict, the same one, in bounded time and memory."
+    ),
+    "audit:anchor-from-the-future": Requirement(
+        "design 5", "A confirmation from more than an hour ahead of the auditor's clock does not count as recent."
     ),
     "audit:standalone": Requirement(
         "design 5; bar: tamper matrix",

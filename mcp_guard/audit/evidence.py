@@ -64,14 +64,21 @@ def describe(report: Report, keys: Sequence[VerifierKey]) -> Iterable[str]:
     yield f"signed: {report.signed or 'never' if keys else 'not checked, no key was given'}"
     anchored = f"anchored: {report.anchored}"
     if report.newest is not None:
-        when = datetime.fromtimestamp(report.newest.time, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-        anchored += f" (last by {report.newest.by} at {when}, size {report.newest.size})"
+        anchored += f" (last by {report.newest.by} at {_when(report.newest.time)}, size {report.newest.size})"
     yield anchored
     if report.error is not None:
         yield f"BROKEN at record {report.error.n}: {report.error.what}"
     else:
         yield f"head: {report.head}"
         yield "ok"
+
+
+def _when(time: int) -> str:
+    """Unix seconds for a person, whatever a witness claims."""
+    try:
+        return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    except (ValueError, OverflowError, OSError):
+        return f"{time} s after 1970, which no calendar has"
 
 
 def _verifier_key(text: str, kind: int, what: str) -> VerifierKey:

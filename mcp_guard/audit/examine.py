@@ -12,6 +12,10 @@ from mcp_guard.audit.statements import Acknowledged, Statement, Trust, Verdict, 
 from mcp_guard.audit.sweep import Piece, Progress, Swept, sweep
 from mcp_guard.model.chain import genesis
 
+AHEAD = 3600
+"""Seconds by which the clock of somebody elsewhere may be ahead. A confirmation from a later time says nothing about
+age: it would be young for ever."""
+
 
 @dataclass(frozen=True, slots=True)
 class Known:
@@ -107,7 +111,7 @@ def examine(
     newest = max(verdict.acknowledged, key=lambda acknowledged: acknowledged.time, default=None)
     anchored = max((acknowledged.size for acknowledged in verdict.acknowledged), default=0)
     if evidence.fresh and not any(errors):
-        errors.append(_check_fresh(evidence.fresh, newest, anchored))
+        errors.append(_check_fresh(evidence.fresh, verdict.acknowledged, anchored))
     error = min((error for error in errors if error), key=lambda error: error.n, default=None)
     records = records if error is None else min(records, error.n)
     head = "" if error else found.place.leaf
@@ -159,8 +163,9 @@ def _check_names(evidence: Evidence, origin: str | None) -> Broken | None:
     return Broken(0, f"it belongs to another log: the key is of {foreign[0]}") if foreign else None
 
 
-def _check_fresh(fresh: Fresh, newest: Acknowledged | None, anchored: int) -> Broken | None:
-    if newest is not None and fresh.now - newest.time <= fresh.age:
+def _check_fresh(fresh: Fresh, acknowledged: Sequence[Acknowledged], anchored: int) -> Broken | None:
+    times = [each.time for each in acknowledged if each.time <= fresh.now + AHEAD]
+    if times and fresh.now - max(times) <= fresh.age:
         return None
-    when = "never" if newest is None else f"{fresh.now - newest.time} s ago"
+    when = f"{fresh.now - max(times)} s ago" if times else "in the future" if acknowledged else "never"
     return Broken(anchored, f"nobody elsewhere confirmed the log in the last {fresh.age} s, the last time was {when}")

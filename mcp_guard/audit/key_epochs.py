@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from mcp_guard.audit.chain_check import Broken
-from mcp_guard.model.note import Checkpoint, NoteError, VerifierKey, Verify, open_note, parse_note
+from mcp_guard.model.note import Checkpoint, Note, NoteError, VerifierKey, Verify, open_note, parse_note, to_bytes
 
 Root = Callable[[int], bytes | None]
 """The root of the log at a size, where it has that many records."""
@@ -102,10 +102,14 @@ def _last_size(n: int, state: dict[str, object], following: tuple[int, VerifierK
 def _check_last(state: dict[str, object], key: VerifierKey, root: Root, verify: Verify) -> None:
     """Raises `NoteError` unless the key before signed what the log was."""
     checkpoint = _last(state)
-    open_note(parse_note(str(state["checkpoint"]).encode()), (key,), verify)
+    open_note(_last_note(state), (key,), verify)
     if checkpoint.root != root(checkpoint.size):
         raise NoteError(f"the log does not contain what the key before signed last, at size {checkpoint.size}")
 
 
 def _last(state: dict[str, object]) -> Checkpoint:
-    return Checkpoint.parse(parse_note(str(state.get("checkpoint")).encode()).text)
+    return Checkpoint.parse(_last_note(state).text)
+
+
+def _last_note(state: dict[str, object]) -> Note:
+    return parse_note(to_bytes(str(state.get("checkpoint"))))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from mcp_guard.audit.chain_check import Broken
 from mcp_guard.audit.key_epochs import Epoch, Root, read_epochs, states, trusted_epochs
-from mcp_guard.model.note import Checkpoint, Note, NoteError, VerifierKey, Verify, open_note, parse_note
+from mcp_guard.model.note import Checkpoint, Note, NoteError, VerifierKey, Verify, open_note, parse_note, to_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def recorded_anchors(records: Iterable[tuple[int, bytes]]) -> list[Statement]:
     for n, state in states("anchor", records):
         if isinstance(text := state.get("checkpoint"), str):
             try:
-                found.append(Statement.parse(text.encode(), n))
+                found.append(Statement.parse(to_bytes(text), n))
             except NoteError:
                 continue  # it vouches for nothing
     return found

@@ -45,6 +45,14 @@ def decode_base64(text: str) -> bytes:
     return data
 
 
+def to_bytes(text: str) -> bytes:
+    """UTF-8. Raises `NoteError`: JSON can spell half of a surrogate pair, which no UTF-8 has."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise NoteError("not UTF-8") from None
+
+
 def decimal(text: str) -> int:
     """An ASCII decimal of at most 2**63 - 1 without leading zeroes. Raises `NoteError`."""
     if not (text.isascii() and text.isdigit()) or len(text) > len(str(MAX_TREE_SIZE)):
@@ -66,6 +74,7 @@ class VerifierKey:
     def __post_init__(self) -> None:
         if not _valid_name(self.name):
             raise NoteError("a key's name is not empty and has neither spaces nor `+`")
+        to_bytes(self.name)
         if self.kind not in (ED25519, COSIGNATURE):
             raise NoteError("a key of an unknown type")
         if len(self.key) != _KEY_BYTES:
