@@ -545,29 +545,29 @@ REQUIREMENTS: dict[str, Requirement] = {
         "The deep check names whatever a store keeps beside its lines that they do not give: index, tiles, open intents, stray rows, foreign tables and triggers.",
     ),
     "hold:keeps": Requirement(
-        "issue: legal hold",
+        "contract 5",
         "What concerns a held person or call, or anything while all is held, is not erased by whatever way it is asked for, not even when held meanwhile.",
     ),
     "hold:recorded": Requirement(
-        "issue: legal hold", "Placing and releasing a hold is on record in the same commit, with who and why."
+        "contract 5", "Placing and releasing a hold is on record in the same commit, with who and why."
     ),
     "export:ocsf": Requirement(
-        "issue: exports",
+        "contract 5",
         "Every record is one OCSF event of class 6003 with all attributes that class requires, an outcome with what its intent said.",
     ),
     "export:table": Requirement(
-        "issue: exports",
+        "contract 5",
         "CSV and Parquet have the same named columns; a spreadsheet takes no text of a record for a formula.",
     ),
     "export:filters": Requirement(
-        "issue: exports",
+        "contract 5",
         "A filtered export has exactly the records a query finds, oldest first, and says that it does not verify as a chain.",
     ),
     "export:values": Requirement(
-        "issue: exports", "Values leave the store only when asked for, and then the export is on record before they do."
+        "contract 5", "Values leave the store only when asked for, and then the export is on record before they do."
     ),
     "export:streams": Requirement(
-        "issue: exports",
+        "contract 5",
         "An export is written in steps, while the log goes on, and ends quietly with whoever reads it.",
     ),
     "audit:export": Requirement(

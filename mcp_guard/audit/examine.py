@@ -110,10 +110,10 @@ def examine(
     errors.append(verdict.error)
     newest = max(verdict.acknowledged, key=lambda acknowledged: acknowledged.time, default=None)
     anchored = max((acknowledged.size for acknowledged in verdict.acknowledged), default=0)
-    if evidence.fresh and not any(errors):
-        errors.append(_check_fresh(evidence.fresh, verdict.acknowledged, anchored))
     error = min((error for error in errors if error), key=lambda error: error.n, default=None)
     records = records if error is None else min(records, error.n)
+    if error is None and evidence.fresh:  # it says nothing against the records behind
+        error = _check_fresh(evidence.fresh, verdict.acknowledged, anchored)
     head = "" if error else found.place.leaf
     return Report(
         error is None,
@@ -167,5 +167,8 @@ def _check_fresh(fresh: Fresh, acknowledged: Sequence[Acknowledged], anchored: i
     times = [each.time for each in acknowledged if each.time <= fresh.now + AHEAD]
     if times and fresh.now - max(times) <= fresh.age:
         return None
-    when = f"{fresh.now - max(times)} s ago" if times else "in the future" if acknowledged else "never"
-    return Broken(anchored, f"nobody elsewhere confirmed the log in the last {fresh.age} s, the last time was {when}")
+    if times:
+        last = f"the last time was {fresh.now - max(times)} s ago"
+    else:
+        last = "the only times are in the future" if acknowledged else "and never did"
+    return Broken(anchored, f"nobody elsewhere confirmed the log in the last {fresh.age} s, {last}")

@@ -32,7 +32,11 @@ class KeyFiles:
         key = load_key(self._directory / name)
         if key is not None and key.public.name != self._origin:
             path = self._directory / name
-            raise _invalid(path, "this is the signing key of another log", "put the key of this log back")
+            raise _invalid(
+                path,
+                "this is the signing key of another log",
+                "put back the key of this log, or the store this key is of",
+            )
         return key
 
     def make(self, name: str) -> SigningKey:

@@ -10,7 +10,7 @@ from mcp_guard.store.store import Store
 from mcp_guard.store.tree import Tree
 from mcp_guard.store.values import Signed
 
-_UNSIGNED = "there is no checkpoint that covers this record yet"
+_UNSIGNED = "There is no checkpoint that covers this record yet."
 _LATER = "`mcp-guard audit checkpoint` makes one"
 
 
@@ -32,11 +32,12 @@ class Proofs:
     async def inclusion(self, numbers: Iterable[int], under: Signed | None = None) -> ProofFile:
         """That records stand in the log of the newest checkpoint, or of the one given.
 
-        Raises `UsageError` where it does not cover them.
+        Raises `UsageError` where it does not cover them, or the log has no such record.
         """
         wanted = sorted(numbers, reverse=True)
         signed = under or self.checkpoint()
         if signed is None or signed.size <= wanted[0]:
+            self._line(wanted[0])
             raise UsageError(_UNSIGNED, hint=_LATER)
         head = Checkpoint.parse(parse_note(signed.note).text)
         return ProofFile(tuple([await self._proven(n, head) for n in wanted]), signed.note)
@@ -70,15 +71,18 @@ class Proofs:
         return await self._tree.prove(new.size, make, holds)
 
     async def _proven(self, n: int, head: Checkpoint) -> Proven:
-        row = self._store.reader.peek("log_line", {"n": n})
-        if row is None:
-            raise UsageError("There is no such record in the log.", hint="`mcp-guard audit tail` shows their numbers")
-        line = str(row[0]).encode()
+        line = self._line(n)
 
         def make(subtree: Subtree) -> Proven:
             return Proven(n, line, tuple(inclusion_proof(n, head.size, subtree)))
 
         return await self._tree.prove(head.size, make, lambda proven: proven.holds(head))
+
+    def _line(self, n: int) -> bytes:
+        row = self._store.reader.peek("log_line", {"n": n})
+        if row is None:
+            raise UsageError("There is no such record in the log.", hint="`mcp-guard audit tail` shows their numbers")
+        return str(row[0]).encode()
 
 
 def _whole(value: object) -> int:

@@ -31,6 +31,7 @@ from mcp_guard.model.ed25519 import verify
 _T = TypeVar("_T")
 
 _LARGEST, _SMALLEST = 2**64 - 1, -(2**63)
+_MOST_JOBS = 256
 _DATABASE = b"SQLite format 3\x00"
 BROKEN, USAGE = 8, 2
 
@@ -107,10 +108,16 @@ def _parser() -> argparse.ArgumentParser:
     add("--require-anchor-age", type=_as(whole_seconds), metavar="24h", help="somebody elsewhere confirmed it since")
     add("--expect", type=_as(known_record), metavar="N:LEAF", help="a record you kept, for example of a receipt")
     add("--deep", action="store_true", help="also the form of every record, and one outcome for each intent")
-    add("-j", "--jobs", type=int, default=1, metavar="N", help="processes that share the work")
+    add("-j", "--jobs", type=_jobs, default=1, metavar="N", help="processes that share the work")
     add("--json", action="store_true", help="print one JSON document")
     add("-q", "--quiet", action="store_true", help="no progress bar")
     return parser
+
+
+def _jobs(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(_MOST_JOBS)) and 1 <= int(text) <= _MOST_JOBS):
+        raise argparse.ArgumentTypeError(f"expected a number of processes, 1 to {_MOST_JOBS}")
+    return int(text)
 
 
 def _as(convert: Callable[[str], _T]) -> Callable[[str], _T]:

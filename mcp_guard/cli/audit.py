@@ -1,7 +1,7 @@
 """`mcp-guard audit …`: an operator's view of the store's own file; what MCP clients see goes through policy."""
 
 import json
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -11,6 +11,7 @@ from mcp_guard.cli.filters import filtering, filters_of, within
 from mcp_guard.cli.log_table import COLUMNS, cells
 from mcp_guard.cli.output import Output, pass_output
 from mcp_guard.cli.witness import witness
+from mcp_guard.kit.clock import as_datetime
 from mcp_guard.model.errors import UsageError
 from mcp_guard.model.problem import Problem
 
@@ -22,7 +23,7 @@ _T = TypeVar("_T")
 
 @click.group()
 def audit() -> None:
-    """Read and verify the audit log."""
+    """The audit log: read, verify and prove it; export, erase and hold."""
 
 
 audit.add_command(privacy.erase)
@@ -55,7 +56,7 @@ def tail(ctx: click.Context, output: Output, /, follow: bool, **filters: Any) ->
         ctx.exit(go_on(output, filters_of(**filters)))
     page = with_query(output, lambda query: query.page(filters_of(**filters)))
     records = list(reversed(page.records))
-    output.table({"records": records}, COLUMNS, [cells(record) for record in records])
+    _show(output, {"records": records}, records)
 
 
 @audit.command()
@@ -69,7 +70,7 @@ def query(output: Output, /, **filters: Any) -> None:
     With --json the page is {"records": […], "next"?}; `next` is the --before of the following page.
     """
     page = with_query(output, lambda query: query.page(filters_of(**filters)))
-    output.table(page.as_dict(), COLUMNS, [cells(record) for record in page.records])
+    _show(output, page.as_dict(), page.records)
     if page.next is not None:
         output.note(f"more: --before {page.next}")
 
@@ -88,7 +89,7 @@ def show(output: Output, which: str) -> None:
 @audit.command()
 @pass_output
 def status(output: Output) -> None:
-    """The state of the log: its name, length and head, and what is on legal hold."""
+    """The state of the log: its length and head, how far it is signed and anchored, and what is on legal hold."""
     found = with_query(output, lambda query: query.status())
     if holds := [hold.shown(each) for each in hold.holds_of(output)]:
         found["holds"] = holds
@@ -102,6 +103,8 @@ def _standing(found: Mapping[str, object], above: str = "") -> Iterator[str]:
             yield from _standing(value, f"{above}{key}.")
         elif isinstance(value, list):
             yield from (f"{above}{key}: {_entry(key, each)}" for each in value)
+        elif key == "time" and isinstance(value, int):
+            yield f"{above}{key}: {as_datetime(value).isoformat()}"
         else:
             yield f"{above}{key}: {value}"
 
@@ -119,6 +122,12 @@ def _told(anchor: Mapping[str, object]) -> str:
     line = f"{anchor['kind']} {anchor['name']}: {anchor['state']}, {anchor['size']} records"
     line += f", {anchor['age_s']} s ago" if "age_s" in anchor else ""
     return line + (f" ({anchor['error']})" if "error" in anchor else "")
+
+
+def _show(output: Output, document: object, records: Sequence[Mapping[str, Any]]) -> None:
+    output.table(document, COLUMNS, [cells(record) for record in records])
+    if not records:
+        output.note("no record fits")
 
 
 def with_query(output: Output, ask: "Callable[[Query], Awaitable[_T]]") -> _T:

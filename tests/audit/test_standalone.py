@@ -161,6 +161,7 @@ def test_arguments_that_are_not_evidence_are_refused_without_being_repeated(tmp_
         ("--checkpoint", tmp_path / "absent"),
         ("--expect", secret),
         ("--require-anchor-age", secret),
+        *(("--jobs", number) for number in ("0", "257", "-1", "9" * 5000, secret)),
     ]
     for arguments in wrong:
         status, found = standalone.run(export, *arguments)
@@ -198,7 +199,7 @@ async def test_an_acknowledgement_can_be_required_to_be_recent(path: Path, tmp_p
         report = verify(path, evidence=Evidence(statements=shown, trust=trust, fresh=Fresh(age, now)))
         assert report.ok == ok
         assert report.anchored == 5, "only whom we trust counts"
-        assert report.signed == 12
+        assert (report.records, report.signed) == (12, 12), "an old acknowledgement says nothing against a record"
         assert report.error is None or (report.error.n, "7200 s ago" in report.error.what) == (5, True)
     never = verify(path, evidence=Evidence(trust=trust, fresh=Fresh(7200, now)))
     assert never.error is not None

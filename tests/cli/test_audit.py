@@ -1,6 +1,7 @@
 """`mcp-guard audit …`: what happened, and whether the log can be believed."""
 
 import os
+import re
 import shutil
 import sqlite3
 from datetime import UTC, datetime, timedelta
@@ -116,7 +117,16 @@ def test_status(history: Guard) -> None:
     assert status["key"].startswith(f"{status['origin']}+")
     assert status["origin"].startswith("support-desk/")
     assert status["head"] == history("--json", "audit", "verify").json["head"]
-    assert "records: 6" in history("audit", "status").out
+    shown = history("audit", "status").out
+    assert "records: 6" in shown
+    assert re.search(r"^time: 2[0-9]{3}-[0-9]{2}-[0-9]{2}T.*\+00:00$", shown, re.MULTILINE)
+
+
+def test_that_nothing_fits_is_said(history: Guard) -> None:
+    for command in ("query", "tail"):
+        ran = history("audit", command, "--actor", "nobody")
+        assert (ran.status, ran.err.strip()) == (0, "no record fits")
+        assert history("--json", "audit", command, "--actor", "nobody").json["records"] == []
 
 
 @pytest.mark.holds("cli:verify")

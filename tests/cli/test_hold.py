@@ -18,6 +18,7 @@ def test_a_hold_from_beginning_to_end(guard: Guard) -> None:
     (held,) = guard("--json", "audit", "hold", "--list").json
     assert guard("--json", "audit", "status").json["holds"] == [held]
     assert "matter 12/26" in guard("audit", "hold", "--list").out
+    assert f"holds: id {held['id']}, what subject, name user:alice" in guard("audit", "status").out
     erase = ("audit", "erase", "--subject", "user:alice", "--reason", "ticket 812")
     refused = guard("--json", *erase)
     assert (refused.status, refused.error["code"]) == (5, "on_hold")

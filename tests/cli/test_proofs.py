@@ -52,7 +52,9 @@ def test_a_proof_that_does_not_hold_is_exit_8(guard: Guard, tmp_path: Path) -> N
 def test_what_is_not_there_cannot_be_proven(guard: Guard) -> None:
     guard(*CALL)
     for missing in ("99", "0" * 32, "../0"):
-        assert guard("--json", "audit", "prove", missing).status == 2
+        refused = guard("audit", "prove", missing)
+        assert refused.status == 2
+        assert "There is no such" in refused.err
 
 
 @pytest.mark.holds("audit:signed-head")

@@ -29,9 +29,6 @@ SELECT inflight.n, inflight.boot, log.line
 FROM inflight JOIN log ON log.n = inflight.n
 ORDER BY inflight.n;
 
--- name: inflight_boots
-SELECT DISTINCT boot FROM inflight;
-
 -- name: log_last
 SELECT n, line FROM log ORDER BY n DESC LIMIT 1;
 
