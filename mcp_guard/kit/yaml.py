@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mcp_guard.kit import pointer
+from mcp_guard.kit import bounded_file, pointer
 from mcp_guard.kit.text import first_hidden
 from mcp_guard.model.errors import Invalid
 from mcp_guard.model.problem import Problem
@@ -43,7 +43,7 @@ def load(path: Path, shown_as: str) -> Document:
     Raises `Invalid` with codes `unreadable`, `yaml`, `duplicate_key`, `hidden_character`, `alias`, `value`.
     """
     try:
-        data = path.read_bytes()
+        data = bounded_file.read_bytes(path, MAX_BYTES)
     except OSError as error:
         raise Invalid(
             [

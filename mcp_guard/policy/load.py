@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
+from mcp_guard.kit import bounded_file
 from mcp_guard.model.errors import Invalid
 from mcp_guard.model.problem import Problem
 from mcp_guard.policy import model_file, roles, scan, self_check, snapshot, stock
@@ -129,7 +130,7 @@ def text_of(rules: Path, shown_as: str) -> str:
 
 def _text(path: Path, shown_as: str) -> tuple[str, list[Problem]]:
     try:
-        data = path.read_bytes()
+        data = bounded_file.read_bytes(path, scan.MAX_BYTES)
     except OSError as error:
         message, hint = f"cannot be read: {error.strerror}", "check the path and its permissions"
         return "", [Problem("unreadable", message, shown_as, hint=hint)]

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -276,3 +277,15 @@ async def test_every_serving_process_follows_the_files(desk: Program) -> None:
             for port in ports:
                 while "result" in (await exchange(port, request(port, looked_up, token=token))).json:
                     await asyncio.sleep(0.05)
+
+
+@pytest.mark.holds("reload:keeps-the-good-one")
+@pytest.mark.parametrize("name", ["policy/policy.csv", "policy/principals.yaml"])
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="there is no endless file here")
+async def test_a_file_without_an_end_is_refused_and_fills_no_memory(name: str, served: Desk) -> None:
+    path = served.home / name
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    await served.settle()
+    assert [record["state"]["what"] for record in served.records("config")][-1:] == ["reload-refused"]
+    assert _rule(await served.refund(5500)) == "refund-limit"
