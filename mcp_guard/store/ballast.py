@@ -33,11 +33,8 @@ class Ballast:
         """Whether more than endings may be written: it is there, or was made again just now, or nothing was begun."""
         if not self._wanted or self._is_there():
             return True
-        now = self._clock.monotonic()
-        if now < self._not_before:
-            return False
-        self._not_before = now + RETRY_SECONDS
-        return self._make()
+        # Only a disk that refused is left alone for a while: an orderly end of another process takes the file away too.
+        return self._clock.monotonic() >= self._not_before and self._make()
 
     def release(self) -> None:
         """Give the space back."""

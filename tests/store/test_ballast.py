@@ -114,6 +114,21 @@ def test_another_process_sees_that_it_was_used_up(
     assert kinds(ledger.write([unit("new", opens=True), ending(closes=0)])) == ["DiskFull", "tuple"]
 
 
+@pytest.mark.holds("store:ballast")
+def test_the_orderly_ends_of_other_processes_are_no_full_disk(ledger: Ledger, path: Path) -> None:
+    """Commands come and go beside a server, several within a second, and each takes the file away with it."""
+    ledger.write([unit("intent", opens=True)])
+    ledger.write([ending(closes=0)])
+    for _ in range(3):
+        other = Ledger(path, "fedcba9876543210", FakeClock())
+        other.create("x")
+        other.close()
+        assert not file_of(path).exists()
+        assert kinds(ledger.write([unit("goes on"), unit("intent", opens=True)])) == ["tuple", "tuple"]
+        (row,) = rows(path, "SELECT max(n) FROM inflight")
+        ledger.write([ending(closes=int(str(row[0])))])
+
+
 @pytest.mark.holds("crash:fail-closed")
 def test_where_there_is_no_space_for_it_nothing_is_begun(
     ledger: Ledger, path: Path, monkeypatch: pytest.MonkeyPatch
