@@ -18,8 +18,9 @@ $(STAMP): pyproject.toml requirements/run.txt requirements/dev.txt
 demo: install
 	$(BIN)/mcp-guard demo
 
+# One process a core, a file of tests to one of them at a time.
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: install
 	$(BIN)/ruff check .
