@@ -273,6 +273,10 @@ REQUIREMENTS: dict[str, Requirement] = {
     "tasks:extension-told": Requirement(
         "contract 4; SEP-2663", "notifications/tasks tells the task's own listener the whole task when it moves."
     ),
+    "tasks:finished": Requirement(
+        "design 7",
+        "A caller's next result lists their own tasks that ended since, each once, over processes and restarts.",
+    ),
     "tasks:moves": Requirement("design 7", "A state changes only as its table says."),
     "tasks:cli": Requirement("contract 5", "Tasks are listed, shown, cancelled and resumed from the command line."),
     "vault:sealed": Requirement("contract 6", "What waits opens only with the key and only in its own row."),

@@ -9,15 +9,18 @@ from mcp_guard.approval.store import NotPending
 from mcp_guard.audit.journal import Journal
 from mcp_guard.generation import InForce
 from mcp_guard.kit.clock import Clock, as_datetime
-from mcp_guard.model.errors import UsageError
+from mcp_guard.model.call import FinishedTask
+from mcp_guard.model.errors import StoreUnavailable, UsageError
 from mcp_guard.model.moves import ApprovalState, StepState, TaskStatus
 from mcp_guard.model.principal import Principal
 from mcp_guard.parking import Parking
 from mcp_guard.store.transaction import together
+from mcp_guard.store.values import Unit
 from mcp_guard.tasks.store import Moved
 from mcp_guard.tasks.task import CALL, Step, Task
 
 LONGEST_WAIT_S = 25
+MOST_TOLD = 50
 _POLL_SECONDS = 0.05
 NO_SUCH = "There is no such task."
 
@@ -43,6 +46,21 @@ class Tasks:
             await asyncio.sleep(_POLL_SECONDS)
             task = await self._seen(principal, identifier)
         return {"task": await self.view(task)}
+
+    async def finished(self, principal: Principal) -> tuple[FinishedTask, ...]:
+        """Tasks of the principal's that ended, each told once, `MOST_TOLD` at most at a time.
+
+        It is news beside an answer: where it cannot be told now, or another answer tells it, there is none.
+        """
+        tasks = self.parking.tasks
+        try:
+            if not tasks.has_untold(principal):
+                return ()
+            found = await tasks.untold(principal, MOST_TOLD)
+            await tasks.store.writer.submit(Unit((), work=tasks.telling(found)))
+        except (Moved, StoreUnavailable):
+            return ()
+        return tuple(found)
 
     async def cancel(self, principal: Principal, identifier: str) -> Mapping[str, object]:
         """End a task that waits; `{"task": {…}}` as it stands then. One that is being carried out is not stopped."""

@@ -1,7 +1,7 @@
 """A wired guard: what the transports and the command line talk to."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from mcp_guard.build.definition import Definition
@@ -82,9 +82,10 @@ class Guard:
         return sorted([*visible, *own], key=lambda tool: tool.name)
 
     async def call(self, principal: Principal, call: ToolCall) -> Answer:
-        if self.own_tools.is_for(principal, call.tool):
-            return await self.own_tools.call(principal, call)
-        return await self.pipeline.call(principal, call)
+        own = self.own_tools.is_for(principal, call.tool)
+        answer = await (self.own_tools.call(principal, call) if own else self.pipeline.call(principal, call))
+        finished = await self.tasks.finished(principal) if answer.receipt is not None else ()
+        return replace(answer, finished=finished) if finished else answer
 
     @property
     def protected_resource(self) -> "ProtectedResource | None":

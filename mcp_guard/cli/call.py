@@ -10,7 +10,6 @@ from mcp_guard.cli.who import Who, acting
 from mcp_guard.model.call import Answer, ToolCall
 from mcp_guard.model.errors import UsageError
 
-RECEIPT = "mcp-guard/receipt"
 INTERRUPTED = 130
 
 
@@ -98,6 +97,5 @@ def _on_the_wire(answer: Answer) -> dict[str, object]:
         "structuredContent": dict(answer.structured),
         "isError": answer.is_error,
     }
-    if answer.receipt is not None:
-        result["_meta"] = {RECEIPT: answer.receipt.as_dict()}
-    return result
+    meta = answer.meta()
+    return result | {"_meta": meta} if meta else result

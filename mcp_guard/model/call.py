@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
-from typing import Literal
+from typing import Final, Literal
 
 from mcp_guard.model.codes import Code, Executed, Retry
 from mcp_guard.model.decision import Decision
@@ -13,6 +13,8 @@ from mcp_guard.model.principal import Principal
 from mcp_guard.model.trace import Trace
 
 DryRun = Literal["no", "yes", "malformed"]
+RECEIPT_KEY: Final = "mcp-guard/receipt"
+FINISHED_KEY: Final = "mcp-guard/finished"
 Status = Literal["ok", "refused", "error", "timeout", "cancelled", "unknown"]
 
 FAILURES: Mapping[Code, Status] = {
@@ -106,11 +108,20 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True)
+class FinishedTask:
+    """A task of the caller's that ended, and how."""
+
+    task: str
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """The end of a call: a structured result, or a refusal the agent can read and adapt to.
 
     `receipt` is missing only where the outcome could not be recorded. `lacks_scope` is for the transport: a client may
-    be able to get what was missing. `task` is the task a call goes on as after this answer, if it does.
+    be able to get what was missing. `task` is the task a call goes on as after this answer, if it does. `finished` are
+    tasks of the caller's that ended since they were last answered.
     """
 
     call: str
@@ -121,6 +132,16 @@ class Answer:
     exit_code: int = 0
     lacks_scope: bool = False
     task: str | None = None
+    finished: tuple[FinishedTask, ...] = ()
+
+    def meta(self) -> dict[str, object]:
+        """What goes into the `_meta` of a result with this answer (contract 4)."""
+        meta: dict[str, object] = {}
+        if self.receipt is not None:
+            meta[RECEIPT_KEY] = self.receipt.as_dict()
+        if self.finished:
+            meta[FINISHED_KEY] = [{"task_id": one.task, "status": one.status} for one in self.finished]
+        return meta
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from mcp_guard.server.asgi import PRINCIPAL
 from mcp_guard.server.failures import rpc_error
 from mcp_guard.server.gate import AGAIN, DISPATCHED, NEEDED_SCOPES
 from mcp_guard.server.resources import Resources, UnknownResource
-from mcp_guard.server.results import advertised_output_schema, meta_of
+from mcp_guard.server.results import advertised_output_schema
 from mcp_guard.server.software import claimed
 from mcp_guard.server.subscriptions import Subscriptions
 from mcp_guard.server.surface import Listed, Surface
@@ -257,7 +257,7 @@ def _result(answer: Answer, trace: Trace | None) -> dict[str, Any]:
 
 
 def _with_meta(result: dict[str, Any], answer: Answer, trace: Trace | None) -> dict[str, Any]:
-    meta = meta_of(answer)
+    meta = answer.meta()
     if trace is not None:
         meta[TRACE_KEY] = trace.id
     return result | {"_meta": meta} if meta else result

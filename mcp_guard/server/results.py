@@ -1,12 +1,7 @@
-"""What results have in common: their `_meta`, and the output schema clients see, which is what the tool declares or the
-guard's own answer instead of it."""
+"""The output schema clients see: what the tool declares, or the guard's own answer instead of it."""
 
 from collections.abc import Mapping
-from typing import Any, Final
-
-from mcp_guard.model.call import Answer
-
-RECEIPT_KEY: Final = "mcp-guard/receipt"
+from typing import Final
 
 GUARD_SCHEMA: Final[Mapping[str, object]] = {
     "type": "object",
@@ -19,11 +14,6 @@ GUARD_SCHEMA: Final[Mapping[str, object]] = {
     },
     "required": ["guard"],
 }
-
-
-def meta_of(answer: Answer) -> dict[str, Any]:
-    """The `_meta` of whatever is answered with this: names its outcome record (contract 4)."""
-    return {} if answer.receipt is None else {RECEIPT_KEY: answer.receipt.as_dict()}
 
 
 def advertised_output_schema(declared: Mapping[str, object] | None) -> Mapping[str, object] | None:

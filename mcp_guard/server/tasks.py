@@ -21,7 +21,6 @@ from mcp_guard.model.call import Answer, ToolCall
 from mcp_guard.model.errors import GuardError, Unauthenticated
 from mcp_guard.model.principal import Principal
 from mcp_guard.server.resources import TASK_ID
-from mcp_guard.server.results import meta_of
 from mcp_guard.server.surface import Surface
 
 EXTENSION: Final = "io.modelcontextprotocol/tasks"
@@ -59,7 +58,7 @@ class TasksExtension:
         """`tasks/get`: where a task stands, and its result once it has ended."""
         who = await self._admit(ctx, params)
         answer = await self._ask(who, TASK_STATUS.name, params.task_id)
-        return {"resultType": "complete", **_detailed(answer), "_meta": meta_of(answer)}
+        return {"resultType": "complete", **_detailed(answer), "_meta": answer.meta()}
 
     async def update(self, ctx: Context, params: TaskParams) -> dict[str, Any]:
         """`tasks/update`: no task asks its client for anything, and answers to what was not asked are ignored."""
@@ -74,7 +73,7 @@ class TasksExtension:
         """`tasks/cancel`: a task that waits is withdrawn; what is being carried out is not stopped."""
         who = await self._admit(ctx, params)
         answer = await self._ask(who, TASK_CANCEL.name, params.task_id)
-        return {"resultType": "complete", "_meta": meta_of(answer)}
+        return {"resultType": "complete", "_meta": answer.meta()}
 
     async def begun(self, ctx: Context, who: Principal, answer: Answer) -> dict[str, Any] | None:
         """The result of a call that goes on as a task, for a client that can take it; `None` for any other."""
@@ -106,7 +105,7 @@ class TasksExtension:
         answer = await self._surface.call(principal, self._call(TASK_STATUS.name, identifier))
         if answer.is_error:
             return
-        params = {**_detailed(answer), "_meta": {**meta_of(answer), **meta}}
+        params = {**_detailed(answer), "_meta": {**answer.meta(), **meta}}
         # A typed notification would lose `ttlMs: null`, which has to be there.
         await ctx.session._request_outbound.notify(NOTIFICATION, params)
 

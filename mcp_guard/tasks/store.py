@@ -1,10 +1,13 @@
 """Tasks at rest: the step journal. Every change is a compare-and-set, in the same commit as the record that says so."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mcp_guard.model.call import FinishedTask
 from mcp_guard.model.moves import STEP_MOVES, TASK_MOVES, StepState, TaskStatus, check_move
+from mcp_guard.model.principal import Principal
 from mcp_guard.store.store import Store
-from mcp_guard.store.transaction import Parameters, Row, Transaction, Work
+from mcp_guard.store.transaction import Parameters, Row, Transaction, Value, Work
 from mcp_guard.tasks.task import Step, Task
 
 MOST_WAITING = 50
@@ -77,6 +80,24 @@ class TaskStore:
             "limit": limit,
         }
         return [_task(row) for row in await self.store.reader.all("task_list", asked)]
+
+    def has_untold(self, principal: Principal) -> bool:
+        """Whether a task of the principal's ended that they were not told of: a point look-up (ADR 6)."""
+        return self.store.reader.peek("task_untold", _owner(principal) | {"limit": 1}) is not None
+
+    async def untold(self, principal: Principal, limit: int) -> list[FinishedTask]:
+        """Tasks of the principal's that ended and that they were not told of."""
+        rows = await self.store.reader.all("task_untold", _owner(principal) | {"limit": limit})
+        return [FinishedTask(str(identifier), str(status)) for identifier, status in rows]
+
+    def telling(self, finished: Sequence[FinishedTask]) -> Work:
+        """Note that somebody is told of tasks that ended. Raises `Moved` where they were told of one already."""
+
+        def work(transaction: Transaction) -> None:
+            if any(transaction.run("task_told", {"id": one.task}) != 1 for one in finished):
+                raise Moved
+
+        return work
 
     def due(self, now: int) -> tuple[str, str | None] | None:
         """One task somebody has to look at, and who does if anybody: a point look-up (ADR 6)."""
@@ -183,6 +204,10 @@ class TaskStore:
             transaction.run("task_release", row)
 
         return work
+
+
+def _owner(principal: Principal) -> dict[str, Value]:
+    return {"subject": principal.subject, "client": principal.client, "tenant": principal.tenant}
 
 
 def _put_step(transaction: Transaction, task: str, step: Step, before: StepState | None, now: int) -> None:

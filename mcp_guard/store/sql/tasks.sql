@@ -31,8 +31,15 @@ UPDATE task SET owner = NULL, wake_at = :wake_at, updated_at = :now WHERE id = :
 
 -- name: task_status
 UPDATE task SET status = :status, message = :message, result = coalesce(:result, result), wake_at = :wake_at,
-                updated_at = :now
+                updated_at = :now, untold = :status IN ('completed', 'failed', 'cancelled')
 WHERE id = :id AND status = :before;
+
+-- name: task_untold
+SELECT id, status FROM task
+WHERE untold = 1 AND subject = :subject AND client = :client AND tenant = :tenant LIMIT :limit;
+
+-- name: task_told
+UPDATE task SET untold = 0 WHERE id = :id AND untold = 1;
 
 -- name: task_wake
 UPDATE task SET wake_at = :now, updated_at = :now WHERE id = :id AND status IN ('working', 'input_required');
