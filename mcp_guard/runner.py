@@ -179,7 +179,6 @@ class Runner:
         """Take the step through the pipeline. What it did, and where that leaves the task, commit together."""
         call, attempt = new_id(), step.attempt + 1
         started = Step(step.id, StepState.STARTED, attempt, call)
-        principal = self._as_of_now(content.principal)
         carried = Carried(
             task=task.id,
             step=step.id,
@@ -194,6 +193,7 @@ class Runner:
         )
         failpoint("tasks.resuming")
         try:
+            principal = self._as_of_now(content.principal)
             await self._call(principal, ToolCall(call, task.tool, content.arguments, content.trace), carried)
         except UnknownTool:
             ended = Ended(_GONE, True, "no", "approval_mismatch")
@@ -203,10 +203,15 @@ class Runner:
             )
 
     def _as_of_now(self, principal: Principal) -> Principal:
-        """The requester as they are known now: what was taken from them meanwhile is gone."""
+        """The requester as they are known now: what was taken from them meanwhile is gone.
+
+        Raises `UnknownTool` for somebody who belongs to another tenant by now: nothing here is there for them (I12).
+        """
         known = self._in_force.current.directory.profiles.get(principal.subject)
         if known is None:
             return principal if principal.auth == "oidc" else replace(principal, scopes=frozenset(), attributes={})
+        if known.tenant not in (None, principal.tenant):
+            raise UnknownTool()
         return replace(principal, scopes=principal.scopes & known.scopes, attributes=known.attributes)
 
     def _beginning(

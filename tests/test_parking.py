@@ -220,6 +220,28 @@ async def test_a_frozen_requester_gets_nothing_carried_out(
     assert _refunds(payments, 851) == before
 
 
+@pytest.mark.holds("approval:bound")
+async def test_what_somebody_asked_for_is_not_done_once_they_belong_to_another_tenant(
+    desk: Program, payments: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = _refunds(payments, 852)
+    with monkeypatch.context() as nobody_carries_on:
+        nobody_carries_on.setattr(runner, "LOOK_SECONDS", 86_400.0)
+        async with _guard(desk.home) as guard:
+            pending = _pending(await _refund(guard, 852))
+            await guard.approvals.decide(_who(guard, "user:bob"), pending["approval_id"], "approved", "mcp")
+    of_acme = '"user:alice":\n    tenant: acme'
+    _edit(desk.home, "policy/principals.yaml", of_acme, of_acme.replace("acme", "globex"))
+    async with _guard(desk.home) as guard:
+        await guard.runner.look()
+        await guard.runner.settle()
+        task = await guard.tasks.find(pending["task_id"])
+        assert task is not None
+        view = await guard.tasks.view(task)
+    assert (view["status"], view["result"]["guard"]["code"]) == ("failed", "approval_mismatch")
+    assert _refunds(payments, 852) == before
+
+
 @pytest.mark.holds("approval:survives-restart")
 async def test_an_approval_outlives_the_process(desk: Program, payments: Sandbox) -> None:
     before = _refunds(payments, 860)
