@@ -238,7 +238,8 @@ async def test_what_somebody_asked_for_is_not_done_once_they_belong_to_another_t
         task = await guard.tasks.find(pending["task_id"])
         assert task is not None
         view = await guard.tasks.view(task)
-    assert (view["status"], view["result"]["guard"]["code"]) == ("failed", "approval_mismatch")
+    result: Any = view["result"]
+    assert (view["status"], result["guard"]["code"]) == ("failed", "approval_mismatch")
     assert _refunds(payments, 852) == before
 
 
