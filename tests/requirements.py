@@ -620,6 +620,10 @@ REQUIREMENTS: dict[str, Requirement] = {
         "design 5",
         "Files and plain servers are copies, never acknowledgements; a copy is replaced by its own future only.",
     ),
+    "anchors:stamped": Requirement(
+        "RFC 3161",
+        "A time stamp counts where a certificate that is trusted made it over this checkpoint now, in status and in verification; anything else counts for nothing.",
+    ),
     "anchors:schedule": Requirement(
         "design 5",
         "Anchors are asked when there is news, not before their time, once for all processes, ever more rarely while they fail, and at the end within a bound.",

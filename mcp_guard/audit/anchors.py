@@ -19,6 +19,9 @@ Kind = Literal["witness", "rfc3161", "http", "file"]
 ACKNOWLEDGING: Final[frozenset[str]] = frozenset({"witness", "rfc3161"})
 """The kinds whose word counts as anchored."""
 
+MAX_SKEW: Final = 3600
+"""Seconds an anchor's clock may differ from ours; what is further away was said on another occasion."""
+
 Newest = Callable[[], Awaitable[Signed]]
 """The log as it is now, signed. Raises `GuardError`."""
 Growth = Callable[[int, Checkpoint], Awaitable[tuple[bytes, list[bytes]]]]

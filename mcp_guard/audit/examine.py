@@ -132,7 +132,7 @@ def _hold(swept: Swept, evidence: Evidence, origin: str | None, records: int, br
     """The verdict on the good records; of a log that is broken before, nothing is said about what is behind."""
     trust = evidence.trust or Trust(lambda *_: False)
     noted = [(n, line) for n, line in swept.found.noted if n < records]
-    anchors = recorded_anchors(noted) if trust.witnesses else []
+    anchors = recorded_anchors(noted) if trust.outside else []
     statements = [
         statement
         for statement in (*evidence.statements, *_newest(anchors, trust))
@@ -142,11 +142,12 @@ def _hold(swept: Swept, evidence: Evidence, origin: str | None, records: int, br
 
 
 def _newest(anchors: Sequence[Statement], trust: Trust) -> list[Statement]:
-    """The last recorded statement that each witness signed: it covers the earlier ones."""
+    """The last recorded statement that each witness signed, or that was stamped: it covers the earlier ones."""
     found: dict[str, Statement] = {}
     for statement in anchors:
         found |= {str(key): statement for key in trust.witnesses if any(map(key.signed_by, statement.note.signatures))}
-    return list(found.values())
+    stamped = next((statement for statement in reversed(anchors) if trust.stamp(statement) is not None), None)
+    return list({id(statement): statement for statement in (*found.values(), stamped) if statement}.values())
 
 
 def _check_known(swept: Swept, known: Known) -> Broken | None:

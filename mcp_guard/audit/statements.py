@@ -3,40 +3,68 @@
 Standard library and pure modules only: these lines are also part of the stand-alone verifier.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from mcp_guard.audit.chain_check import Broken
 from mcp_guard.audit.key_epochs import Epoch, Root, read_epochs, states, trusted_epochs
-from mcp_guard.model.note import Checkpoint, Note, NoteError, VerifierKey, Verify, open_note, parse_note, to_bytes
+from mcp_guard.model.note import (
+    Checkpoint,
+    Note,
+    NoteError,
+    VerifierKey,
+    Verify,
+    decode_base64,
+    open_note,
+    parse_note,
+    to_bytes,
+)
+
+Stamped = Callable[[bytes, bytes], int | None]
+"""`(note, token)` -> when (unix seconds) a trusted time-stamp authority saw the note, or `None`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A checkpoint somebody showed. `record` is the number of the record it stands in, if it stands in one."""
+    """A checkpoint somebody showed. `record` is the number of the record it stands in, if it stands in one; `token` a
+    time stamp (RFC 3161) over the note."""
 
     note: Note
     checkpoint: Checkpoint
     record: int | None = None
+    token: bytes | None = None
 
     @classmethod
-    def parse(cls, data: bytes, record: int | None = None) -> "Statement":
+    def parse(cls, data: bytes, record: int | None = None, token: bytes | None = None) -> "Statement":
         """Raises `NoteError`."""
         note = parse_note(data)
-        return cls(note, Checkpoint.parse(note.text), record)
+        return cls(note, Checkpoint.parse(note.text), record, token)
 
 
 @dataclass(frozen=True, slots=True)
 class Trust:
     """Whom to believe: keys of the log, of any epoch, and keys of witnesses; `verify` checks a signature.
 
-    `complete`: these are all the keys the log was ever signed with, the first first.
+    `complete`: these are all the keys the log was ever signed with, the first first. `stamped` says when a trusted
+    time-stamp authority saw a note, by a token over it; without it tokens count for nothing.
     """
 
     verify: Verify
     keys: tuple[VerifierKey, ...] = ()
     witnesses: tuple[VerifierKey, ...] = ()
     complete: bool = False
+    stamped: Stamped | None = None
+
+    @property
+    def outside(self) -> bool:
+        """Whether anybody elsewhere is believed."""
+        return bool(self.witnesses) or self.stamped is not None
+
+    def stamp(self, statement: Statement) -> int | None:
+        """When a trusted authority saw the statement (unix seconds); `None` where none did."""
+        if self.stamped is None or statement.token is None:
+            return None
+        return self.stamped(statement.note.format(), statement.token)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +91,15 @@ def recorded_anchors(records: Iterable[tuple[int, bytes]]) -> list[Statement]:
     for n, state in states("anchor", records):
         if isinstance(text := state.get("checkpoint"), str):
             try:
-                found.append(Statement.parse(to_bytes(text), n))
+                found.append(Statement.parse(to_bytes(text), n, _token(state)))
             except NoteError:
                 continue  # it vouches for nothing
     return found
+
+
+def _token(state: dict[str, object]) -> bytes | None:
+    text = state.get("token")
+    return decode_base64(text) if isinstance(text, str) else None
 
 
 def hold_against(
@@ -139,7 +172,7 @@ def _check_signed(statement: Statement, epochs: Sequence[Epoch], verify: Verify)
 
 def _cosigned(statement: Statement, trust: Trust) -> list[Acknowledged]:
     known = [key for key in trust.witnesses if any(map(key.signed_by, statement.note.signatures))]
-    if not known:
-        return []
-    found = open_note(statement.note, known, trust.verify)
-    return [Acknowledged(statement.checkpoint.size, signature.time, key.name) for key, signature in found]
+    size, time = statement.checkpoint.size, trust.stamp(statement)
+    stamped = [] if time is None else [Acknowledged(size, time, "a time-stamp authority")]
+    found = open_note(statement.note, known, trust.verify) if known else ()
+    return stamped + [Acknowledged(size, signature.time, key.name) for key, signature in found]

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
-from mcp_guard.audit.anchors import AnchorFailed, Confirmed, Growth, Kind, LogForked, Newest, Post, Reply
+from mcp_guard.audit.anchors import MAX_SKEW, AnchorFailed, Confirmed, Growth, Kind, LogForked, Newest, Post, Reply
 from mcp_guard.audit.submission import ADD_CHECKPOINT, ADD_KEY, SIZE_KIND, Submission
 from mcp_guard.audit.verify import verify_signature
 from mcp_guard.kit.clock import Clock
@@ -20,8 +20,6 @@ from mcp_guard.model.note import (
 )
 from mcp_guard.store.values import Signed
 
-MAX_SKEW: Final = 3600
-"""Seconds a witness's clock may differ from ours; a cosignature from further away was made for another occasion."""
 ATTEMPTS: Final = 3
 _TEXT: Final = "text/plain; charset=utf-8"
 

@@ -49,6 +49,7 @@ def _anchor(settings: "Settings", home: Home, store: "Store", post: "Post") -> "
     from mcp_guard.audit.copies import FileCopy, HttpCopy
     from mcp_guard.audit.hand_overs import hand_overs
     from mcp_guard.audit.proofs import Proofs
+    from mcp_guard.audit.timestamp import Authorities, TimestampAnchor
     from mcp_guard.audit.witness_client import WitnessAnchor
     from mcp_guard.model.note import VerifierKey
 
@@ -56,6 +57,8 @@ def _anchor(settings: "Settings", home: Home, store: "Store", post: "Post") -> "
     if settings.key is not None:
         key = VerifierKey.parse(settings.key)
         return WitnessAnchor(key, post, growth, partial(hand_overs, store), store.clock)
+    if settings.ca is not None:
+        return TimestampAnchor(settings.called, post, Authorities.of(home.path(settings.ca)), store.clock)
     if settings.file is not None:
         return FileCopy(settings.called, home.path(settings.file), growth, store.clock)
     return HttpCopy(settings.called, post, store.clock)
@@ -69,7 +72,7 @@ def _post(settings: "Settings", home: Home, egress: "Egress", redactor: "Redacto
     from mcp_guard.secrets.references import Resolver
 
     outside, resolver = Documents(egress, settings.networks), Resolver(home.directory, os.environ, redactor)
-    address = settings.witness.rstrip("/") if settings.witness is not None else settings.http or ""
+    address = settings.address.rstrip("/") if settings.witness is not None else settings.address
 
     def header(text: str) -> str:
         return "".join(part if isinstance(part, str) else resolver.resolve(part) for part in references.parse(text))

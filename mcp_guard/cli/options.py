@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import click
 
@@ -133,5 +134,6 @@ LEAF = _Bytes32("a leaf")
 KNOWN = _Evidence("n:leaf", "known_record")
 LOG_KEY = _Evidence("vkey", "log_key")
 WITNESS_KEY = _Evidence("vkey", "witness_key")
+CERTIFICATES = click.Path(exists=True, dir_okay=False, path_type=Path)
 CHECKPOINT = _Evidence("file", "checkpoint_file")
 AGE = _Evidence("duration", "whole_seconds")

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mcp_guard.cli.options import AGE, CHECKPOINT, KNOWN, LOG_KEY, WITNESS_KEY
+from mcp_guard.cli.options import AGE, CERTIFICATES, CHECKPOINT, KNOWN, LOG_KEY, WITNESS_KEY
 from mcp_guard.cli.output import Output, pass_output
 from mcp_guard.model.errors import GuardError
 
 if TYPE_CHECKING:
     from mcp_guard.audit.examine import Evidence
-    from mcp_guard.model.note import VerifierKey
+    from mcp_guard.config.home import Home
 
 
 @click.command()
@@ -24,6 +24,14 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--witness", "witnesses", multiple=True, type=WITNESS_KEY, metavar="VKEY", help="The key of a witness you trust."
+)
+@click.option(
+    "--tsa",
+    "authorities",
+    multiple=True,
+    type=CERTIFICATES,
+    metavar="FILE",
+    help="Root certificates of a time-stamp authority you trust, PEM.",
 )
 @click.option(
     "--require-anchor-age", "age", type=AGE, metavar="24h", help="Somebody elsewhere must have confirmed it since then."
@@ -42,18 +50,21 @@ if TYPE_CHECKING:
 @click.pass_context
 def verify(ctx: click.Context, output: Output, /, source: Path | None, jobs: int, deep: bool, **evidence: Any) -> None:
     """Verify this home's log, or a store or an exported file; exit 8 if it is broken. The home's own keys and the
-    witnesses it names are used unless others are given.
+    witnesses and authorities it names are used unless others are given.
 
     The chain shows that nothing inside was changed. That the end was not cut off, and that not everything was written
     anew, only something from elsewhere can show: a checkpoint, a witness, a receipt.
     """
     from mcp_guard.audit.evidence import describe
+    from mcp_guard.audit.key_files import published
     from mcp_guard.audit.progress import bar
     from mcp_guard.audit.verify import verify as verify_log
 
-    if source is None and not evidence["witnesses"]:
-        evidence["witnesses"] = output.load_home().settings.audit.witnesses
-    evidence["keys"], complete = (evidence["keys"], False) if evidence["keys"] else (_own_keys(output, source), True)
+    complete = not evidence["keys"]
+    if (home := _home_of(output, source)) is not None:
+        evidence["keys"] = evidence["keys"] or published(home.keys)
+        evidence["witnesses"] = evidence["witnesses"] or home.settings.audit.witnesses
+        evidence["authorities"] = evidence["authorities"] or home.authorities
     found = _evidence(complete=complete, **evidence)
     source = output.load_recorded_home().store if source is None else source
     draw = None if output.as_json or output.verbosity < 0 else partial(bar, terminal=sys.stderr)
@@ -74,29 +85,35 @@ def verifier(output: Output) -> None:
 
 
 def _evidence(
-    *, keys: Any, complete: bool, checkpoints: Any, witnesses: Any, age: int | None, expect: Any
+    *, keys: Any, complete: bool, checkpoints: Any, witnesses: Any, authorities: Any, age: int | None, expect: Any
 ) -> "Evidence":
     import time
 
     from mcp_guard.audit.verify import Evidence, Fresh, Trust, verify_signature
 
+    stamped = None
+    if authorities:
+        from mcp_guard.audit.timestamp import Authorities
+
+        stamped = Authorities.of(*authorities).seen
     return Evidence(
         statements=checkpoints,
-        trust=Trust(verify_signature, keys, witnesses, complete) if keys or witnesses else None,
+        trust=Trust(verify_signature, keys, witnesses, complete, stamped) if keys or witnesses or stamped else None,
         known=expect,
         fresh=None if age is None else Fresh(age, int(time.time())),
     )
 
 
-def _own_keys(output: Output, source: Path | None) -> "tuple[VerifierKey, ...]":
-    """The keys of this home, if it has any and the log is its own: somebody else's is for other keys to judge."""
+def _home_of(output: Output, source: Path | None) -> "Home | None":
+    """The home whose log this is: somebody else's is for other keys to judge."""
     from mcp_guard.audit.key_files import published
     from mcp_guard.audit.verify import is_log_of
 
     if source is None:
-        return published(output.load_home().keys)
+        return output.load_home()
     try:
-        keys = published(output.load_home().keys)
+        home = output.load_home()
+        keys = published(home.keys)
     except GuardError:  # no home is needed to verify a file
-        return ()
-    return keys if keys and is_log_of(source, keys[0].name) else ()
+        return None
+    return home if keys and is_log_of(source, keys[0].name) else None

@@ -40,6 +40,11 @@ class Home:
         return self.path(self.settings.keys)
 
     @property
+    def authorities(self) -> tuple[Path, ...]:
+        """The files of certificates of the time-stamp authorities among the anchors."""
+        return tuple(self.path(anchor.ca) for anchor in self.settings.audit.anchors if anchor.ca is not None)
+
+    @property
     def reserved(self) -> HomeFiles:
         """What no tool may reach: configuration, manifests, policy, keys, secrets and the store."""
         policy = self.settings.policy

@@ -266,13 +266,24 @@ _HTTP_HEADERS = frozenset(
 )
 
 
-class Anchor(Strict):
-    """Somebody elsewhere who is shown the log. Exactly one of `witness`, `http`, `file` says who; only a witness's
-    word counts as anchored. `networks` are private networks (CIDR) that may be reached for it."""
+_ANCHORS: tuple[Literal["witness", "rfc3161", "http", "file"], ...] = ("witness", "rfc3161", "http", "file")
+_BESIDE = {
+    "key": ("witness",),
+    "ca": ("rfc3161",),
+    "headers": ("http",),
+    "name": ("rfc3161", "http", "file"),
+    "networks": ("witness", "rfc3161", "http"),
+}
 
-    unsupported: ClassVar[frozenset[str]] = frozenset({"rfc3161", "ca"})
+
+class Anchor(Strict):
+    """Somebody elsewhere who is shown the log. Exactly one of `witness`, `rfc3161`, `http`, `file` says who; only the
+    first two count as anchored. `networks` are private networks (CIDR) that may be reached for it."""
+
     witness: OpenAddress | None = Field(default=None, description="The address of a witness (c2sp.org/tlog-witness).")
     key: WitnessKey | None = Field(default=None, description="The key by which the witness is known.")
+    rfc3161: OpenAddress | None = Field(default=None, description="The address of a time-stamp authority.")
+    ca: FilePath | None = Field(default=None, description="The root certificates of the authority, PEM.")
     http: WebAddress | None = Field(default=None, description="Where the newest checkpoint is sent by POST.")
     headers: Annotated[dict[HeaderName, HeaderValue], AfterValidator(_own_headers)] = Field(
         default_factory=_Headers, description="Sent along; secrets as references only."
@@ -284,31 +295,33 @@ class Anchor(Strict):
 
     @model_validator(mode="after")
     def _is_one(self) -> "Anchor":
-        kinds = [kind for kind in ("witness", "http", "file") if getattr(self, kind) is not None]
+        kinds = [kind for kind in _ANCHORS if getattr(self, kind) is not None]
         if len(kinds) != 1:
-            raise _expected("exactly one of witness, http and file")
-        for key, beside in (
-            ("key", "witness"),
-            ("headers", "http"),
-            ("name", "http file"),
-            ("networks", "witness http"),
-        ):
+            raise _expected("exactly one of witness, rfc3161, http and file")
+        for key, beside in _BESIDE.items():
             if key in self.model_fields_set and kinds[0] not in beside:
                 raise _expected(f"no {key}: beside {kinds[0]}:")
         if self.witness is not None and self.key is None:
             raise _expected("key: beside witness:, the public key that the witness prints")
+        if self.rfc3161 is not None and self.ca is None:
+            raise _expected("ca: beside rfc3161:, the root certificates of the authority")
         return self
 
     @property
-    def kind(self) -> Literal["witness", "http", "file"]:
-        return "witness" if self.witness is not None else "http" if self.http is not None else "file"
+    def kind(self) -> Literal["witness", "rfc3161", "http", "file"]:
+        return next(kind for kind in _ANCHORS if getattr(self, kind) is not None)
+
+    @property
+    def address(self) -> str:
+        """Where it is reached; empty for a file."""
+        return self.witness or self.rfc3161 or self.http or ""
 
     @property
     def called(self) -> str:
         """What tells it apart. Of an address only the host: the rest may be a secret."""
         if self.key is not None:
             return self.key.partition("+")[0]
-        return self.name or (urlsplit(self.http).netloc if self.http is not None else self.file or "")
+        return self.name or self.file or urlsplit(self.address).netloc
 
 
 def _distinct(anchors: tuple[Anchor, ...]) -> tuple[Anchor, ...]:

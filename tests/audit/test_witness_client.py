@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from mcp_guard.audit.anchors import AnchorFailed, LogForked, Reply
+from mcp_guard.audit.anchors import MAX_SKEW, AnchorFailed, LogForked, Reply
 from mcp_guard.audit.submission import ADD_CHECKPOINT, ADD_KEY, SIZE_KIND, Submission
 from mcp_guard.audit.verify import verify_signature
 from mcp_guard.audit.witness import Witness
-from mcp_guard.audit.witness_client import MAX_SKEW
 from mcp_guard.model.note import COSIGNATURE, Checkpoint, Note, open_note, parse_note
 from mcp_guard.store.values import Signed
 from tests.audit.anchored import Signing, Witnessed, anchor

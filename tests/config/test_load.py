@@ -104,7 +104,14 @@ BROKEN: list[tuple[str, str | bytes, str, tuple[int, int]]] = [
     ("a copy over the policy", _anchor("{file: policy/policy.csv}"), "reaches_home", (3, 20)),
     ("a copy over the store", _anchor("{file: var/guard.db-wal}"), "reaches_home", (3, 20)),
     ("a copy among the keys", _anchor("{file: var/keys/audit.key}"), "reaches_home", (3, 20)),
-    ("a time stamp", _anchor("{rfc3161: 'https://t.example'}"), "unsupported", (3, 20)),
+    ("an authority without certificates", _anchor("{rfc3161: 'http://t.example/tsr'}"), "value", (3, 19)),
+    ("certificates for a file", _anchor("{file: /mnt/a, ca: ca.pem}"), "value", (3, 19)),
+    (
+        "an authority with a key",
+        _anchor(f"{{rfc3161: 'http://t', ca: a, key: '{WITNESS_VKEY}'}}"),
+        "value",
+        (3, 19),
+    ),
     ("an anchor asked all the time", _anchor("{file: /mnt/a, every: 1ms}"), "value", (3, 34)),
     ("two anchors of one name", _anchor("{file: /mnt/a}, {file: /mnt/a}"), "value", (3, 9)),
     ("an epoch that is none", HEAD + "audit: {key_epoch: monthly}\n", "value", (3, 9)),
@@ -144,16 +151,16 @@ def test_what_says_nothing_is_accepted(load_text: Load, text: str) -> None:
 
 
 def test_anchors_are_read(load_text: Load) -> None:
-    witness = f"{{witness: 'http://10.0.0.7:8780', key: '{WITNESS_VKEY}', networks: [10.0.0.0/24], every: 5m}}"
-    archive = "{http: 'https://a.example/x?token=1', headers: {Authorization: 'Bearer ${secret:archive}'}}"
-    text = _anchor(f"{witness}, {archive}, {{file: /mnt/worm/log, name: worm}}")
+    text = _anchor(
+        f"{{witness: 'http://10.0.0.7:8780', key: '{WITNESS_VKEY}', networks: [10.0.0.0/24], every: 5m}}, "
+        "{http: 'https://a.example/x?token=1', headers: {Authorization: 'Bearer ${secret:archive}'}}, "
+        "{file: /mnt/worm/log, name: worm}, {rfc3161: 'http://t.example/tsr', ca: certificates/tsa.pem}"
+    )
     settings = load_text(text).settings
     named = [(anchor.kind, anchor.called) for anchor in settings.audit.anchors]
-    assert named == [("witness", "w.example"), ("http", "a.example"), ("file", "worm")]
+    assert named == [("witness", "w.example"), ("http", "a.example"), ("file", "worm"), ("rfc3161", "t.example")]
     assert [str(key) for key in settings.audit.witnesses] == [WITNESS_VKEY]
-    assert hash(settings) == hash(
-        load_text(_anchor(f"{witness}, {archive}, {{file: /mnt/worm/log, name: worm}}")).settings
-    )
+    assert hash(settings) == hash(load_text(text).settings)
 
 
 def test_settings_cannot_be_changed(load_text: Load) -> None:
