@@ -16,9 +16,6 @@ from mcp_guard.model.principal import Principal
 from mcp_guard.store.store import Store
 from mcp_guard.store.transaction import Parameters, Transaction
 
-POLICY = "guard:policy"
-"""What a confirmation is decided on."""
-
 ENOUGH = 2
 """People it takes."""
 
@@ -61,8 +58,8 @@ class ChangeControl:
     async def confirm(self, principal: Principal, decision: Decision, change: str) -> list[str]:
         """Put on record that `principal` stands for a change; everybody who does by now.
 
-        `decision` is what the policy in force says of the principal's `approve` on `POLICY`. Raises `Refused` where it
-        is not allowed or the principal is only declared, `UsageError` for a second confirmation of one person.
+        `decision` is what the policy in force says of the principal's `approve` on `guard:policy`. Raises `Refused`
+        where it is not allowed or the principal is only declared, `UsageError` for a second confirmation of one person.
         """
         if principal.assurance == "declared":
             raise Refused("policy_denied", "a change is confirmed with a token; a declared identity is not enough")

@@ -14,6 +14,7 @@ from mcp_guard.model.decision import AccessRequest, Decision
 from mcp_guard.model.errors import Invalid, Refused, UsageError
 from mcp_guard.model.principal import Principal
 from mcp_guard.model.problem import Problem
+from mcp_guard.policy.names import POLICY
 
 if TYPE_CHECKING:
     from mcp_guard.admin.change_control import ChangeControl
@@ -107,7 +108,7 @@ class Proposal:
         if self.accepted.person(who.subject) != self.proposed.person(who.subject):
             raise Refused("policy_denied", "nobody confirms a change of what is known of themselves")
         now = as_datetime(SystemClock().now_us())
-        asked = AccessRequest(who, "approve", "guard:policy", now, None, self.definition.environment)
+        asked = AccessRequest(who, "approve", POLICY, now, None, self.definition.environment)
         decision = self.frozen(who) or self.accepted.policy.decide(asked)
         return await self.control.confirm(who, decision, self.change)
 

@@ -39,7 +39,17 @@ def lint_policy(home: Home) -> list[Problem]:
         schemas={name: _decided_schema(entry.tool) for name, entry in catalog.items()},
         principals=load_directory(home).profiles,
         given_labels={label for entry in catalog.values() for label in entry.tool.labels},
+        confirmers=_confirmers(home),
     )
+
+
+def _confirmers(home: Home) -> int:
+    """How many people a looser policy waits for."""
+    if home.settings.policy.change_control == "off":
+        return 0
+    from mcp_guard.admin.change_control import ENOUGH
+
+    return ENOUGH
 
 
 def _decided_schema(tool: Tool) -> Mapping[str, object]:

@@ -61,12 +61,14 @@ def lint(
     schemas: Mapping[str, Schema] | None = None,
     principals: Mapping[str, Profile] | None = None,
     given_labels: Collection[str] | None = None,
+    confirmers: int = 0,
 ) -> list[Problem]:
     """Everything `load` would refuse, and warnings, in the order of the files.
 
     With `schemas` (of the tools' arguments, bound ones included) the conditions are held against them, with
     `principals` the roles, attributes and approvers, with `given_labels` what they ask `r.ctx.seen` for, and
-    with schemas and principals the calls against the lists.
+    with schemas and principals the calls against the lists. `confirmers` is how many people a change of the policy
+    waits for.
     """
     loaded, problems = _examine(model, rules, tools, shown_as)
     if loaded is None:
@@ -77,6 +79,7 @@ def lint(
         found += arguments.check(subject, schemas)
     if principals is not None:
         found += people.check(subject, principals)
+        found += people.check_confirmers(subject, principals, confirmers)
     if schemas is not None and principals is not None:  # a whole home: what nobody lists here nobody lists
         found += listed.check(subject)
     if given_labels is not None:

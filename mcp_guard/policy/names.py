@@ -12,8 +12,11 @@ ACTS: tuple[str, ...] = get_args(Act)
 EFFECTS: tuple[str, ...] = tuple(effect.value for effect in Effect)
 RESERVED = "guard:"
 
+POLICY = "guard:policy"
+"""What a confirmation of a change is decided on."""
+
 # What can be listed, read or called beside tools. The one place that knows them.
-RESOURCES = frozenset({"audit:records", "guard:whoami", "guard:permissions", "guard:policy"})
+RESOURCES = frozenset({"audit:records", "guard:whoami", "guard:permissions", POLICY})
 
 PRINCIPALS = ("user:", "service:", "agent:")
 _PLAIN = "[A-Za-z0-9][A-Za-z0-9._@+-]{0,126}"

@@ -87,6 +87,12 @@ def test_lint(guard: Guard, desk: Program) -> None:
     assert guard("policy", "lint").out.startswith("policy/policy.csv:")
 
 
+def test_lint_knows_of_change_control(guard: Guard, desk: Program) -> None:
+    change(desk.home / "mcp-guard.yaml", "policy:\n", "policy:\n  change_control: second-person\n")
+    ran = guard("--json", "policy", "lint")
+    assert (ran.status, [problem["code"] for problem in ran.json]) == (0, ["confirmers_unreachable"])
+
+
 def test_tests(guard: Guard, desk: Program, tmp_path: Path) -> None:
     good = guard("--json", "policy", "test")
     assert good.status == 0

@@ -95,6 +95,7 @@ class Files:
         schemas: Mapping[str, Schema] | None = None,
         principals: Mapping[str, Profile] | None = None,
         given_labels: Collection[str] | None = None,
+        confirmers: int = 0,
     ) -> list[Problem]:
         self.rules.write_text(content, encoding="utf-8", newline="")
         shown_as = operator.attrgetter("name")
@@ -106,6 +107,7 @@ class Files:
             schemas=schemas,
             principals=principals,
             given_labels=given_labels,
+            confirmers=confirmers,
         )
 
 

@@ -26,6 +26,20 @@ def check(subject: Subject, principals: Mapping[str, Profile]) -> list[Problem]:
     return found
 
 
+def check_confirmers(subject: Subject, principals: Mapping[str, Profile], needed: int) -> list[Problem]:
+    """A warning where fewer than `needed` of those known may confirm a change of the policy.
+
+    Conditions may still object. Roles in tokens of an identity provider do not count: changes are confirmed with tokens
+    of our own.
+    """
+    able = _People(subject, principals).confirmers()
+    if len(able) >= needed:
+        return []
+    message = f"changes of the policy wait for {needed} people, but only {len(able)} of those known may confirm them"
+    hint = f"add a row such as: p, …, role:…, *, tenant, approve, {names.POLICY}, True, allow, -, …"
+    return [Problem("confirmers_unreachable", message, subject.file, hint=hint, severity="warning")]
+
+
 class _People:
     """Who is known, and which roles they have."""
 
@@ -40,7 +54,7 @@ class _People:
         self._by_tenant: dict[str, dict[str, frozenset[str]]] = {}
         self._attributes = {key for profile in principals.values() for key in profile.attributes}
         said = {row.tenant for row in subject.rules.rows} | {profile.tenant for profile in principals.values()}
-        self._tenants_known = {*roles.by_tenant, *said} - {names.EVERY, None}
+        self._tenants_known = {name for name in (*roles.by_tenant, *said) if name is not None and name != names.EVERY}
 
     def unknown_roles(self, row: Row) -> Iterator[Problem]:
         for column, name in (("who", row.who), ("via", row.via)):
@@ -97,6 +111,16 @@ class _People:
         ):
             message = f"{asking[0]} may ask for this and would be needed to approve it; nobody else is left to"
             yield self._complain(row, "approver_is_requester", message, hint)
+
+    def confirmers(self) -> set[str]:
+        """Everybody with a row that lets them approve changes of the policy."""
+        rows = [row for row in self._deciding if names.tools_named(row.tool, [names.POLICY], {})]
+        return {
+            name
+            for tenant in self._tenants_known
+            for name, roles in self._in_tenant(tenant).items()
+            if any(row.tenant in (names.EVERY, tenant) and row.who in (names.EVERY, *roles) for row in rows)
+        }
 
     def _complain(self, row: Row, code: str, message: str, hint: str) -> Problem:
         return self._subject.problem(row, "then", code, message, hint)

@@ -81,3 +81,28 @@ def test_reading_every_record_is_said_where_there_are_several_tenants(files: Fil
 )
 def test_approvals_somebody_can_decide(files: Files, rows: tuple[str, ...], expected: list[str]) -> None:
     assert codes(files, *rows) == expected
+
+
+CONFIRM = row(id="confirm", who="role:finance", tenant="acme", act="approve", tool="guard:policy")
+
+
+@pytest.mark.holds("policy:lint-approvers", "change:second-person")
+@pytest.mark.parametrize(
+    ("rows", "able"),
+    [
+        ((CONFIRM,), 2),
+        ((CONFIRM.replace("role:finance", "role:lead"),), 1),
+        ((CONFIRM.replace("role:finance", "role:lead"), row(id="more", who="user:alice", act="approve")), 2),
+        ((CONFIRM.replace("acme", "globex"),), 0),
+        ((CONFIRM.replace("guard:policy", "payments_refund"),), 0),
+        ((CONFIRM.replace("approve", "call"),), 0),
+        ((row(id="robots", who="role:robots", act="approve"),), 0),
+    ],
+)
+def test_changes_too_few_people_could_confirm(rows: tuple[str, ...], able: int, files: Files) -> None:
+    text = "\n".join([*rows, *LINKS]) + "\n"
+    found = files.lint(text, principals=PEOPLE, confirmers=2)
+    told = [problem for problem in found if problem.code == "confirmers_unreachable"]
+    assert [f"only {able} of those" in problem.message for problem in told] == ([True] if able < 2 else [])
+    assert all(problem.severity == "warning" and "guard:policy" in problem.hint for problem in told)
+    assert "confirmers_unreachable" not in codes(files, *rows), "without change control nobody has to"
