@@ -574,6 +574,9 @@ REQUIREMENTS: dict[str, Requirement] = {
         "contract 5",
         "An export is written in steps, while the log goes on, and ends quietly with whoever reads it.",
     ),
+    "kit:replaced-whole": Requirement(
+        "bar: files", "A file that is replaced is the old one or the new one, whole, and private unless said otherwise."
+    ),
     "audit:export": Requirement(
         "contract 5", "An export is the stored lines byte for byte, whole or not at all, and verifies like the store."
     ),

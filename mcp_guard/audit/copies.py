@@ -4,16 +4,13 @@ They acknowledge nothing. An auditor who fetches a copy there has what `audit ve
 """
 
 import asyncio
-import os
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from secrets import token_hex
 from typing import ClassVar, Final
 
 from mcp_guard.audit.anchors import AnchorFailed, Confirmed, Growth, Kind, LogForked, Newest, Post
 from mcp_guard.kit.clock import Clock
-from mcp_guard.kit.platform import sync_directory
+from mcp_guard.kit.private_file import replacing
 from mcp_guard.model.note import MAX_NOTE_BYTES, Checkpoint, NoteError, parse_note
 
 _NOTE_KIND: Final = "text/plain; charset=utf-8"
@@ -82,17 +79,6 @@ def _read(path: Path) -> bytes | None:
 
 
 def _replace(path: Path, note: bytes) -> None:
-    """A whole file or none, readable by whoever the mount lets. A directory that is missing is a mount that is."""
-    draft = path.with_name(f"{path.name}.{token_hex(8)}")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-    try:
-        with open(os.open(draft, flags, 0o644), "wb") as file:
-            file.write(note)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, path)
-        sync_directory(path.parent)
-    except OSError:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
-        raise
+    """Readable by whoever the mount lets. A directory that is missing is a mount that is."""
+    with replacing(path, 0o644) as file:
+        file.write(note)

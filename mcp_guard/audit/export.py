@@ -3,17 +3,15 @@
 Only the stored lines, byte for byte and all of them, verify. Every other form is for looking and counting.
 """
 
-import os
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from secrets import token_hex
 from typing import Any, BinaryIO, NamedTuple, Protocol
 
 import orjson
 
 from mcp_guard.audit.query import Filters, Query
-from mcp_guard.kit.platform import make_private_file, sync_directory
+from mcp_guard.kit.private_file import replacing
 from mcp_guard.model.chain import leaf_hash
 from mcp_guard.model.errors import GuardError, LogBroken
 from mcp_guard.store.scan import Numbered, Scan
@@ -144,17 +142,8 @@ def private_file(path: Path) -> Iterator[BinaryIO]:
 
     Raises `GuardError` where it cannot be written.
     """
-    draft = path.with_name(f"{path.name}.{token_hex(8)}")
     try:
-        make_private_file(draft)
-        with draft.open("r+b") as file:
+        with replacing(path) as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, path)
-        sync_directory(path.parent)
     except OSError as error:
         raise GuardError(f"the file cannot be written: {error.strerror}", hint="check the path and space") from None
-    finally:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
