@@ -160,10 +160,12 @@ class Anchoring:
 
     def _is_news(self, kept: Kept) -> bool:
         """Whether there is more to confirm than that others confirmed."""
-        for n in range(kept.size, kept.size + _OWN):
-            row = self._store.reader.peek("log_line", {"n": n})
-            if row is None:
-                return False
-            if orjson.loads(str(row[0])).get("kind") != "anchor":
-                return True
-        return True
+        bounds = self._store.reader.peek("log_bounds")
+        assert bounds is not None
+        end = int(str(bounds[0]))
+        return end - kept.size > _OWN or not all(self._is_own(n) for n in range(kept.size, end))
+
+    def _is_own(self, n: int) -> bool:
+        """Whether a record says only that others confirmed the log."""
+        row = self._store.reader.peek("log_line", {"n": n})
+        return row is not None and orjson.loads(str(row[0])).get("kind") == "anchor"

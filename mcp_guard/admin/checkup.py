@@ -59,6 +59,8 @@ class Subject:
     tests: Sequence[Path]
     store: Path
     private: Sequence[Path]
+    anchors: Sequence[str]
+    authorities: Sequence[Path]
     environment: Mapping[str, object]
     variables: Mapping[str, str]
     local: Callable[[Directory], Principal | None]
@@ -95,10 +97,26 @@ def examine(subject: Subject) -> Iterator[Check]:
         yield from _policy(subject, catalog, known)
     yield from _store(subject)
     yield _private(subject)
+    yield from _anchors(subject)
     if catalog is not None:
         tools = [entry.tool for entry in catalog.values()]
         yield _secrets(subject, tools)
         yield _functions(subject, tools)
+
+
+def _anchors(subject: Subject) -> Iterator[Check]:
+    """Who is asked to confirm the log. Nobody is: `audit checkpoint --anchor` does that."""
+    if not subject.anchors:
+        return
+    try:
+        if subject.authorities:
+            from mcp_guard.audit.timestamp import Authorities
+
+            Authorities.of(*subject.authorities)
+        hint = "`mcp-guard audit checkpoint --anchor` asks them"
+        yield Check("anchors", "ok", f"named, not asked: {', '.join(subject.anchors)}", hint)
+    except Invalid as error:
+        yield from failed("anchors", error)
 
 
 def _as_check(name: str, problem: Problem) -> Check:

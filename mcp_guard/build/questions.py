@@ -120,6 +120,8 @@ def subject_of_checkup(home: Home) -> "Subject":
         tests=test_files(home),
         store=home.store,
         private=(home.keys, home.path(SECRETS)),
+        anchors=[f"{anchor.kind} {anchor.called}" for anchor in home.settings.audit.anchors],
+        authorities=home.authorities,
         environment={"name": home.settings.environment},
         variables=os.environ,
         local=declared,

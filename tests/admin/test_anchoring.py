@@ -1,7 +1,9 @@
 """When anchors are asked, what is kept of their answers, and what status says."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -132,6 +134,16 @@ async def test_it_is_asked_when_there_is_news_and_not_before_its_time(
     clock.advance(-3600)
     await signing.grow()
     assert len(await both.due()) == 2, "a clock that was set back blocks nothing"
+
+
+@pytest.mark.holds("anchors:schedule")
+async def test_records_that_are_no_longer_there_are_news_to_a_new_anchor(signing: Signing) -> None:
+    with closing(sqlite3.connect(signing.store.path)) as database:
+        database.execute("DELETE FROM log WHERE n < 3")  # as pruning leaves it
+        database.commit()
+    copy = Copy()
+    assert len(await anchoring(signing, copy).due()) == 1
+    assert copy.sizes == [6]
 
 
 @pytest.mark.holds("anchors:schedule")

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from mcp_guard.admin.records import DEFAULT_LIMIT, RecordReader, parse_filters
+from mcp_guard.audit import anchors
 from mcp_guard.audit.facts import CallFacts, Ending
 from mcp_guard.audit.journal import Journal
 from mcp_guard.audit.listings import state
@@ -17,6 +18,8 @@ from mcp_guard.model.decision import AccessRequest, Act, Decision, Effect, Oblig
 from mcp_guard.model.errors import Refused, UsageError
 from mcp_guard.model.principal import Principal
 from mcp_guard.store.store import Store
+from mcp_guard.store.transaction import Transaction
+from mcp_guard.store.values import Unit
 from tests.admin.conftest import records, unlabelled
 
 ALICE = Principal("user:alice", "agent:local", "acme", "bearer", "token")
@@ -125,6 +128,19 @@ async def test_whoami_needs_list_and_call(store: Store, journal: Journal) -> Non
             await lacking.whoami(ALICE, ())
     effects = [record["state"]["effect"] for record in await records(store)]
     assert effects == ["allow", "deny", "deny"]
+
+
+@pytest.mark.holds("anchors:status")
+async def test_where_the_log_is_anchored_is_told_to_readers_of_everything(store: Store, journal: Journal) -> None:
+    def work(transaction: Transaction) -> None:
+        anchors.claim(transaction, anchors.Kept("witness", "w.example"), 1, 0)
+        anchors.keep(transaction, "witness", "w.example", anchors.Confirmed(1, 1_789_999_990, b""))
+
+    await store.writer.submit(Unit((), work))
+    for rows in ("own", "tenant", "all"):
+        status = await reader(store, journal, audits(allow(rows))).status(ALICE)
+        assert (status["anchored"], status["anchored_age_s"]) == (1, 10)
+        assert ("anchors" in status) is (rows == "all")
 
 
 async def test_status(store: Store, journal: Journal, three_calls: None) -> None:

@@ -190,6 +190,21 @@ def test_a_time_stamp_from_asking_to_verifying(desk: Program, guard: Guard, run_
     assert run_here(*elsewhere, "--tsa", str(tmp_path / "log.jsonl")).status == 3
 
 
+@pytest.mark.holds("anchors:status")
+def test_the_checkup_names_anchors_and_asks_none(desk: Program, guard: Guard, tmp_path: Path) -> None:
+    path = tmp_path / "ca.pem"
+    path.write_bytes(TimestampAuthority(lambda: datetime.now(UTC)).roots_pem)
+    with UpstreamSimulator() as authority:
+        name_anchors(desk.home, f"rfc3161: '{authority.url('/tsr')}', ca: {path}, name: stamps")
+        (check,) = [check for check in guard("--json", "doctor").json if check["name"] == "anchors"]
+        assert (check["state"], check["what"]) == ("ok", "named, not asked: rfc3161 stamps")
+        assert authority.connections == 0
+    path.write_bytes(b"nothing")
+    for command in (("doctor",), ("serve", "--http", "127.0.0.1:0")):
+        ran = guard(*command)
+        assert (ran.status, "ca.pem" in ran.out + ran.err) == (3, True)
+
+
 def test_there_is_nothing_to_ask_without_anchors(guard: Guard) -> None:
     assert guard("call", "orders_get", "order_id=ORD-1001").status == 0
     ran = guard("--json", "audit", "checkpoint", "--anchor")
