@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from mcp_guard.approval.request import ApprovalRequest, binding
+from mcp_guard.approval.request import RULE_STEP, ApprovalRequest, binding
 from mcp_guard.approval.store import ApprovalStore, Channel, Verdict, Vote
 from mcp_guard.approval.summary import summary
 from mcp_guard.audit.journal import Journal
@@ -17,12 +17,14 @@ from mcp_guard.kit.failpoint import failpoint
 from mcp_guard.model.decision import Decision
 from mcp_guard.model.moves import ApprovalState, StepState, TaskStatus
 from mcp_guard.model.principal import Principal
-from mcp_guard.model.tool import Tool
+from mcp_guard.model.tool import Tool, WorkflowSpec
 from mcp_guard.model.trace import Trace
 from mcp_guard.secrets.vault import Vault
 from mcp_guard.store.transaction import Work, together
+from mcp_guard.tasks.carried import ApprovalWait, Carried
+from mcp_guard.tasks.plan import CALL
 from mcp_guard.tasks.store import Alike, NewTask, TaskStore
-from mcp_guard.tasks.task import CALL, Content, Step, Task
+from mcp_guard.tasks.task import Content, Step, Task
 
 DEFAULT_EXPIRES_S = 86_400
 """How long people have where the rule does not say."""
@@ -57,6 +59,16 @@ class Parked:
 
 
 @dataclass(frozen=True, slots=True)
+class _Start:
+    """How a task begins."""
+
+    status: TaskStatus
+    message: str
+    wake_at: int
+    step: Step | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Parking:
     """The rows of tasks and approvals, moved together. Every method raises `StoreUnavailable`."""
 
@@ -81,6 +93,66 @@ class Parking:
             return Parked(alike.task, known.id, known.approvers, known.expires_at)
         failpoint("tasks.parked")
         return Parked(new.id, request.id, request.approvers, request.expires_at)
+
+    async def begin(self, wish: Wish) -> tuple[str, bool]:
+        """Make the task of a workflow that may begin at once: its id, and whether it is new. The same call of the same
+        requester that has not ended is not begun again.
+
+        Raises `TooManyWaiting`.
+        """
+        task, now = new_id(), self.clock.now_us()
+        new = self._new(wish, task, binding_of(wish), _Start(TaskStatus.WORKING, "begun", now), now)
+        about = {"what": "begun", "task": task, "call": wish.call, "tool": wish.tool.name}
+        try:
+            await self.journal.task(about, wish.principal, work=self.tasks.beginning(new))
+        except Alike as alike:
+            return alike.task, False
+        failpoint("tasks.begun")
+        return task, True
+
+    async def park_step(self, wish: Wish, carried: Carried) -> Parked:
+        """Have a step of a task wait for people."""
+        request = self._request(wish, carried.task, carried.step, carried.deadline)
+        await self.ask(
+            request, wish.principal, carried.wait(wish.arguments, ApprovalWait(request.approvers, request.expires_at))
+        )
+        return Parked(carried.task, request.id, request.approvers, request.expires_at)
+
+    async def ask(self, request: ApprovalRequest, requester: Principal, waiting: Work) -> None:
+        """Put a question to people, in one commit with the rows of whatever waits for it."""
+        await self.journal.approval(
+            requester, _about(request, "requested"), together(self.approvals.asking(request), waiting)
+        )
+        failpoint("tasks.parked")
+
+    async def asked(self, request: ApprovalRequest, *, whole: bool) -> Mapping[str, object]:
+        """The bound values that wait for a decision; none of a step that does not wait any more.
+
+        Of a workflow's own question without what is sensitive, unless `whole`; what a call has is the caller's to mask.
+        """
+        task = await self.tasks.find(request.task)
+        if task is None:
+            return {}
+        if request.step == CALL:
+            return self.content(task).arguments
+        for step in await self.tasks.steps(task.id):
+            if step.id == request.step and step.state is StepState.WAITING and step.result is not None:
+                found = self.opened(task.id, step)
+                values = found["whole" if whole else "shown"] if request.rule == RULE_STEP else found
+                assert isinstance(values, Mapping)
+                return values
+        return {}
+
+    def sealed(self, task: str, step: str, value: Mapping[str, object]) -> bytes:
+        """What a step's row keeps: the values it waits with, then its result."""
+        return self.vault().seal(strict_json.dumps(dict(value)), f"{task}/step/{step}")
+
+    def opened(self, task: str, step: Step) -> Mapping[str, object]:
+        """What `sealed` closed. Raises `SealBroken`."""
+        assert step.result is not None
+        found = strict_json.loads(self.vault().open(step.result, f"{task}/step/{step.id}"))
+        assert isinstance(found, dict)
+        return found
 
     async def decide(self, request: ApprovalRequest, who: Principal, verdict: Verdict, channel: Channel) -> None:
         """Count the decision of somebody who may decide (`approval.rules`): a denial ends the task, an approval wakes
@@ -117,16 +189,42 @@ class Parking:
         return Content.of_bytes(self.vault().open(task.sealed, task.id))
 
     def _asked(self, wish: Wish) -> tuple[ApprovalRequest, NewTask]:
+        task = new_id()
+        request = self._request(wish, task, CALL, None)
+        message = f"waiting for {' or '.join(request.approvers)}"
+        start = _Start(TaskStatus.INPUT_REQUIRED, message, request.expires_at, Step(CALL, StepState.WAITING))
+        new = self._new(wish, task, request.binds, start, request.created_at)
+        return request, new
+
+    def _new(self, wish: Wish, task: str, binds: str, start: _Start, now: int) -> NewTask:
+        who, tool, vault = wish.principal, wish.tool, self.vault()
+        plan = tool.connector if isinstance(tool.connector, WorkflowSpec) else None
+        content = Content(who, wish.arguments, tool.fingerprint, wish.justification, wish.trace, plan)
+        return NewTask(
+            id=task,
+            tool=tool.name,
+            status=start.status,
+            subject=who.subject,
+            client=who.client,
+            tenant=who.tenant,
+            alike=vault.digest(binds.encode()),
+            sealed=vault.seal(content.as_bytes(), task),
+            message=start.message,
+            now=now,
+            wake_at=start.wake_at,
+            step=start.step,
+        )
+
+    def _request(self, wish: Wish, task: str, step: str, deadline: int | None) -> ApprovalRequest:
         who, tool, decision, now = wish.principal, wish.tool, wish.decision, self.clock.now_us()
-        task, then, vault = new_id(), wish.decision.then, self.vault()
-        content = Content(who, wish.arguments, tool.fingerprint, wish.justification, wish.trace)
-        binds = binding(tool.name, tool.fingerprint, who, wish.arguments, decision.rule)
-        request = ApprovalRequest(
+        then = decision.then
+        expires_at = now + (then.expires or DEFAULT_EXPIRES_S) * 1_000_000
+        return ApprovalRequest(
             id=new_id(),
             task=task,
-            step=CALL,
+            step=step,
             tool=tool.name,
-            binds=binds,
+            binds=binding_of(wish),
             requester=who.subject,
             client=who.client,
             tenant=who.tenant,
@@ -137,35 +235,38 @@ class Parking:
             not_requester=then.not_requester,
             quorum=then.quorum or 1,
             created_at=now,
-            expires_at=now + (then.expires or DEFAULT_EXPIRES_S) * 1_000_000,
+            expires_at=expires_at if deadline is None else min(expires_at, deadline),
             summary=tuple(summary(tool.name, tool.title, wish.arguments, tool.sensitive)),
             call=wish.call,
         )
-        new = NewTask(
-            id=task,
-            tool=tool.name,
-            status=TaskStatus.INPUT_REQUIRED,
-            subject=who.subject,
-            client=who.client,
-            tenant=who.tenant,
-            alike=vault.digest(binds.encode()),
-            sealed=vault.seal(content.as_bytes(), task),
-            message=f"waiting for {' or '.join(then.approvers)}",
-            now=now,
-            wake_at=request.expires_at,
-            step=Step(CALL, StepState.WAITING),
-        )
-        return request, new
 
     def _ending(self, request: ApprovalRequest, status: TaskStatus, code: str, why: str, now: int) -> Work:
-        """End the task of a request whose call was never begun."""
+        """End what a request was about, which was never begun: the task, or the step of one that has done others."""
         told = {"guard": {"code": code, "reason": why, "executed": "no", "retry": "never"}}
-        sealed = self.vault().seal(strict_json.dumps({"structured": told, "is_error": True}), f"{request.task}/result")
+        sealed: bytes | None = self.vault().seal(
+            strict_json.dumps({"structured": told, "is_error": True}), f"{request.task}/result"
+        )
         step = self.tasks.stepping(
             request.task, StepState.WAITING, Step(request.step, StepState.FAILED, code=code), now
         )
-        moved = self.tasks.moving(request.task, TaskStatus.INPUT_REQUIRED, status, message=why, now=now, result=sealed)
+        if request.step != CALL:
+            status, sealed = TaskStatus.WORKING, None
+        moved = self.tasks.moving(
+            request.task,
+            TaskStatus.INPUT_REQUIRED,
+            status,
+            message=why,
+            now=now,
+            wake_at=now if status is TaskStatus.WORKING else None,
+            result=sealed,
+        )
         return together(step, moved)
+
+
+def binding_of(wish: Wish) -> str:
+    """What a wish is for, and for nothing else."""
+    tool = wish.tool
+    return binding(tool.name, tool.fingerprint, wish.principal, wish.arguments, wish.decision.rule)
 
 
 def _about(request: ApprovalRequest, verdict: str) -> dict[str, object]:

@@ -7,6 +7,7 @@
                   at a tool in observe mode it is recorded as what would have been, and only a freeze stops the call
     approval      when the decision asks for people the call is parked as a task and answered at once; once they agreed
                   it comes back here as a step of that task, from what was journaled, and policy is asked again
+    workflow      is made a task and answered; each step that calls a tool comes here as a call of its own
     audit intent  durable before the act (`effects: none` needs none: it has nothing to repeat)
     invoke        the connector, with timeout, retries and one idempotency key
     shape         redaction, hidden characters, size, output schema
@@ -24,11 +25,12 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Literal
 
-from mcp_guard.approval.store import NotApproved
+from mcp_guard.approval.store import NotApproved, NotPending
 from mcp_guard.audit import listings
 from mcp_guard.audit.facts import Ending
 from mcp_guard.audit.journal import Journal
 from mcp_guard.connect.attempts import attempt
+from mcp_guard.connect.failure import Failed
 from mcp_guard.connect.shape import Shaped, shape
 from mcp_guard.generation import InForce, is_shown
 from mcp_guard.identity.binding import bound
@@ -47,6 +49,7 @@ from mcp_guard.model.call import (
     Receipt,
     RefusalView,
     ToolCall,
+    WorkingView,
 )
 from mcp_guard.model.codes import Executed
 from mcp_guard.model.decision import (
@@ -61,18 +64,19 @@ from mcp_guard.model.decision import (
 from mcp_guard.model.disclosure import Disclosure, denial, disclosed, disclosing
 from mcp_guard.model.errors import Refused, StoreUnavailable, UnknownTool
 from mcp_guard.model.principal import Principal
-from mcp_guard.model.tool import Tool
+from mcp_guard.model.tool import Tool, WorkflowSpec
 from mcp_guard.parking import Parking, Wish
 from mcp_guard.store.errors import InDoubt
 from mcp_guard.store.transaction import together
 from mcp_guard.store.values import Stored
 from mcp_guard.tasks.carried import Carried, Ended
-from mcp_guard.tasks.store import TooManyWaiting
+from mcp_guard.tasks.store import Moved, TooManyWaiting
 from mcp_guard.telemetry.context import enter_call
 from mcp_guard.trail import Trail
 
 _log = logging.getLogger("mcp_guard.pipeline")
 
+TOO_MANY = "too many calls of yours wait for people already"
 DRY_RUN_FORM = "_meta mcp-guard/dry_run is true or absent; nothing else says what is wanted"
 
 
@@ -165,8 +169,10 @@ class Pipeline:
             decision = self._decide_call(trail, entry.tool, arguments)
             if call.dry_run == "no":
                 self._authorize(trail, decision)
-                if decision.effect is Effect.REQUIRE_APPROVAL and trail.would is None and carried is None:
+                if trail.waits_for_people(decision):
                     return await self._park(trail, entry.tool, arguments, decision)
+                if carried is None and isinstance(entry.tool.connector, WorkflowSpec):
+                    return await self._begin(trail, entry.tool, arguments, decision)
                 await self._record_intent(trail, entry.tool)
                 value = await self._invoke(trail, entry.tool, arguments)
                 shaped = self._shape(trail, entry, value)
@@ -204,9 +210,12 @@ class Pipeline:
         return entry
 
     def _validate(self, trail: Trail, entry: Entry) -> Mapping[str, object]:
-        if trail.carried is not None:
-            return self._journaled(trail, trail.carried, entry)
-        trail.arguments = trail.call.arguments
+        carried, trail.arguments = trail.carried, trail.call.arguments
+        if carried is not None and entry.tool.fingerprint != carried.fingerprint:
+            raise Refused("approval_mismatch", "the tool is not what it was when this was asked for")
+        if carried is not None and carried.arguments is not None:
+            trail.arguments, trail.justification = carried.arguments, carried.justification
+            return trail.arguments
         if trail.call.dry_run == "malformed":
             raise Refused("args_invalid", DRY_RUN_FORM)
         violations = entry.check_arguments(trail.call.arguments)
@@ -215,13 +224,6 @@ class Pipeline:
         arguments, trail.justification = entry.split(trail.call.arguments)
         trail.arguments = arguments | bound(entry.tool.bind, trail.principal)
         return trail.arguments
-
-    def _journaled(self, trail: Trail, carried: Carried, entry: Entry) -> Mapping[str, object]:
-        """A step executes from its journaled, bound values, and only what they were bound for."""
-        trail.arguments, trail.justification = carried.arguments, carried.justification
-        if entry.tool.fingerprint != carried.fingerprint:
-            raise Refused("approval_mismatch", "the tool is not what it was when this was asked for")
-        return carried.arguments
 
     def _decide_call(self, trail: Trail, tool: Tool, arguments: Mapping[str, object]) -> Decision:
         under, principal = trail.under, trail.principal
@@ -248,17 +250,17 @@ class Pipeline:
             raise Refused("approval_mismatch", reason, rule=decision.rule, effect=effect)
         if decision.effect is Effect.DENY:
             raise denial(decision, "why")
-        if decision.effect is Effect.REQUIRE_APPROVAL and trail.carried is not None and approved is None:
-            raise Refused("approval_pending", decision.reason, rule=decision.rule, effect="require_approval")
 
     async def _park(self, trail: Trail, tool: Tool, arguments: Mapping[str, object], decision: Decision) -> Answer:
         """Have the call wait for people; what is answered now is whom it waits for."""
         wish = Wish(trail.principal, trail.call.id, tool, arguments, trail.justification, trail.call.trace, decision)
         try:
-            parked = await self._parking.park(wish)
+            carried = trail.carried
+            parked = await (self._parking.park_step(wish, carried) if carried else self._parking.park(wish))
         except TooManyWaiting:
-            reason = "too many calls of yours wait for people already"
-            raise Refused("rate_limited", reason, rule=decision.rule, effect="require_approval") from None
+            raise Refused("rate_limited", TOO_MANY, rule=decision.rule, effect="require_approval") from None
+        except (Moved, NotPending):
+            raise Refused("approval_mismatch", "the step was moved on meanwhile") from None
         trail.task = parked.task
         ending = Ending("refused", "no", self._elapsed_us(trail), code="approval_pending")
         try:
@@ -273,13 +275,33 @@ class Pipeline:
         told = {"guard": view.as_dict()}
         return Answer(trail.call.id, told, view.as_text(), False, receipt, PENDING_EXIT, task=parked.task)
 
+    async def _begin(self, trail: Trail, tool: Tool, arguments: Mapping[str, object], decision: Decision) -> Answer:
+        """Have a workflow begin as a task; what becomes of it is told by the task."""
+        wish = Wish(trail.principal, trail.call.id, tool, arguments, trail.justification, trail.call.trace, decision)
+        try:
+            trail.task, is_new = await self._parking.begin(wish)
+        except TooManyWaiting:
+            raise Refused("rate_limited", TOO_MANY, rule=decision.rule) from None
+        ending = Ending("ok", "yes" if is_new else "no", self._elapsed_us(trail))
+        try:
+            stored = await self._end(trail, ending)
+        except StoreUnavailable as error:
+            return self._refusal(trail, Refused("audit_unavailable", error.message, executed=ending.executed), None)
+        view = WorkingView(trail.call.id, trail.task)
+        receipt = self._receipt(trail, stored)
+        return Answer(
+            trail.call.id, {"guard": view.as_dict()}, view.as_text(), False, receipt, PENDING_EXIT, task=trail.task
+        )
+
     async def _record_intent(self, trail: Trail, tool: Tool) -> None:
         carried = trail.carried
         if tool.effects == "none" and carried is None:
             self._journal.require_writable()
         else:
             try:
-                trail.intent = await self._journal.intent(trail.facts(), carried.begin if carried else None)
+                trail.intent = await self._journal.intent(
+                    trail.facts(), carried.begin(trail.arguments or {}) if carried else None
+                )
             except NotApproved:
                 raise Refused("approval_mismatch", "nobody approved exactly this") from None
             except (InDoubt, asyncio.CancelledError):
@@ -359,7 +381,8 @@ class Pipeline:
 
     def _ended(self, trail: Trail, refusal: Refused) -> Ended:
         told = self._view(trail, disclosing(refusal, self._refusals)).as_dict()
-        return Ended({"guard": told}, True, refusal.executed, refusal.code)
+        transient = refusal.transient if isinstance(refusal, Failed) else None
+        return Ended({"guard": told}, True, refusal.executed, refusal.code, transient)
 
     # --- small parts ------------------------------------------------------------------------------------------------
 

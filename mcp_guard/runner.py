@@ -9,27 +9,28 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Protocol
 
-from mcp_guard.approval.request import ApprovalRequest, binding
-from mcp_guard.approval.store import NotPending, using
+from mcp_guard.approval.request import ApprovalRequest
+from mcp_guard.approval.store import NotPending
+from mcp_guard.carrying import Asking, Call, Carrying, Doing, deadline_of
 from mcp_guard.generation import InForce
-from mcp_guard.kit import strict_json
 from mcp_guard.kit.clock import Clock
-from mcp_guard.kit.failpoint import failpoint
-from mcp_guard.model.call import Answer, ToolCall
-from mcp_guard.model.errors import StoreUnavailable, UnknownTool
-from mcp_guard.model.moves import ApprovalState, StepState, TaskStatus
-from mcp_guard.model.principal import Principal
-from mcp_guard.parking import Parking, new_id
+from mcp_guard.model.errors import StoreUnavailable
+from mcp_guard.model.moves import ApprovalState, StepState
+from mcp_guard.model.tool import ApproveStep, CallStep
+from mcp_guard.parking import Parking
 from mcp_guard.store.store import Store
-from mcp_guard.store.transaction import Transaction, Work, together
+from mcp_guard.store.transaction import Work
 from mcp_guard.store.values import Unit
-from mcp_guard.tasks.carried import Carried, Ended
+from mcp_guard.tasks.interpreter import Ask, Break, Fail, Finish, Moment, Run, Skip, Sleep, Wait, next_action
+from mcp_guard.tasks.plan import CALL, CANCEL, step_of, undone_by
 from mcp_guard.tasks.store import Moved
 from mcp_guard.tasks.task import Content, Step, Task
+from mcp_guard.tasks.templates import Scope, fill
+
+Rows = Mapping[str, Step]
 
 _log = logging.getLogger("mcp_guard.tasks")
 
@@ -40,12 +41,6 @@ AT_ONCE = 16
 RETRY_SECONDS = 5.0
 """When a task is looked at again that could not be moved for a reason outside it."""
 
-IN_DOUBT = "it is not known whether an earlier attempt took effect; an operator has to say"
-
-
-class Call(Protocol):
-    async def __call__(self, principal: Principal, call: ToolCall, carried: Carried | None = None) -> Answer: ...
-
 
 class Runner:
     """Carries on the tasks of one store, through the pipeline (`call`)."""
@@ -53,11 +48,11 @@ class Runner:
     def __init__(self, store: Store, parking: Parking, in_force: InForce, call: Call, clock: Clock) -> None:
         self._store = store
         self._parking = parking
-        self._in_force = in_force
-        self._call = call
+        self._carrying = Carrying(parking, in_force, call, clock)
         self._clock = clock
         self._poked = asyncio.Event()
         self._busy: dict[str, asyncio.Task[None]] = {}
+        self._stopping = False
 
     def poke(self) -> None:
         """Something may be due now."""
@@ -81,14 +76,22 @@ class Runner:
             return
         for identifier, owner in await self._parking.tasks.all_due(now, AT_ONCE * 2):
             if identifier not in self._busy and len(self._busy) < AT_ONCE and self._is_free(owner):
-                task = asyncio.create_task(self._carry_on(identifier, owner))
-                self._busy[identifier] = task
-                task.add_done_callback(partial(self._done, identifier))
+                self._begin(identifier, owner)
 
     async def settle(self) -> None:
         """Return once everything that is being carried on now has come to rest."""
         while self._busy:
             await asyncio.wait(set(self._busy.values()))
+
+    def start(self, identifier: str) -> None:
+        """Begin carrying on one task that nobody works on, unless this process does already."""
+        if identifier not in self._busy and not self._stopping:
+            self._begin(identifier, None)
+
+    async def stop(self) -> None:
+        """Begin no more steps, and return once those under way have come to rest."""
+        self._stopping = True
+        await self.settle()
 
     async def carry_on(self, identifier: str) -> None:
         """Carry one task on as far as it goes, for a command. Raises `StoreUnavailable`."""
@@ -99,6 +102,11 @@ class Runner:
     def others_live(self) -> bool:
         """Whether another process uses this store."""
         return self._store.liveness.others(self._store.boot)
+
+    def _begin(self, identifier: str, owner: str | None) -> None:
+        task = asyncio.create_task(self._carry_on(identifier, owner))
+        self._busy[identifier] = task
+        task.add_done_callback(partial(self._done, identifier))
 
     def _done(self, identifier: str, _: asyncio.Task[None]) -> None:
         self._busy.pop(identifier, None)
@@ -126,153 +134,122 @@ class Runner:
 
     async def _move(self, identifier: str) -> int | None:
         """Move a task as far as it goes; when to look again (unix µs), `None` for when a person did something."""
-        tasks = self._parking.tasks
-        task = await tasks.find(identifier)
-        if task is None or task.status.is_final:
-            return None
-        (step,) = await tasks.steps(identifier)
-        content = self._parking.content(task)
-        request = await self._parking.approvals.of_step(identifier, step.id)
-        match step.state:
-            case StepState.WAITING if request is not None and request.state is not ApprovalState.APPROVED:
-                return await self._wait(request, content)
-            case StepState.IN_DOUBT:
+        rest: Rest | None = None
+        while rest is None:
+            task = await self._parking.tasks.find(identifier)
+            if task is None or task.status.is_final:
                 return None
-            case StepState.STARTED:
-                step = await self._after_a_crash(task, step)
-                if step.state is StepState.IN_DOUBT:
-                    return None
-        if request is not None and request.state is ApprovalState.APPROVED and self._is_late(request):
-            await self._parking.expire(request, content.principal)
-            return None
-        await self._carry_out(task, step, content, request)
-        left = await tasks.find(identifier)
-        return None if left is None or left.status.is_final else self._clock.now_us() + int(RETRY_SECONDS * 1_000_000)
+            if self._stopping:
+                return self._clock.now_us()
+            rows = {row.id: row for row in await self._parking.tasks.steps(identifier)}
+            rest = await self._step(task, self._parking.content(task), rows)
+        return rest.until
 
-    async def _wait(self, request: ApprovalRequest, content: Content) -> int | None:
-        if request.state is ApprovalState.PENDING and self._is_late(request):
-            await self._parking.expire(request, content.principal)
+    async def _step(self, task: Task, content: Content, rows: Rows) -> "Rest | None":
+        """Move a task by one step; when to look again where it cannot move now."""
+        held = next((row for row in rows.values() if row.state in _HELD), None)
+        if held is not None:
+            return await self._held(task, content, rows, held)
+        call = rows.get(CALL)
+        if call is not None and call.state is StepState.PENDING:
+            return await self._run(self._doing(task, content, rows, call))
+        if content.workflow is None:
+            return Rest(None)
+        scope = self._scope(task, content, rows)
+        moment = Moment(task.id, self._clock.now_us(), deadline_of(task, content) or 0, CANCEL in rows)
+        action = next_action(content.workflow, rows, scope, moment)
+        match action:
+            case Run():
+                undone = None if action.undoes is None else rows[action.undoes]
+                row = rows.get(action.step.id)
+                return await self._run(Doing(task, content, action.step, action.arguments, row, undoes=undone))
+            case Ask():
+                await self._carrying.ask(Asking(task, content, action.step, rows.get(action.step.id), scope))
+            case Skip():
+                await self._carrying.skip(task, action)
+            case Break():
+                await self._carrying.broken(task, action, rows.get(action.step))
+            case Finish():
+                await self._carrying.finish(task, action)
+            case Fail():
+                await self._carrying.fail(task, action, rows)
+            case Sleep():
+                return Rest(action.until)
+            case Wait():
+                return Rest(None)
+        return None
+
+    async def _held(self, task: Task, content: Content, rows: Rows, row: Step) -> "Rest | None":
+        """See to a step that waits: for people, for an operator, or for whoever finds that its process died."""
+        if row.state is StepState.IN_DOUBT:
+            return Rest(None)
+        step = self._step_of(task, content, row.id)
+        if row.state is StepState.STARTED:
+            await self._carrying.after_a_crash(task, row, step.tool if isinstance(step, CallStep) else task.tool)
             return None
-        return request.expires_at
+        request = await self._parking.approvals.of_step(task.id, row.id)
+        if request is None or request.state not in (ApprovalState.PENDING, ApprovalState.APPROVED):
+            return Rest(None)
+        if self._is_late(request):
+            await self._parking.expire(request, content.principal)
+        elif CANCEL in rows:
+            await self._parking.withdraw(request, content.principal)
+        elif request.state is ApprovalState.PENDING:
+            return Rest(request.expires_at)
+        elif isinstance(step, ApproveStep):
+            scope = self._scope(task, content, rows)
+            await self._carrying.approved(Asking(task, content, step, row, scope), row)
+        else:
+            return await self._run(self._doing(task, content, rows, row))
+        return None
+
+    async def _run(self, doing: Doing) -> "Rest | None":
+        """Make a call; look again later where it could not be made for a reason outside it."""
+        if doing.row is not None:
+            request = await self._parking.approvals.of_step(doing.task.id, doing.row.id)
+            doing = replace(doing, request=request)
+        await self._carrying.run(doing)
+        rows = await self._parking.tasks.steps(doing.task.id)
+        after = next((row for row in rows if row.id == doing.step.id), None)
+        kept = after == doing.row or (after is not None and after.state is StepState.PENDING and after.code is None)
+        unclear = after is not None and after.state is StepState.STARTED
+        return Rest(self._clock.now_us() + int(RETRY_SECONDS * 1_000_000)) if kept or unclear else None
+
+    def _doing(self, task: Task, content: Content, rows: Rows, row: Step) -> Doing:
+        """The call of a step that is journaled, made from what was journaled when it came up."""
+        step = self._step_of(task, content, row.id)
+        assert isinstance(step, CallStep)
+        if row.id == CALL:
+            return Doing(task, content, step, content.arguments, row)
+        arguments = fill(step.arguments, self._scope(task, content, rows))
+        assert isinstance(arguments, Mapping)
+        return Doing(task, content, step, arguments, row, undoes=rows.get(undone_by(row.id)))
+
+    def _step_of(self, task: Task, content: Content, identifier: str) -> CallStep | ApproveStep:
+        if identifier == CALL or content.workflow is None:
+            return CallStep(CALL, task.tool, {}, fingerprint=content.fingerprint)
+        found = step_of(content.workflow, identifier)
+        assert found is not None, "a journal holds steps of its plan"
+        return found
+
+    def _scope(self, task: Task, content: Content, rows: Rows) -> Scope:
+        """What templates may take: the bound arguments, and the results of steps done."""
+        done = [row for row in rows.values() if row.result is not None and row.state in _RESULTS]
+        return {"input": content.arguments, "steps": {row.id: self._parking.opened(task.id, row) for row in done}}
 
     def _is_late(self, request: ApprovalRequest) -> bool:
         return self._clock.now_us() >= request.expires_at
-
-    async def _after_a_crash(self, task: Task, step: Step) -> Step:
-        """A step begun by a process that is gone: to be done again where that cannot act twice, else in doubt."""
-        entry = self._in_force.current.catalog.get(task.tool)
-        safe = entry is not None and (entry.tool.effects != "once" or entry.tool.idempotency_header is not None)
-        now = self._clock.now_us()
-        after = replace(step, state=StepState.PENDING if safe else StepState.IN_DOUBT)
-        works = [self._parking.tasks.stepping(task.id, StepState.STARTED, after, now)]
-        state: dict[str, object] = {"what": "again" if safe else "in-doubt", "task": task.id, "step": step.id}
-        if not safe:
-            works.append(
-                self._parking.tasks.moving(
-                    task.id, task.status, TaskStatus.INPUT_REQUIRED, message=IN_DOUBT, now=now, wake_at=None
-                )
-            )
-        await self._parking.journal.task(state, work=together(*works))
-        return after
-
-    async def _carry_out(self, task: Task, step: Step, content: Content, request: ApprovalRequest | None) -> None:
-        """Take the step through the pipeline. What it did, and where that leaves the task, commit together."""
-        call, attempt = new_id(), step.attempt + 1
-        started = Step(step.id, StepState.STARTED, attempt, call)
-        carried = Carried(
-            task=task.id,
-            step=step.id,
-            attempt=attempt,
-            fingerprint=content.fingerprint,
-            arguments=content.arguments,
-            justification=content.justification,
-            key=task.id,
-            approved=None if request is None else request.rule,
-            begin=self._beginning(task, step, started, content, request),
-            end=lambda ended: self._ending(task, step, started, ended),
-        )
-        failpoint("tasks.resuming")
-        try:
-            principal = self._as_of_now(content.principal)
-            await self._call(principal, ToolCall(call, task.tool, content.arguments, content.trace), carried)
-        except UnknownTool:
-            ended = Ended(_GONE, True, "no", "approval_mismatch")
-            await self._parking.journal.task(
-                {"what": "failed", "task": task.id, "code": "approval_mismatch"},
-                work=self._ending(task, step, started, ended),
-            )
-
-    def _as_of_now(self, principal: Principal) -> Principal:
-        """The requester as they are known now: what was taken from them meanwhile is gone.
-
-        Raises `UnknownTool` for somebody who belongs to another tenant by now: nothing here is there for them (I12).
-        """
-        known = self._in_force.current.directory.profiles.get(principal.subject)
-        if known is None:
-            return principal if principal.auth == "oidc" else replace(principal, scopes=frozenset(), attributes={})
-        if known.tenant not in (None, principal.tenant):
-            raise UnknownTool()
-        return replace(principal, scopes=principal.scopes & known.scopes, attributes=known.attributes)
-
-    def _beginning(
-        self, task: Task, step: Step, started: Step, content: Content, request: ApprovalRequest | None
-    ) -> Work:
-        """What commits with the intent: the approval is used up, the step is begun, the task works."""
-        now = self._clock.now_us()
-        moved = self._parking.tasks.moving(
-            task.id, task.status, TaskStatus.WORKING, message="being carried out", now=now, wake_at=now
-        )
-        begun = self._parking.tasks.stepping(task.id, step.state, started, now)
-        if request is None:
-            return together(begun, moved)
-        binds = binding(task.tool, content.fingerprint, content.principal, content.arguments, request.rule)
-        return together(using(task.id, step.id, binds), begun, moved)
-
-    def _ending(self, task: Task, before: Step, started: Step, ended: Ended) -> Work:
-        """What commits with the outcome: the end of the task, unless its call was only kept from happening now.
-
-        Inside the transaction the task says whether its step was begun.
-        """
-        tasks, now = self._parking.tasks, self._clock.now_us()
-        told = {"structured": dict(ended.structured), "is_error": ended.is_error}
-        sealed = self._parking.vault().seal(strict_json.dumps(told), f"{task.id}/result")
-        again = ended.code in _NOT_NOW
-
-        def work(transaction: Transaction) -> None:
-            row = transaction.one("task_get", {"id": task.id})
-            begun = row is not None and row[2] == TaskStatus.WORKING
-            standing, from_state = (TaskStatus.WORKING, started.state) if begun else (task.status, before.state)
-            if again and (ended.executed == "no" or not begun):
-                if begun:
-                    tasks.stepping(task.id, from_state, replace(started, state=StepState.PENDING), now)(transaction)
-                return
-            if again:
-                return  # begun, and nobody knows: what becomes of it is decided as after a crash
-            state = StepState.FAILED if ended.is_error else StepState.DONE
-            status = TaskStatus.FAILED if ended.is_error else TaskStatus.COMPLETED
-            message = _reason(ended.structured) if ended.is_error else "done"
-            tasks.stepping(task.id, from_state, replace(started, state=state, code=ended.code), now)(transaction)
-            tasks.moving(task.id, standing, status, message=message, now=now, result=sealed)(transaction)
-
-        return work
 
     async def _commit(self, work: Work) -> None:
         await self._store.writer.submit(Unit((), work=work))
 
 
-_NOT_NOW = frozenset({"audit_unavailable", "cancelled"})
-"""Codes of calls that this process could not carry out or finish, and another moment or process may."""
-
-_GONE: Mapping[str, object] = {
-    "guard": {
-        "code": "approval_mismatch",
-        "reason": "the tool is not there any more, or not for whoever asked",
-        "executed": "no",
-        "retry": "never",
-    }
-}
+_HELD = (StepState.WAITING, StepState.IN_DOUBT, StepState.STARTED)
+_RESULTS = (StepState.DONE, StepState.COMPENSATED)
 
 
-def _reason(structured: Mapping[str, object]) -> str:
-    guard = structured.get("guard")
-    return str(guard.get("reason", "failed")) if isinstance(guard, Mapping) else "failed"
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """A task cannot move now; look again then (unix µs), or when a person did something."""
+
+    until: int | None

@@ -65,6 +65,11 @@ class Trail:
             return None
         return None if decision.allowed or decision.rule == RULE_FROZEN else decision.effect
 
+    def waits_for_people(self, decision: Decision) -> bool:
+        """Whether people have to be asked who have not agreed yet."""
+        agreed = self.carried is not None and self.carried.approved is not None
+        return decision.effect is Effect.REQUIRE_APPROVAL and self.would is None and not agreed
+
     @property
     def brings(self) -> Sequence[str]:
         """The labels of what the caller is shown of this call: an error may quote the other side like a result."""

@@ -285,6 +285,54 @@ REQUIREMENTS: dict[str, Requirement] = {
     ),
     "tasks:own": Requirement("I12; contract 4", "A task that is not the caller's looks like one that does not exist."),
     "tasks:cancel": Requirement("contract 4", "Whoever asked can withdraw what waits."),
+    # --- workflows --------------------------------------------------------------------------------------------------
+    "workflow:checked-at-load": Requirement(
+        "contract 2",
+        "A workflow is refused with code and place where it, its templates or its arguments do not fit the tools it calls; it is bound to exactly those.",
+    ),
+    "workflow:interpreter": Requirement(
+        "design 7",
+        "What comes next is a function of plan, journal and time: in order, nothing done begun again, back in reverse, and every journal ends.",
+    ),
+    "workflow:templates": Requirement("contract 2", "A template is a dotted look-up; a lone one keeps its type."),
+    "workflow:carried-out": Requirement(
+        "contract 2; contract 4",
+        "A workflow's steps are calls of whoever asked, each decided and on record; one that ends soon is answered with its output.",
+    ),
+    "workflow:retried": Requirement(
+        "contract 2; I2", "A step that failed for now is tried again with its one key, as its manifest says."
+    ),
+    "workflow:compensated": Requirement(
+        "contract 2; design 7",
+        "A workflow that fails takes back what it did in reverse order, and names what it could not.",
+    ),
+    "workflow:approve-step": Requirement(
+        "I4; contract 2",
+        "A step asks people with bound values, nothing sensitive shown; who asked never decides; a denial takes the workflow back.",
+    ),
+    "workflow:step-policy": Requirement(
+        "contract 2",
+        "Every step is decided for the requester as they are when it runs, and waits where policy asks for people.",
+    ),
+    "workflow:snapshot": Requirement(
+        "design 7", "A task keeps the plan it began with, and executes no tool that is another by then."
+    ),
+    "workflow:cancel": Requirement(
+        "contract 4", "A workflow is cancelled while it waits and between steps, and takes back what it did."
+    ),
+    "workflow:deadline": Requirement("contract 2", "A workflow not done before its deadline is taken back."),
+    "workflow:own": Requirement("I12", "A workflow that is not the caller's looks like one that does not exist."),
+    "workflow:dry-run": Requirement(
+        "contract 4", "A dry run of a workflow says what policy says of it and begins nothing."
+    ),
+    "workflow:gate": Requirement("contract 3", "A workflow policy wants approved begins when it is, and not before."),
+    "workflow:missing-value": Requirement(
+        "contract 2", "A look-up that finds nothing when a step runs fails the step, naming the look-up and no value."
+    ),
+    "workflow:crash": Requirement(
+        "I1; I2; I5; bar: faults",
+        "Killed at any named point a workflow ends as if it had not been, or waits for an operator; nothing happens twice.",
+    ),
     # --- connect and secrets --------------------------------------------------------------------------------------
     "egress:judged-addresses": Requirement(
         "design 2; bar: egress",

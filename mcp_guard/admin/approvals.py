@@ -46,8 +46,7 @@ class Approvals:
 
     async def shown(self, request: ApprovalRequest, *, whole: bool = False) -> Mapping[str, object]:
         """An approval as people see it; `whole` with the sensitive values too, for whoever may decide it."""
-        task = await self.parking.tasks.find(request.task)
-        arguments = self.parking.content(task).arguments if task is not None else {}
+        arguments = await self.parking.asked(request, whole=whole)
         entry = self.in_force.current.catalog.get(request.tool)
         hidden = () if whole or entry is None else entry.tool.sensitive
         votes = [

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from mcp_guard.approval.store import NotPending
@@ -16,8 +17,9 @@ from mcp_guard.model.principal import Principal
 from mcp_guard.parking import Parking
 from mcp_guard.store.transaction import together
 from mcp_guard.store.values import Unit
+from mcp_guard.tasks.plan import CANCEL
 from mcp_guard.tasks.store import Moved
-from mcp_guard.tasks.task import CALL, Step, Task
+from mcp_guard.tasks.task import Step, Task
 
 LONGEST_WAIT_S = 25
 MOST_TOLD = 50
@@ -118,10 +120,19 @@ class Tasks:
         if task is None or step is None:
             raise UsageError("Nothing is in doubt about this task.", hint="`mcp-guard tasks list` shows what is")
         now = self.clock.now_us()
-        after = Step(step.id, how, step.attempt, step.call, step.code, step.result)
+        result = self.parking.sealed(task.id, step.id, {}) if how is StepState.DONE else None
+        code = "in_doubt" if how is StepState.FAILED else None
+        after = Step(step.id, how, step.attempt, step.call, code, result)
         status, message = _RESOLVED[how]
+        if self.parking.content(task).workflow is not None:
+            status = TaskStatus.WORKING  # what follows is up to its plan
         moved = self.parking.tasks.moving(
-            task.id, task.status, status, message=message, now=now, wake_at=now if how is StepState.PENDING else None
+            task.id,
+            task.status,
+            status,
+            message=message,
+            now=now,
+            wake_at=now if status is TaskStatus.WORKING else None,
         )
         work = together(self.parking.tasks.stepping(task.id, StepState.IN_DOUBT, after, now), moved)
         state = {"what": f"said-{how.value}", "task": task.id, "step": step.id}
@@ -131,14 +142,18 @@ class Tasks:
         return found
 
     async def _withdraw(self, task: Task, principal: Principal) -> None:
-        request = await self.parking.approvals.of_step(task.id, CALL)
-        waits = request is not None and request.state in (ApprovalState.PENDING, ApprovalState.APPROVED)
-        if request is None or not waits or task.status is not TaskStatus.INPUT_REQUIRED:
-            return
-        try:
-            await self.parking.withdraw(request, principal)
-        except (NotPending, Moved):
-            return  # it was decided, or begun, just now: the answer says what it is
+        """End what waits. A workflow begins no further step and takes back what it did, as far as it says how."""
+        waiting = next((it for it in await self.parking.tasks.steps(task.id) if it.state is StepState.WAITING), None)
+        with suppress(NotPending, Moved):  # it was decided, or begun, just now: the answer says what it is
+            if task.status is TaskStatus.INPUT_REQUIRED and waiting is not None:
+                request = await self.parking.approvals.of_step(task.id, waiting.id)
+                if request is not None and request.state in (ApprovalState.PENDING, ApprovalState.APPROVED):
+                    await self.parking.withdraw(request, principal)
+            elif not task.status.is_final and self.parking.content(task).workflow is not None:
+                now = self.clock.now_us()
+                asked = self.parking.tasks.stepping(task.id, None, Step(CANCEL, StepState.DONE), now)
+                work = together(asked, self.parking.tasks.waking(task.id, now))
+                await self.journal.task({"what": "cancel-asked", "task": task.id}, principal, work=work)
 
     async def seen(self, principal: Principal, identifier: str) -> Task | None:
         """A task, if it is there and the principal's to see."""

@@ -8,6 +8,9 @@ from mcp_guard.kit import strict_json
 from mcp_guard.model.moves import ApprovalState
 from mcp_guard.model.principal import Principal
 
+RULE_STEP = "guard:step"
+"""The rule of an approval that a workflow's own step asks for."""
+
 
 def binding(tool: str, fingerprint: str, requester: Principal, arguments: Mapping[str, object], rule: str) -> str:
     """What an approval is for, and for nothing else: the sha256 (hex) of the tool, what it executes, who asked through

@@ -22,7 +22,7 @@ def summary(tool: str, title: str | None, arguments: Mapping[str, object], sensi
         if len(lines) > MOST_LINES:
             lines.append(f"… and {len(arguments) - MOST_LINES} more")
             break
-        lines.append(f"{visible(name)}: {_quoted(value)}")
+        lines.append(f"{visible(name)}: {quoted(value)}")
     return lines
 
 
@@ -47,7 +47,7 @@ def _outermost(pointers: Collection[str]) -> Iterator[str]:
             yield where
 
 
-def _quoted(value: object) -> str:
+def quoted(value: object) -> str:
     """A value as JSON, which escapes quotes and line breaks; what JSON leaves readable is made visible."""
     text = visible(strict_json.dumps(value).decode())
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}… ({len(text)} characters)"

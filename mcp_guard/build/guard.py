@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mcp_guard.identity.authenticate import Authenticator
     from mcp_guard.identity.outward import OutwardCredentials
     from mcp_guard.identity.protected_resource import ProtectedResource
+    from mcp_guard.inline import Inline
     from mcp_guard.pipeline import Pipeline
     from mcp_guard.runner import Runner
 
@@ -54,6 +55,7 @@ class Guard:
     authenticator: "Authenticator"
     identity: Identity
     runner: "Runner"
+    inline: "Inline"
     tasks: "Tasks"
     approvals: "Approvals"
     own_tools: "OwnTools"
@@ -82,8 +84,10 @@ class Guard:
         return sorted([*visible, *own], key=lambda tool: tool.name)
 
     async def call(self, principal: Principal, call: ToolCall) -> Answer:
-        own = self.own_tools.is_for(principal, call.tool)
-        answer = await (self.own_tools.call(principal, call) if own else self.pipeline.call(principal, call))
+        if self.own_tools.is_for(principal, call.tool):
+            answer = await self.own_tools.call(principal, call)
+        else:
+            answer = await self.inline.answer(await self.pipeline.call(principal, call))
         finished = await self.tasks.finished(principal) if answer.receipt is not None else ()
         return replace(answer, finished=finished) if finished else answer
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from mcp_guard.admin.approvals import Approvals
     from mcp_guard.admin.tasks import Tasks
     from mcp_guard.audit.journal import Journal
+    from mcp_guard.inline import Inline
     from mcp_guard.parking import Parking
     from mcp_guard.pipeline import Pipeline
     from mcp_guard.runner import Runner
@@ -40,6 +41,14 @@ def approvals_of(live: Live, store: "Store", parking: "Parking") -> "Approvals":
 
     local = live.definition.home.settings.identity.local
     return Approvals(parking, live.in_force, Freezes(store), SystemClock(), trusted_declared=local.approve)
+
+
+def inline_of(live: Live, tasks: "Tasks", runner: "Runner") -> "Inline":
+    from mcp_guard.inline import Inline
+    from mcp_guard.kit.units import seconds
+
+    wait = seconds(live.definition.home.settings.tasks.inline_wait)
+    return Inline(tasks, runner, SystemClock(), wait)
 
 
 def tasks_of(live: Live, parking: "Parking", journal: "Journal") -> "Tasks":

@@ -10,7 +10,7 @@ from mcp_guard.build.anchoring import open_anchoring
 from mcp_guard.build.definition import Definition, define
 from mcp_guard.build.guard import DRAIN_SECONDS, Guard, Identity
 from mcp_guard.build.live import Live
-from mcp_guard.build.parking import approvals_of, parking_of, runner_of, tasks_of
+from mcp_guard.build.parking import approvals_of, inline_of, parking_of, runner_of, tasks_of
 from mcp_guard.build.questions import define_tested
 from mcp_guard.build.signing import signing_of
 from mcp_guard.build.watch import stamp_of
@@ -71,7 +71,10 @@ async def open_guard(home: Home, *, serving: bool, verbosity: int = 0) -> AsyncI
         await signing.begin()
         guard = _wire(live, store, journal, work, identity)
         if not serving:
-            yield guard
+            try:
+                yield guard
+            finally:
+                await guard.runner.stop()
             return
         async with (
             open_anchoring(home, store, journal, signing.newest, redactor) as anchoring,
@@ -121,7 +124,7 @@ async def _serving(
             task.cancel()
         await asyncio.gather(*beside, return_exceptions=True)
         await guard.drain()
-        await guard.runner.settle()
+        await guard.runner.stop()
     await journal.shutdown({"what": "stopped"})
     if anchoring is not None:
         with suppress(GuardError):  # what failed is kept, for status
@@ -190,22 +193,21 @@ def _wire(
         approvals_of(live, store, parking),
     )
     own = OwnTools(tasks, approvals, freezes, seen, in_force, journal, clock, runner.poke, refusals)
-    feed = RecordFeed(records)
-    reading = TaskReader(tasks, frozen, noting, journal, refusals)
     return Guard(
-        live,
-        pipeline,
-        journal,
-        records,
-        feed,
-        permissions,
-        authenticator,
-        identity,
-        runner,
-        tasks,
-        approvals,
-        own,
-        reading,
+        live=live,
+        pipeline=pipeline,
+        journal=journal,
+        records=records,
+        feed=RecordFeed(records),
+        permissions=permissions,
+        authenticator=authenticator,
+        identity=identity,
+        runner=runner,
+        inline=inline_of(live, tasks, runner),
+        tasks=tasks,
+        approvals=approvals,
+        own_tools=own,
+        task_reader=TaskReader(tasks, frozen, noting, journal, refusals),
     )
 
 

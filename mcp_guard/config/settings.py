@@ -356,7 +356,10 @@ class Audit(Strict):
 class Tasks(Strict):
     """Long-running work."""
 
-    unsupported: ClassVar[frozenset[str]] = frozenset({"engine", "inline_wait"})
+    unsupported: ClassVar[frozenset[str]] = frozenset({"engine"})
+    inline_wait: Duration = Field(
+        default="20s", description="A workflow that ends within this time is answered with its result."
+    )
 
 
 class Settings(Strict):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, assert_never
 from mcp_guard.connect.connector import Connector
 from mcp_guard.model.errors import Invalid
 from mcp_guard.model.problem import Problem
-from mcp_guard.model.tool import HttpSpec, PythonSpec, SqlSpec, Tool
+from mcp_guard.model.tool import HttpSpec, PythonSpec, SqlSpec, Tool, WorkflowSpec
 from mcp_guard.secrets.redact import Redactor
 from mcp_guard.secrets.references import Resolver
 
@@ -81,6 +81,10 @@ def connect(tool: Tool, means: Means) -> Connector:
         return _http(tool, spec, means)
     if isinstance(spec, PythonSpec):
         return _python(spec, means)
+    if isinstance(spec, WorkflowSpec):
+        from mcp_guard.connect.workflow import WorkflowConnector
+
+        return WorkflowConnector()
     assert_never(spec)
 
 

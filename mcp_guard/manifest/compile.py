@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mcp_guard.kit import units
 from mcp_guard.manifest.arguments import Arguments
-from mcp_guard.manifest.document import Defaults, File, RetryRule, ToolEntry
+from mcp_guard.manifest.document import Defaults, File, ToolEntry
 from mcp_guard.manifest.fingerprint import fingerprint
 from mcp_guard.manifest.home import HomeFiles
 from mcp_guard.manifest.http import compile_http
@@ -15,9 +15,10 @@ from mcp_guard.manifest.python import compile_python
 from mcp_guard.manifest.report import Report
 from mcp_guard.manifest.schemas import compile_schemas
 from mcp_guard.manifest.sql import compile_sql, writes
+from mcp_guard.manifest.workflow import check_keys, compile_workflow, retry_of
 from mcp_guard.model.tool import ConnectorSpec, Effects, HttpSpec, Mode, Retry, SqlSpec, Tool
 
-CONNECTORS = ("http", "sql", "python")
+CONNECTORS = ("http", "sql", "python", "workflow")
 RESERVED_NAMES = frozenset({"task_status", "task_cancel", "approval_list", "approval_decide"})
 RESERVED_PREFIX = "guard"
 MAX_TIMEOUT = 3600.0
@@ -48,8 +49,8 @@ def compile_tool(entry: ToolEntry, around: Surroundings, report: Report) -> Tool
         return None
     arguments = Arguments.of(schemas.given, entry.bind)
     connector = _connector(entry, arguments, around, report)
-    effects = entry.effects or around.defaults.effects
-    retry = _retry(entry, around.defaults, effects, report)
+    effects: Effects = "once" if entry.workflow else entry.effects or around.defaults.effects
+    retry = Retry() if entry.workflow else _retry(entry, around.defaults, effects, report)
     timeout = _timeout(entry, around.defaults, report)
     sensitive = check_sensitive(
         entry.sensitive,
@@ -111,6 +112,9 @@ def _connector(entry: ToolEntry, arguments: Arguments, around: Surroundings, rep
         spec, used = compile_sql(entry.sql, arguments, place, around.home, around.reserved)
     elif entry.python is not None:
         spec, used = compile_python(entry.python, arguments, place)
+    elif entry.workflow is not None:
+        check_keys(entry, report)
+        spec, used = compile_workflow(entry.workflow, arguments, place)
     if entry.idempotency is not None and entry.http is None:
         report.at("idempotency").error("idempotency", "only an http tool can send a header", "remove it")
     _report_unused(entry, arguments, used, report)
@@ -140,16 +144,7 @@ def _retry(entry: ToolEntry, defaults: Defaults, effects: Effects, report: Repor
             "a repeated attempt could act twice",
             "say effects: none or idempotent if that is true, or send a key with idempotency: {header: …}",
         )
-    return _retry_of(rule)
-
-
-def _retry_of(rule: RetryRule) -> Retry:
-    return Retry(
-        attempts=rule.attempts,
-        retry_on=frozenset("429" if reason == 429 else reason for reason in rule.retry_on),
-        backoff=units.seconds(rule.backoff),
-        max_backoff=units.seconds(rule.max_backoff),
-    )
+    return retry_of(rule)
 
 
 def _timeout(entry: ToolEntry, defaults: Defaults, report: Report) -> float:

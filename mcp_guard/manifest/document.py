@@ -26,6 +26,9 @@ Function = Annotated[
         "an import path such as support_desk.tools:send_mail",
     ),
 ]
+Approver = Annotated[
+    str, Matching(r"^(role|user):[a-zA-Z0-9][a-zA-Z0-9._@-]{0,126}$", "somebody such as role:manager or user:bob")
+]
 Text = Annotated[str, Field(min_length=1, max_length=256)]
 JsonSchema = dict[str, Any]
 Labels = Annotated[list[Word], Field(max_length=16)]
@@ -92,11 +95,49 @@ class Python(Strict):
     function: Function
 
 
+class Compensation(Strict):
+    """The call that takes a step back where the workflow fails after it."""
+
+    call: ToolName
+    arguments: dict[str, Any] = Field(default={}, alias="with")
+    retry: RetryRule | None = None
+
+
+class Asking(Strict):
+    """A question to people. `expires` without a decision fails the step."""
+
+    approvers: Annotated[list[Approver], Field(min_length=1, max_length=16)]
+    excluded: Literal["requester"] | None = Field(default=None, alias="not")
+    quorum: Annotated[int, Field(ge=1, le=16)] = 1
+    expires: Duration = "1d"
+    summary: Annotated[str, Field(min_length=1, max_length=1024)]
+
+
+class WorkflowStep(Strict):
+    """A step. Exactly one of `call` and `approve` says what it is."""
+
+    id: Annotated[str, Matching(r"^[a-z][a-z0-9_]{0,31}$", "a name of lower-case letters, digits and _, at most 32")]
+    call: ToolName | None = None
+    arguments: dict[str, Any] | None = Field(default=None, alias="with")
+    approve: Asking | None = None
+    when: str | None = Field(default=None, description="Skipped where this look-up finds nothing, false, 0 or empty.")
+    retry: RetryRule | None = None
+    compensate: Compensation | None = None
+
+
+class Workflow(Strict):
+    """Steps that a task carries out in order, over restarts and decisions of people."""
+
+    deadline: Duration = "1d"
+    steps: Annotated[list[WorkflowStep], Field(min_length=1, max_length=64)]
+    output: dict[str, Any] = Field(default={})
+
+
 class ToolEntry(Strict):
-    """One tool. Exactly one of `http`, `sql`, `python` says what it does."""
+    """One tool. Exactly one of `http`, `sql`, `python`, `workflow` says what it does."""
 
     unsupported: ClassVar[frozenset[str]] = frozenset(
-        {"cost", "limits", "workflow", "command", "task", "version", "icons", "execution"}
+        {"cost", "limits", "command", "task", "version", "icons", "execution"}
     )
     name: ToolName
     title: Text | None = None
@@ -118,6 +159,7 @@ class ToolEntry(Strict):
     http: Http | None = None
     sql: Sql | None = None
     python: Python | None = None
+    workflow: Workflow | None = None
 
 
 class Defaults(Strict):

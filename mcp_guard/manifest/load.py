@@ -39,10 +39,11 @@ def lint(home: Path, patterns: Sequence[str], *, reserved: HomeFiles) -> "tuple[
     for path in files:
         tools += _read(path, home, reserved, problems)
     problems += _duplicates(tools)
+    served = _linked(tools, home, problems)
     problems.sort(key=lambda problem: (problem.file, problem.line, problem.column, problem.code))
     if any(problem.severity == "error" for problem in problems):
         return None, problems
-    return Catalog(found.tool for found in tools if found.tool is not None), problems
+    return Catalog(tool for tool in served if tool is not None), problems
 
 
 def find(home: Path, patterns: Sequence[str]) -> tuple[list[Path], list[Problem]]:
@@ -125,6 +126,14 @@ def _sound_part(raw: dict[str, object], broken: "list[Location]") -> "tuple[File
     skipped = {where[1] for where in broken if where[:1] == ("tools",) and len(where) > 1}
     file = File.model_construct(defaults=Defaults.model_validate(raw.get("defaults", {})), tools=[])
     return file, [(n, ToolEntry.model_validate(tool)) for n, tool in enumerate(tools) if n not in skipped]
+
+
+def _linked(tools: Sequence[_Found], home: Path, problems: list[Problem]) -> "list[Tool | None]":
+    """The tools, with every workflow bound to the tools it calls."""
+    from mcp_guard.manifest.links import linked
+
+    places = [Report(found.report.document, problems, found.report.where) for found in tools]
+    return linked([(found.name, found.tool, place) for found, place in zip(tools, places, strict=True)], home)
 
 
 def _duplicates(tools: Sequence[_Found]) -> Iterator[Problem]:

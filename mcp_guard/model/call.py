@@ -222,6 +222,34 @@ class PendingView:
         )
 
 
+WORKING = "task_working"
+"""The code of a workflow that has begun and not ended; not an error."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkingView:
+    """The wire form of a workflow that has begun and not ended (`structuredContent.guard`)."""
+
+    call: str
+    task: str
+    message: str = "it has begun"
+
+    def as_dict(self) -> dict[str, object]:
+        return {
+            "code": WORKING,
+            "reason": self.message,
+            "call": self.call,
+            "executed": "unknown",
+            "retry": "never",
+            "task_id": self.task,
+            "next": {"tool": "task_status", "arguments": {"task_id": self.task, "wait_s": 25}},
+        }
+
+    def as_text(self) -> str:
+        """`NOT FINISHED` first: whoever reads only the beginning must not take it for done."""
+        return f"NOT FINISHED: {self.message}. Ask task_status about task {self.task}; do not call the tool again."
+
+
 @dataclass(frozen=True, slots=True)
 class RefusalView:
     """The wire form of a refusal (`structuredContent.guard`)."""

@@ -29,6 +29,7 @@ Code = Literal[
     "outcome_unrecorded",
     "in_doubt",
     "cancelled",
+    "deadline_passed",
     "internal",
 ]
 
@@ -175,6 +176,12 @@ CODES: dict[Code, CodeEntry] = {
         "same",
         "The call was cancelled.",
         "where `executed` is `unknown`, check before repeating",
+    ),
+    "deadline_passed": CodeEntry(
+        7,
+        "same",
+        "A workflow was not done before its deadline. What it had done was taken back as far as its steps say how.",
+        "read `undone` and `not_undone`, then ask again if it is still wanted",
     ),
     "internal": CodeEntry(
         1,

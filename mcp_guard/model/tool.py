@@ -49,9 +49,6 @@ class PythonSpec:
     function: str
 
 
-ConnectorSpec = SqlSpec | HttpSpec | PythonSpec
-
-
 @dataclass(frozen=True, slots=True)
 class Retry:
     """`attempts` counts the first one. Times are in seconds."""
@@ -60,6 +57,48 @@ class Retry:
     retry_on: frozenset[RetryOn] = frozenset()
     backoff: float = 0.2
     max_backoff: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class CallStep:
+    """A step of a workflow that calls a tool. `arguments` and `when` hold templates (`kit.lookup`).
+
+    `fingerprint` is of the tool as it was when the workflow was compiled: a task executes nothing else. `undo` is what
+    takes the step back where the workflow fails later."""
+
+    id: str
+    tool: str
+    arguments: Mapping[str, object]
+    when: str | None = None
+    retry: Retry = Retry()
+    undo: "CallStep | None" = None
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ApproveStep:
+    """A step of a workflow that asks people. `expires` is in seconds; `summary` holds templates."""
+
+    id: str
+    approvers: tuple[str, ...]
+    not_requester: bool
+    quorum: int
+    expires: float
+    summary: str
+    when: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowSpec:
+    """Steps in order, what they make together (`output`, templates), and how long it may take (seconds)."""
+
+    kind: Literal["workflow"]
+    deadline: float
+    steps: tuple[CallStep | ApproveStep, ...]
+    output: Mapping[str, object]
+
+
+ConnectorSpec = SqlSpec | HttpSpec | PythonSpec | WorkflowSpec
 
 
 @dataclass(frozen=True, slots=True)

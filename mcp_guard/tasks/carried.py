@@ -4,35 +4,52 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from mcp_guard.model.codes import Executed
+from mcp_guard.model.tool import RetryOn
 from mcp_guard.store.transaction import Work
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a step's call ended: what its caller is told, and whether that is an error. `code` only where it is one."""
+    """How a step's call ended: what its caller is told, and whether that is an error. `code` only where it is one.
+
+    `transient` is the class of `retry_on` a failure belongs to, if any.
+    """
 
     structured: Mapping[str, object]
     is_error: bool
     executed: Executed
     code: str | None = None
+    transient: RetryOn | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalWait:
+    """Who is waited for, and until when (unix µs)."""
+
+    approvers: tuple[str, ...]
+    expires_at: int
 
 
 @dataclass(frozen=True, slots=True)
 class Carried:
     """What was journaled stands in for what a client would send: nothing is taken from a later message.
 
-    `arguments` are bound already; `fingerprint` is of the tool they were bound for. `key` is the idempotency key of
-    every attempt. `approved` is the rule people approved it under, if any did. `begin` commits with the intent and
-    raises where the step must not be begun any more; `end` commits with the outcome.
+    `arguments` are bound already; without them those of the call were made from the journal, and are checked and bound
+    like a client's. `fingerprint` is of the tool they are meant for. `key` is the idempotency key of every attempt.
+    `approved` is the rule people approved it under, if any did. `begin` takes the bound arguments; it commits with the
+    intent and raises where the step must not be begun any more. `wait` commits with the question where people have to
+    be asked first, by `deadline` (unix µs) at the latest; `end` commits with the outcome.
     """
 
     task: str
     step: str
     attempt: int
     fingerprint: str
-    arguments: Mapping[str, object]
+    arguments: Mapping[str, object] | None
     justification: str | None
     key: str
     approved: str | None
-    begin: Work
+    deadline: int | None
+    begin: Callable[[Mapping[str, object]], Work]
+    wait: Callable[[Mapping[str, object], ApprovalWait], Work]
     end: Callable[[Ended], Work]

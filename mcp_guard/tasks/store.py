@@ -1,6 +1,6 @@
 """Tasks at rest: the step journal. Every change is a compare-and-set, in the same commit as the record that says so."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from mcp_guard.model.call import FinishedTask
@@ -32,7 +32,10 @@ class Moved(Exception):
 
 @dataclass(frozen=True, slots=True)
 class NewTask:
-    """What a task begins as. `alike` is a keyed digest of requester, tool and arguments."""
+    """What a task begins as. `alike` is a keyed digest of requester, tool and arguments.
+
+    `step` is the first step, where it is begun already.
+    """
 
     id: str
     tool: str
@@ -45,7 +48,7 @@ class NewTask:
     message: str
     now: int
     wake_at: int | None
-    step: Step
+    step: Step | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +118,7 @@ class TaskStore:
         return row[0] if row is not None and isinstance(row[0], int) else None
 
     def beginning(self, new: NewTask) -> Work:
-        """Insert a task with its first step. Raises `Alike`, `TooManyWaiting`."""
+        """Insert a task, with its first step where it has one. Raises `Alike`, `TooManyWaiting`."""
         row: Parameters = {
             "id": new.id,
             "tool": new.tool,
@@ -138,7 +141,8 @@ class TaskStore:
             if waiting is not None and int(str(waiting[0])) >= MOST_WAITING:
                 raise TooManyWaiting
             transaction.run("task_insert", row)
-            _put_step(transaction, new.id, new.step, None, new.now)
+            if new.step is not None:
+                _put_step(transaction, new.id, new.step, None, new.now)
 
         return work
 
@@ -177,6 +181,15 @@ class TaskStore:
         if before is not None and before is not step.state:
             check_move(STEP_MOVES, before, step.state)
         return lambda transaction: _put_step(transaction, task, step, before, now)
+
+    def begun(self, task: str, step: Step) -> Callable[[Transaction], bool]:
+        """Whether exactly this attempt of a step was begun, asked inside the transaction of its end."""
+
+        def ask(transaction: Transaction) -> bool:
+            row = transaction.one("step_get", {"task": task, "id": step.id})
+            return row is not None and (row[0], row[1]) == (StepState.STARTED.value, step.call)
+
+        return ask
 
     def waking(self, identifier: str, now: int) -> Work:
         """Have somebody look at a task now."""

@@ -6,17 +6,17 @@ from dataclasses import dataclass, field
 from mcp_guard.kit import strict_json
 from mcp_guard.model.moves import StepState, TaskStatus
 from mcp_guard.model.principal import Principal
+from mcp_guard.model.tool import WorkflowSpec
 from mcp_guard.model.trace import Trace, parse
-
-CALL = "call"
-"""The step of a task that is one call."""
+from mcp_guard.tasks import plan
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
     """What a task is about, kept encrypted: who acts, and the bound arguments it executes from.
 
-    Nothing is ever taken from a message that comes later. `fingerprint` is of the tool as it was asked for.
+    Nothing is ever taken from a message that comes later. `fingerprint` is of the tool as it was asked for. `workflow`
+    is its plan; a task without one is a single call.
     """
 
     principal: Principal
@@ -24,6 +24,7 @@ class Content:
     fingerprint: str
     justification: str | None = None
     trace: Trace | None = None
+    workflow: WorkflowSpec | None = None
 
     def as_bytes(self) -> bytes:
         who = self.principal
@@ -45,6 +46,7 @@ class Content:
                 "fp": self.fingerprint,
                 "why": self.justification,
                 "trace": None if self.trace is None else self.trace.onward(),
+                "plan": None if self.workflow is None else plan.as_json(self.workflow),
             }
         )
 
@@ -65,7 +67,9 @@ class Content:
             chain=tuple(who["chain"]),
             software=who["software"],
         )
-        return cls(principal, found["args"], found["fp"], found["why"], parse(found["trace"]))
+        steps = found.get("plan")
+        workflow = None if steps is None else plan.of_json(steps)
+        return cls(principal, found["args"], found["fp"], found["why"], parse(found["trace"]), workflow)
 
 
 @dataclass(frozen=True, slots=True)

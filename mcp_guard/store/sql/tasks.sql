@@ -58,3 +58,6 @@ WHERE task = :task AND id = :id AND state = :before;
 
 -- name: steps_of
 SELECT id, state, attempt, call, code, result, updated_at FROM step WHERE task = :task ORDER BY rowid;
+
+-- name: step_get
+SELECT state, call FROM step WHERE task = :task AND id = :id;

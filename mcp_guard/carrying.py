@@ -1,0 +1,423 @@
+"""One step of a task, carried out: a call through the pipeline, a question to people, or an end.
+
+What a step did and where that leaves its task commit together with the record that says so.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from mcp_guard.approval.request import RULE_STEP, ApprovalRequest, binding
+from mcp_guard.approval.store import NotApproved, using
+from mcp_guard.approval.summary import HIDDEN, masked, quoted
+from mcp_guard.generation import InForce
+from mcp_guard.kit import lookup, strict_json
+from mcp_guard.kit.clock import Clock
+from mcp_guard.kit.failpoint import failpoint
+from mcp_guard.kit.pointer import MISSING
+from mcp_guard.kit.text import visible
+from mcp_guard.manifest.schemas import JUSTIFICATION
+from mcp_guard.model.call import Answer, ToolCall
+from mcp_guard.model.errors import UnknownTool
+from mcp_guard.model.moves import StepState, TaskStatus
+from mcp_guard.model.principal import Principal
+from mcp_guard.model.tool import ApproveStep, CallStep, WorkflowSpec
+from mcp_guard.parking import Parking, new_id
+from mcp_guard.store.transaction import Transaction, Work, together
+from mcp_guard.tasks import interpreter, templates
+from mcp_guard.tasks.carried import ApprovalWait, Carried, Ended
+from mcp_guard.tasks.interpreter import Break, Fail, Finish, Skip
+from mcp_guard.tasks.plan import CALL
+from mcp_guard.tasks.task import Content, Step, Task
+from mcp_guard.tasks.templates import Missing, Scope
+
+IN_DOUBT = "it is not known whether an earlier attempt took effect; an operator has to say"
+
+
+class Call(Protocol):
+    async def __call__(self, principal: Principal, call: ToolCall, carried: Carried | None = None) -> Answer: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Doing:
+    """A call about to be made for a task. `row` is its step as it is journaled, if it is; `undoes` the one it takes
+    back; `request` the approval it has."""
+
+    task: Task
+    content: Content
+    step: CallStep
+    arguments: Mapping[str, object]
+    row: Step | None
+    request: ApprovalRequest | None = None
+    undoes: Step | None = None
+
+    @property
+    def is_call(self) -> bool:
+        """Whether it is what was asked for itself, and not a step of it."""
+        return self.step.id == CALL
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the task ends with it."""
+        return self.content.workflow is None
+
+    @property
+    def state(self) -> StepState | None:
+        return None if self.row is None else self.row.state
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """A question of a workflow to people. `row` is its step as it is journaled, if it is."""
+
+    task: Task
+    content: Content
+    step: ApproveStep
+    row: Step | None
+    scope: Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Carrying:
+    """Moves tasks by one step. Every method raises `StoreUnavailable`, and `Moved` where somebody was quicker."""
+
+    parking: Parking
+    in_force: InForce
+    call: Call
+    clock: Clock
+
+    async def run(self, doing: Doing) -> None:
+        """Take a call through the pipeline."""
+        task, step, content = doing.task, doing.step, doing.content
+        attempt = (0 if doing.row is None else doing.row.attempt) + 1
+        started = Step(step.id, StepState.STARTED, attempt, new_id())
+        carried = Carried(
+            task=task.id,
+            step=step.id,
+            attempt=attempt,
+            fingerprint=step.fingerprint,
+            arguments=content.arguments if doing.is_call else None,
+            justification=content.justification,
+            key=task.id if doing.is_call else f"{task.id}-{step.id}",
+            approved=None if doing.request is None else doing.request.rule,
+            deadline=deadline_of(task, content),
+            begin=lambda bound: self._beginning(doing, started, bound),
+            wait=lambda bound, waits: self._waiting(doing, bound, waits),
+            end=lambda ended: self._ending(doing, started, ended),
+        )
+        failpoint("tasks.resuming")
+        assert started.call is not None
+        sent = ToolCall(started.call, step.tool, self._sent(doing), content.trace)
+        try:
+            principal = self._as_of_now(content.principal)
+            await self.call(principal, sent, carried)
+        except UnknownTool:
+            ended = Ended(_GONE, True, "no", "approval_mismatch")
+            state = {"what": "failed", "task": task.id, "code": "approval_mismatch"}
+            await self.parking.journal.task(state, work=self._ending(doing, started, ended))
+
+    async def ask(self, asking: Asking) -> None:
+        """Ask people about a step, showing them what it says, with every value quoted."""
+        task, step = asking.task, asking.step
+        try:
+            request, values = self._question(asking)
+        except Missing as missing:
+            await self.broken(task, Break(step.id, missing.name), asking.row)
+            return
+        waiting = Step(step.id, StepState.WAITING, result=self.parking.sealed(task.id, step.id, values))
+        await self.parking.ask(request, asking.content.principal, self._waits(task, asking.row, waiting, request))
+
+    async def approved(self, asking: Asking, row: Step) -> None:
+        """Go on behind a step people agreed to, where it is exactly what they agreed to."""
+        task, step, now = asking.task, asking.step, self.clock.now_us()
+        asked, _ = self._question(asking)
+        result = self.parking.sealed(task.id, step.id, {"approved": True})
+        done = self.parking.tasks.stepping(task.id, row.state, Step(step.id, StepState.DONE, result=result), now)
+        works = together(using(task.id, step.id, asked.binds), done, self._going_on(task, now))
+        try:
+            await self.parking.journal.task({"what": "approved", "task": task.id, "step": step.id}, work=works)
+        except NotApproved:
+            await self._fail_step(task, step.id, row, "approval_mismatch")
+
+    async def skip(self, task: Task, action: Skip) -> None:
+        """Leave a step out."""
+        work = self.parking.tasks.stepping(task.id, None, Step(action.step, StepState.SKIPPED), self.clock.now_us())
+        await self.parking.journal.task({"what": "skipped", "task": task.id, "step": action.step}, work=work)
+
+    async def broken(self, task: Task, action: Break, row: Step | None) -> None:
+        """Fail a step that cannot be begun."""
+        await self._fail_step(task, action.step, row, "args_invalid", f"there is no value {action.missing}")
+
+    async def finish(self, task: Task, action: Finish) -> None:
+        """End a workflow whose steps are done."""
+        told = {"structured": dict(action.output), "is_error": False}
+        await self._end(task, TaskStatus.COMPLETED, {"what": "completed", "task": task.id}, "done", told)
+
+    async def fail(self, task: Task, action: Fail, rows: Mapping[str, Step]) -> None:
+        """End a workflow that was not done, and say what of it was."""
+        status = TaskStatus.CANCELLED if action.code == "cancelled" else TaskStatus.FAILED
+        reason = self._why(task, action, rows)
+        told = {"code": action.code, "reason": reason, "executed": _executed(action, rows), "retry": "never"}
+        state: dict[str, object] = {"what": status.value, "task": task.id, "code": action.code}
+        if action.step is not None:
+            told["step"] = state["step"] = action.step
+        shown = told | {"undone": list(action.undone), "not_undone": list(action.left)}
+        if action.left:
+            state["not_undone"] = list(action.left)
+        await self._end(task, status, state, reason, {"structured": {"guard": shown}, "is_error": True})
+
+    async def after_a_crash(self, task: Task, row: Step, tool: str) -> None:
+        """A step begun by a process that is gone: to be done again where that cannot act twice, else in doubt."""
+        entry = self.in_force.current.catalog.get(tool)
+        safe = entry is not None and (
+            entry.tool.effects != "once"
+            or entry.tool.idempotency_header is not None
+            or isinstance(entry.tool.connector, WorkflowSpec)
+        )
+        now = self.clock.now_us()
+        after = replace(row, state=StepState.PENDING if safe else StepState.IN_DOUBT)
+        works = [self.parking.tasks.stepping(task.id, StepState.STARTED, after, now)]
+        state: dict[str, object] = {"what": "again" if safe else "in-doubt", "task": task.id, "step": row.id}
+        if not safe:
+            works.append(
+                self.parking.tasks.moving(
+                    task.id, task.status, TaskStatus.INPUT_REQUIRED, message=IN_DOUBT, now=now, wake_at=None
+                )
+            )
+        await self.parking.journal.task(state, work=together(*works))
+
+    # --- what commits -----------------------------------------------------------------------------------------------
+
+    def _beginning(self, doing: Doing, started: Step, bound: Mapping[str, object]) -> Work:
+        """What commits with the intent: the approval is used up, the step is begun, the task works."""
+        task, request, now = doing.task, doing.request, self.clock.now_us()
+        message = "being carried out" if doing.is_call else f"carrying out {doing.step.id}"
+        moved = self.parking.tasks.moving(
+            task.id, task.status, TaskStatus.WORKING, message=message, now=now, wake_at=now
+        )
+        begun = self.parking.tasks.stepping(task.id, doing.state, started, now)
+        if request is None:
+            return together(begun, moved)
+        binds = binding(doing.step.tool, doing.step.fingerprint, doing.content.principal, bound, request.rule)
+        return together(using(task.id, doing.step.id, binds), begun, moved)
+
+    def _waiting(self, doing: Doing, bound: Mapping[str, object], waits: ApprovalWait) -> Work:
+        """What commits with a question of policy about a step: the values it is about, for whoever decides."""
+        attempt = 0 if doing.row is None else doing.row.attempt
+        sealed = self.parking.sealed(doing.task.id, doing.step.id, bound)
+        return self._waits(doing.task, doing.row, Step(doing.step.id, StepState.WAITING, attempt, result=sealed), waits)
+
+    def _waits(self, task: Task, row: Step | None, waiting: Step, waits: ApprovalWait | ApprovalRequest) -> Work:
+        now = self.clock.now_us()
+        message = f"{waiting.id}: waiting for {' or '.join(waits.approvers)}"
+        return together(
+            self.parking.tasks.stepping(task.id, None if row is None else row.state, waiting, now),
+            self.parking.tasks.moving(
+                task.id, task.status, TaskStatus.INPUT_REQUIRED, message=message, now=now, wake_at=waits.expires_at
+            ),
+        )
+
+    def _ending(self, doing: Doing, started: Step, ended: Ended) -> Work:
+        """What commits with the outcome: the end of the step, unless its call was only kept from happening now, or is
+        tried again; and the end of the task, where that was all of it."""
+        tasks, task, now = self.parking.tasks, doing.task, self.clock.now_us()
+        was_begun = tasks.begun(task.id, started)
+        final = replace(
+            started,
+            state=StepState.FAILED if ended.is_error else StepState.DONE,
+            code=ended.code,
+            result=None if doing.is_whole else self.parking.sealed(task.id, started.id, ended.structured),
+        )
+
+        def work(transaction: Transaction) -> None:
+            begun = was_begun(transaction)
+            before = started.state if begun else doing.state
+            if ended.code in _NOT_NOW:
+                if begun and ended.executed == "no":
+                    tasks.stepping(task.id, before, replace(started, state=StepState.PENDING), now)(transaction)
+                return  # begun, and nobody knows: what becomes of it is decided as after a crash
+            if begun and interpreter.again(doing.step, started.attempt, ended.transient):
+                after = replace(started, state=StepState.PENDING, code=ended.code)
+                tasks.stepping(task.id, before, after, now)(transaction)
+                return
+            after = final if begun else replace(final, attempt=started.attempt - 1)
+            tasks.stepping(task.id, before, after, now)(transaction)
+            if doing.undoes is not None and not ended.is_error:
+                undone = replace(doing.undoes, state=StepState.COMPENSATED)
+                tasks.stepping(task.id, doing.undoes.state, undone, now)(transaction)
+            standing = TaskStatus.WORKING if begun else task.status
+            self._ended(doing, standing, ended, now)(transaction)
+
+        return work
+
+    def _ended(self, doing: Doing, standing: TaskStatus, ended: Ended, now: int) -> Work:
+        """Where the end of a step leaves its task."""
+        task, tasks = doing.task, self.parking.tasks
+        if not (doing.is_whole or (doing.is_call and ended.is_error)):
+            return tasks.moving(
+                task.id, standing, TaskStatus.WORKING, message=f"{doing.step.id} ended", now=now, wake_at=now
+            )
+        status = TaskStatus.FAILED if ended.is_error else TaskStatus.COMPLETED
+        message = _reason(ended.structured) if ended.is_error else "done"
+        told = {"structured": dict(ended.structured), "is_error": ended.is_error}
+        return tasks.moving(task.id, standing, status, message=message, now=now, result=self._result(task, told))
+
+    async def _end(
+        self, task: Task, status: TaskStatus, state: Mapping[str, object], message: str, told: Mapping[str, object]
+    ) -> None:
+        now = self.clock.now_us()
+        work = self.parking.tasks.moving(
+            task.id, task.status, status, message=message, now=now, result=self._result(task, told)
+        )
+        await self.parking.journal.task(state, work=work)
+        failpoint("tasks.ended")
+
+    def _result(self, task: Task, told: Mapping[str, object]) -> bytes:
+        return self.parking.vault().seal(strict_json.dumps(told), f"{task.id}/result")
+
+    def _going_on(self, task: Task, now: int) -> Work:
+        return self.parking.tasks.moving(
+            task.id, task.status, TaskStatus.WORKING, message="going on", now=now, wake_at=now
+        )
+
+    async def _fail_step(self, task: Task, step: str, row: Step | None, code: str, why: str = "") -> None:
+        now = self.clock.now_us()
+        told = {"guard": {"code": code, "reason": why or "it is not what was approved", "executed": "no"}}
+        attempt = 0 if row is None else row.attempt
+        failed = Step(step, StepState.FAILED, attempt, code=code, result=self.parking.sealed(task.id, step, told))
+        work = together(
+            self.parking.tasks.stepping(task.id, None if row is None else row.state, failed, now),
+            self._going_on(task, now),
+        )
+        await self.parking.journal.task({"what": "failed", "task": task.id, "step": step, "code": code}, work=work)
+
+    # --- what is asked and told -------------------------------------------------------------------------------------
+
+    def _question(self, asking: Asking) -> tuple[ApprovalRequest, Mapping[str, object]]:
+        """The question of a step, and the values it is about, whole and as anybody may see them. Raises `Missing`."""
+        task, content, step, scope = asking.task, asking.content, asking.step, asking.scope
+        who, now = content.principal, self.clock.now_us()
+        values = {found.name: templates.value(found, scope) for found in lookup.lookups(step.summary)}
+        about = {"step": step.id, "summary": step.summary, "values": values}
+        shown = self._shown(task, content, scope)
+        text = templates.sentence(step.summary, lambda part: _for_people(lookup.find(shown, part.path)))
+        request = ApprovalRequest(
+            id=new_id(),
+            task=task.id,
+            step=step.id,
+            tool=task.tool,
+            binds=binding(task.tool, content.fingerprint, who, about, RULE_STEP),
+            requester=who.subject,
+            client=who.client,
+            tenant=who.tenant,
+            chain=who.chain,
+            rule=RULE_STEP,
+            reason=f"{task.tool} asks at its step {step.id}",
+            approvers=step.approvers,
+            not_requester=step.not_requester,
+            quorum=step.quorum,
+            created_at=now,
+            expires_at=min(now + round(step.expires * 1_000_000), deadline_of(task, content) or now),
+            summary=(f"{task.tool}: {step.id}", text),
+            call=task.id,
+        )
+        seen = {name: _visible_part(lookup.find(shown, name.split("."))) for name in values}
+        return request, {"whole": values, "shown": seen}
+
+    def _shown(self, task: Task, content: Content, scope: Scope) -> Scope:
+        """The scope without what its tools call sensitive."""
+        results = scope["steps"]
+        assert isinstance(results, Mapping)
+        calls = (
+            {step.id: step.tool for step in content.workflow.steps if isinstance(step, CallStep)}
+            if content.workflow
+            else {}
+        )
+        return {
+            "input": masked(content.arguments, self._sensitive(task.tool)),
+            "steps": {
+                name: masked(result, self._sensitive(calls[name])) if name in calls else result
+                for name, result in results.items()
+            },
+        }
+
+    def _sensitive(self, tool: str) -> Sequence[str]:
+        entry = self.in_force.current.catalog.get(tool)
+        # Of a tool that is gone nobody can say any more what is sensitive: then all of it is.
+        return entry.tool.sensitive if entry is not None else ("",)
+
+    def _sent(self, doing: Doing) -> Mapping[str, object]:
+        """The arguments of a step, with the reason its workflow was given where its tool wants one."""
+        entry = self.in_force.current.catalog.get(doing.step.tool)
+        why = doing.content.justification
+        if doing.is_call or why is None or entry is None or entry.tool.justification == "none":
+            return doing.arguments
+        return {**doing.arguments, JUSTIFICATION: why}
+
+    def _as_of_now(self, principal: Principal) -> Principal:
+        """The requester as they are known now: what was taken from them meanwhile is gone.
+
+        Raises `UnknownTool` for somebody who belongs to another tenant by now: nothing here is there for them (I12).
+        """
+        known = self.in_force.current.directory.profiles.get(principal.subject)
+        if known is None:
+            return principal if principal.auth == "oidc" else replace(principal, scopes=frozenset(), attributes={})
+        if known.tenant not in (None, principal.tenant):
+            raise UnknownTool()
+        return replace(principal, scopes=principal.scopes & known.scopes, attributes=known.attributes)
+
+    def _why(self, task: Task, action: Fail, rows: Mapping[str, Step]) -> str:
+        row = rows.get(action.step) if action.step is not None else None
+        if action.code == "cancelled":
+            reason = "cancelled by whoever asked"
+        elif row is not None and row.result is not None:
+            reason = f"step {row.id}: {_reason(self.parking.opened(task.id, row))}"
+        elif row is not None:
+            reason = f"step {row.id}: {_ENDED.get(action.code, 'failed')}"
+        else:
+            reason = "its time was over before it was done"
+        if action.undone:
+            reason += f"; taken back: {', '.join(action.undone)}"
+        return reason + (f"; NOT taken back: {', '.join(action.left)}" if action.left else "")
+
+
+def _for_people(value: object) -> str:
+    """A value on one line, as an approver sees it."""
+    return quoted(_visible_part(value))
+
+
+def _visible_part(value: object) -> object:
+    """A masked value; one that lies within something sensitive is not there to see."""
+    return HIDDEN if value is MISSING else value
+
+
+def deadline_of(task: Task, content: Content) -> int | None:
+    """When a task must have ended (unix µs); only a workflow has one."""
+    plan = content.workflow
+    return None if plan is None else task.created_at + round(plan.deadline * 1_000_000)
+
+
+_NOT_NOW = frozenset({"audit_unavailable", "cancelled"})
+"""Codes of calls that this process could not carry out or finish, and another moment or process may."""
+_ENDED = {"approval_denied": "somebody decided against it", "approval_expired": "nobody decided in time"}
+_GONE: Mapping[str, object] = {
+    "guard": {
+        "code": "approval_mismatch",
+        "reason": "the tool is not there any more, or not for whoever asked",
+        "executed": "no",
+        "retry": "never",
+    }
+}
+
+
+def _executed(action: Fail, rows: Mapping[str, Step]) -> str:
+    """What is true of a workflow that failed: `yes` where a step of it was done, `unknown` where one may have been."""
+    if any(row.state in (StepState.DONE, StepState.COMPENSATED) and row.call is not None for row in rows.values()):
+        return "yes"
+    row = rows.get(action.step) if action.step is not None else None
+    return "unknown" if row is not None and row.attempt > 0 else "no"
+
+
+def _reason(structured: Mapping[str, object]) -> str:
+    guard = structured.get("guard")
+    return visible(str(guard.get("reason", "failed"))) if isinstance(guard, Mapping) else "failed"

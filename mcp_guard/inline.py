@@ -1,0 +1,58 @@
+"""Work that ends soon is answered with its end: nobody has to ask again for what takes a second."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from mcp_guard.admin.tasks import Tasks
+from mcp_guard.kit.clock import Clock
+from mcp_guard.kit.strict_json import dumps
+from mcp_guard.model.call import PENDING_EXIT, WORKING, Answer, WorkingView
+from mcp_guard.model.codes import CODES
+from mcp_guard.model.errors import StoreUnavailable
+from mcp_guard.model.moves import TaskStatus
+from mcp_guard.runner import Runner
+from mcp_guard.tasks.task import Task
+
+_POLL_SECONDS = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Inline:
+    """Waits for tasks that calls have begun, `seconds` at most. One that waits for people is not waited for."""
+
+    tasks: Tasks
+    runner: Runner
+    clock: Clock
+    seconds: float
+
+    async def answer(self, answer: Answer) -> Answer:
+        """The answer of a call with what became of its task. It keeps the receipt of the call."""
+        guard = answer.structured.get("guard")
+        if answer.task is None or not isinstance(guard, Mapping) or guard.get("code") != WORKING:
+            return answer
+        self.runner.start(answer.task)
+        end = self.clock.monotonic() + self.seconds
+        try:
+            task = await self.tasks.find(answer.task)
+            while task is not None and task.status is TaskStatus.WORKING and self.clock.monotonic() < end:
+                await asyncio.sleep(_POLL_SECONDS)
+                task = await self.tasks.find(answer.task)
+            return answer if task is None else await self._told(answer, task)
+        except StoreUnavailable:
+            return answer  # the task has begun all the same, and task_status tells once the store does
+
+    async def _told(self, answer: Answer, task: Task) -> Answer:
+        if not task.status.is_final:
+            view = WorkingView(answer.call, task.id, task.message)
+            return replace(answer, structured={"guard": view.as_dict()}, text=view.as_text(), exit_code=PENDING_EXIT)
+        shown = await self.tasks.view(task)
+        result = shown["result"]
+        assert isinstance(result, dict)
+        if not shown["is_error"]:
+            return replace(answer, structured=result, text=dumps(result).decode(), exit_code=0, task=None)
+        guard = {**result["guard"], "call": answer.call, "task_id": task.id}
+        code = CODES.get(guard["code"])
+        text = f"failed: {guard['reason']}"
+        exit_code = 1 if code is None else code.exit_code
+        return replace(answer, structured={"guard": guard}, text=text, is_error=True, exit_code=exit_code, task=None)
