@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 from mcp_guard.approval.request import ApprovalRequest
@@ -26,7 +26,7 @@ from mcp_guard.store.transaction import Work
 from mcp_guard.store.values import Unit
 from mcp_guard.tasks.interpreter import Ask, Break, Fail, Finish, Moment, Run, Skip, Sleep, Wait, next_action
 from mcp_guard.tasks.plan import CALL, CANCEL, step_of, undone_by
-from mcp_guard.tasks.store import Moved
+from mcp_guard.tasks.store import Moved, Rest
 from mcp_guard.tasks.task import Content, Step, Task
 from mcp_guard.tasks.templates import Scope, fill
 
@@ -120,32 +120,32 @@ class Runner:
             await self._commit(self._parking.tasks.claiming(identifier, owner))
         except (Moved, StoreUnavailable):
             return
-        wake_at: int | None = self._clock.now_us() + int(RETRY_SECONDS * 1_000_000)
+        rest = Rest(self._clock.now_us() + int(RETRY_SECONDS * 1_000_000), forced=True)
         try:
-            wake_at = await self._move(identifier)
+            rest = await self._move(identifier)
         except (Moved, NotPending):
-            wake_at = self._clock.now_us()  # somebody was quicker: look again at what they did
+            rest = Rest(self._clock.now_us(), forced=True)  # somebody was quicker: look again at what they did
         except StoreUnavailable as error:
             _log.warning("a task cannot go on now: %s", error.message, extra={"task": identifier})
         except Exception:  # noqa: BLE001 - whatever one task stumbles over, the others go on
             _log.exception("a task cannot go on", extra={"task": identifier})
         with suppress(StoreUnavailable):
-            await self._commit(self._parking.tasks.releasing(identifier, wake_at, self._clock.now_us()))
+            await self._commit(self._parking.tasks.releasing(identifier, rest, self._clock.now_us()))
 
-    async def _move(self, identifier: str) -> int | None:
-        """Move a task as far as it goes; when to look again (unix µs), `None` for when a person did something."""
-        rest: Rest | None = None
-        while rest is None:
+    async def _move(self, identifier: str) -> Rest:
+        """Move a task as far as it goes."""
+        while True:
             task = await self._parking.tasks.find(identifier)
             if task is None or task.status.is_final:
-                return None
+                return Rest(None, forced=True)
             if self._stopping:
-                return self._clock.now_us()
+                return Rest(self._clock.now_us(), forced=True)
             rows = {row.id: row for row in await self._parking.tasks.steps(identifier)}
             rest = await self._step(task, self._parking.content(task), rows)
-        return rest.until
+            if rest is not None:
+                return replace(rest, seen=task.wake_at)
 
-    async def _step(self, task: Task, content: Content, rows: Rows) -> "Rest | None":
+    async def _step(self, task: Task, content: Content, rows: Rows) -> Rest | None:
         """Move a task by one step; when to look again where it cannot move now."""
         held = next((row for row in rows.values() if row.state in _HELD), None)
         if held is not None:
@@ -179,7 +179,7 @@ class Runner:
                 return Rest(None)
         return None
 
-    async def _held(self, task: Task, content: Content, rows: Rows, row: Step) -> "Rest | None":
+    async def _held(self, task: Task, content: Content, rows: Rows, row: Step) -> Rest | None:
         """See to a step that waits: for people, for an operator, or for whoever finds that its process died."""
         if row.state is StepState.IN_DOUBT:
             return Rest(None)
@@ -203,7 +203,7 @@ class Runner:
             return await self._run(self._doing(task, content, rows, row))
         return None
 
-    async def _run(self, doing: Doing) -> "Rest | None":
+    async def _run(self, doing: Doing) -> Rest | None:
         """Make a call; look again later where it could not be made for a reason outside it."""
         if doing.row is not None:
             request = await self._parking.approvals.of_step(doing.task.id, doing.row.id)
@@ -213,7 +213,7 @@ class Runner:
         after = next((row for row in rows if row.id == doing.step.id), None)
         kept = after == doing.row or (after is not None and after.state is StepState.PENDING and after.code is None)
         unclear = after is not None and after.state is StepState.STARTED
-        return Rest(self._clock.now_us() + int(RETRY_SECONDS * 1_000_000)) if kept or unclear else None
+        return Rest(self._clock.now_us() + int(RETRY_SECONDS * 1_000_000), forced=True) if kept or unclear else None
 
     def _doing(self, task: Task, content: Content, rows: Rows, row: Step) -> Doing:
         """The call of a step that is journaled, made from what was journaled when it came up."""
@@ -246,10 +246,3 @@ class Runner:
 
 _HELD = (StepState.WAITING, StepState.IN_DOUBT, StepState.STARTED)
 _RESULTS = (StepState.DONE, StepState.COMPENSATED)
-
-
-@dataclass(frozen=True, slots=True)
-class Rest:
-    """A task cannot move now; look again then (unix µs), or when a person did something."""
-
-    until: int | None

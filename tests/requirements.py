@@ -329,6 +329,7 @@ REQUIREMENTS: dict[str, Requirement] = {
     "workflow:missing-value": Requirement(
         "contract 2", "A look-up that finds nothing when a step runs fails the step, naming the look-up and no value."
     ),
+    "workflow:woken": Requirement("design 7", "Who wakes a task just as it is put down is not overheard."),
     "workflow:crash": Requirement(
         "I1; I2; I5; bar: faults",
         "Killed at any named point a workflow ends as if it had not been, or waits for an operator; nothing happens twice.",

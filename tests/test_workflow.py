@@ -18,6 +18,7 @@ from mcp_guard.demo.sandbox import Sandbox
 from mcp_guard.model.call import Answer, ToolCall
 from mcp_guard.model.errors import Refused, UsageError
 from mcp_guard.model.principal import Principal
+from mcp_guard.tasks.store import Rest
 from tests.flow import add_flow, mails, things
 from tests.simulators.process import Program
 
@@ -319,3 +320,22 @@ async def test_a_value_that_is_not_there_fails_its_step_with_a_reason(flow: Prog
     assert (found["code"], found["step"]) == ("args_invalid", "pay")
     assert "steps.thing.price" in found["reason"]
     assert things(flow.home) == ["made a", "unmade T-a"]
+
+
+@pytest.mark.holds("workflow:woken")
+async def test_a_wake_up_that_comes_while_a_task_is_put_down_is_not_lost(
+    flow: Program, payments: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "LOOK_SECONDS", 86_400.0)
+    async with _guard(flow.home) as guard:
+        identifier = _task(await _open(guard, amount=25.5, secret="x"))
+        await guard.runner.settle()
+        tasks, commit = guard.tasks.parking.tasks, guard.runner._commit
+        task = await tasks.find(identifier)
+        assert task is not None
+        await commit(tasks.claiming(identifier, None))
+        await commit(tasks.waking(identifier, 7))
+        await commit(tasks.releasing(identifier, Rest(task.wake_at, seen=task.wake_at), 8))
+        woken = await tasks.find(identifier)
+        assert woken is not None
+        assert (woken.wake_at, woken.owner) == (7, None)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import click
 
 from mcp_guard.cli.output import Output, pass_output
+from mcp_guard.model.call import PENDING_EXIT, WORKING
 from mcp_guard.model.codes import CODES, CodeEntry
 from mcp_guard.model.errors import GuardError, Invalid, LogBroken, OnHold, Unauthenticated, UnknownTool, UsageError
 
@@ -36,7 +37,7 @@ def explain(output: Output, code: str | None) -> None:
 
 
 def known_codes() -> dict[str, CodeEntry]:
-    """The codes of refused calls, that of a dry run, and those a command can fail with before there is a call."""
+    """The codes of refused calls, those of dry runs and of workflows under way, and those a command can fail with before there is a call."""
     return dict(_known())
 
 
@@ -49,6 +50,15 @@ def _known() -> Iterator[tuple[str, CodeEntry]]:
             "same",
             "The call was decided and, as its caller wished, not executed.",
             "leave the dry run out to carry it out",
+        ),
+    )
+    yield (
+        WORKING,
+        CodeEntry(
+            PENDING_EXIT,
+            "never",
+            "A workflow has begun and not ended yet. Steps of it may have happened.",
+            "ask `task_status` about the task; the same call would only give the same task",
         ),
     )
     yield "usage", _of(UsageError, "`mcp-guard COMMAND --help` shows what a command takes")

@@ -12,7 +12,8 @@ from mcp_guard.model.tool import ApproveStep, CallStep, Tool, WorkflowSpec
 
 
 def link(tool: Tool, known: Mapping[str, Tool | None], report: Report, home: Path) -> Tool | None:
-    """The tool, with a workflow bound to exactly the tools it calls, bringing what they bring; `None` where the report now holds an error.
+    """The tool; a workflow bound to exactly the tools it calls, and bringing what they bring. `None` where the report
+    now holds an error.
 
     `known` has every tool by name, `None` for one that has errors of its own.
     """

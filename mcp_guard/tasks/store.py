@@ -31,6 +31,18 @@ class Moved(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Rest:
+    """A task cannot move now; look again then (unix µs), or when a person did something.
+
+    `seen` is its `wake_at` when that was found out: another one is a wake-up that came since. `forced` overrules one.
+    """
+
+    until: int | None
+    seen: int | None = None
+    forced: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class NewTask:
     """What a task begins as. `alike` is a keyed digest of requester, tool and arguments.
 
@@ -209,9 +221,16 @@ class TaskStore:
 
         return work
 
-    def releasing(self, identifier: str, wake_at: int | None, now: int) -> Work:
-        """Stop working on a task until it is due again."""
-        row: Parameters = {"id": identifier, "boot": self.store.boot, "wake_at": wake_at, "now": now}
+    def releasing(self, identifier: str, rest: Rest, now: int) -> Work:
+        """Stop working on a task until it is due again, or at once where somebody woke it meanwhile."""
+        row: Parameters = {
+            "id": identifier,
+            "boot": self.store.boot,
+            "wake_at": rest.until,
+            "seen": rest.seen,
+            "forced": int(rest.forced),
+            "now": now,
+        }
 
         def work(transaction: Transaction) -> None:
             transaction.run("task_release", row)

@@ -27,7 +27,10 @@ SELECT min(wake_at) FROM task;
 UPDATE task SET owner = :boot WHERE id = :id AND owner IS :before AND status IN ('working', 'input_required');
 
 -- name: task_release
-UPDATE task SET owner = NULL, wake_at = :wake_at, updated_at = :now WHERE id = :id AND owner = :boot;
+-- A wake-up that came after the task was last looked at stands: nobody else will send another.
+UPDATE task SET owner = NULL, wake_at = CASE WHEN :forced OR wake_at IS :seen THEN :wake_at ELSE wake_at END,
+                updated_at = :now
+WHERE id = :id AND owner = :boot;
 
 -- name: task_status
 UPDATE task SET status = :status, message = :message, result = coalesce(:result, result), wake_at = :wake_at,
