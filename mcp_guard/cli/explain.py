@@ -37,7 +37,7 @@ def explain(output: Output, code: str | None) -> None:
 
 
 def known_codes() -> dict[str, CodeEntry]:
-    """The codes of refused calls, those of dry runs and of workflows under way, and those a command can fail with before there is a call."""
+    """The codes of refused calls, of dry runs and workflows under way, and of commands that fail before a call."""
     return dict(_known())
 
 
