@@ -306,6 +306,29 @@ def call(name: str, arguments: dict[str, object], identifier: str) -> bytes:
     return body("tools/call", {"name": name, "arguments": arguments}, identifier=identifier)
 
 
+@pytest.mark.holds("tasks:extension")
+def test_a_task_that_was_answered_is_there_after_a_kill(desk: Program) -> None:
+    with serving(desk) as process:
+        send(process, call("payments_refund", {"order_id": "ORD-1001", "amount": 1410}, "c1"))
+        task = line(process)["result"]["taskId"]
+        process.kill()
+    with serving(desk) as process:
+        send(process, body("tasks/get", {"taskId": task}))
+        assert line(process)["result"]["status"] == "working"
+
+
+@pytest.mark.holds("tasks:extension-owner")
+def test_every_question_is_on_record_refused_ones_too(desk: Program) -> None:
+    with serving(desk) as process:
+        send(process, body("tasks/get", {"taskId": "0" * 32}))
+        assert line(process)["error"]["code"] == INVALID_PARAMS
+        send(process, body("tasks/get", {"taskId": "0" * 32}, META))
+        assert line(process)["error"]["code"] == MISSING_REQUIRED_CLIENT_CAPABILITY
+    records = desk.run("--json", "audit", "query").json["records"]
+    assert [it["code"] for it in records if it.get("tool") == "task_status"] == ["args_invalid"]
+    assert "capability" in [it["state"].get("code") for it in records if it["kind"] == "fault"]
+
+
 @pytest.mark.holds("tasks:extension-told")
 def test_a_client_that_listens_gets_the_whole_task_when_it_moves(desk: Program) -> None:
     with serving(desk) as process:
