@@ -319,7 +319,7 @@ class Carrying:
             created_at=now,
             expires_at=min(now + round(step.expires * 1_000_000), deadline_of(task, content) or now),
             summary=(f"{task.tool}: {step.id}", text),
-            call=task.id,
+            call=content.call,
         )
         seen = {name: _visible_part(lookup.find(shown, name.split("."))) for name in values}
         return request, {"whole": values, "shown": seen}

@@ -199,7 +199,7 @@ class Parking:
     def _new(self, wish: Wish, task: str, binds: str, start: _Start, now: int) -> NewTask:
         who, tool, vault = wish.principal, wish.tool, self.vault()
         plan = tool.connector if isinstance(tool.connector, WorkflowSpec) else None
-        content = Content(who, wish.arguments, tool.fingerprint, wish.justification, wish.trace, plan)
+        content = Content(who, wish.arguments, tool.fingerprint, wish.justification, wish.trace, plan, wish.call)
         return NewTask(
             id=task,
             tool=tool.name,

@@ -137,6 +137,7 @@ async def test_a_step_asks_people_shows_them_nothing_sensitive_and_goes_on(
     assert answer.text.startswith("NOT FINISHED: review: waiting for role:manager"), answer.text
     (request,) = await guard.approvals.all()
     shown = json.dumps(await guard.approvals.shown(request))
+    assert request.call == answer.call, "the records of the call lead to the question"
     assert "T-a" in request.summary[1]
     assert "hunter2" not in shown + answer.text
     with pytest.raises(Refused):

@@ -16,7 +16,7 @@ class Content:
     """What a task is about, kept encrypted: who acts, and the bound arguments it executes from.
 
     Nothing is ever taken from a message that comes later. `fingerprint` is of the tool as it was asked for. `workflow`
-    is its plan; a task without one is a single call.
+    is its plan; a task without one is a single call. `call` is the id of the call that asked for it.
     """
 
     principal: Principal
@@ -25,6 +25,7 @@ class Content:
     justification: str | None = None
     trace: Trace | None = None
     workflow: WorkflowSpec | None = None
+    call: str = ""
 
     def as_bytes(self) -> bytes:
         who = self.principal
@@ -47,6 +48,7 @@ class Content:
                 "why": self.justification,
                 "trace": None if self.trace is None else self.trace.onward(),
                 "plan": None if self.workflow is None else plan.as_json(self.workflow),
+                "call": self.call,
             }
         )
 
@@ -69,7 +71,8 @@ class Content:
         )
         steps = found.get("plan")
         workflow = None if steps is None else plan.of_json(steps)
-        return cls(principal, found["args"], found["fp"], found["why"], parse(found["trace"]), workflow)
+        trace = parse(found["trace"])
+        return cls(principal, found["args"], found["fp"], found["why"], trace, workflow, found.get("call", ""))
 
 
 @dataclass(frozen=True, slots=True)
