@@ -83,7 +83,7 @@ async def test_a_workflow_that_ends_soon_is_answered_with_its_output(
 ) -> None:
     answer = await _open(guard, amount=11.5, to=["ada@acme.example"])
     assert answer.structured == {"thing": "T-a", "size": 3, "told": "queued", "text": "made T-b"}, answer.text
-    assert (answer.is_error, answer.exit_code) == (False, 0)
+    assert (answer.is_error, answer.exit_code, answer.task, answer.finished) == (False, 0, None, ())
     assert things(flow.home) == ["made a", "made b"]
     assert (_paid(payments, 11.5), mails(flow.home)) == (1, 1)
     (task,) = await guard.tasks.all()

@@ -84,11 +84,12 @@ class Guard:
         return sorted([*visible, *own], key=lambda tool: tool.name)
 
     async def call(self, principal: Principal, call: ToolCall) -> Answer:
-        if self.own_tools.is_for(principal, call.tool):
-            answer = await self.own_tools.call(principal, call)
-        else:
-            answer = await self.inline.answer(await self.pipeline.call(principal, call))
-        finished = await self.tasks.finished(principal) if answer.receipt is not None else ()
+        own = self.own_tools.is_for(principal, call.tool)
+        begun = await (self.own_tools.call(principal, call) if own else self.pipeline.call(principal, call))
+        answer = await self.inline.answer(begun)
+        ended = await self.tasks.finished(principal) if answer.receipt is not None else ()
+        # A task this very answer tells the end of is no news beside it.
+        finished = tuple(one for one in ended if one.task != begun.task)
         return replace(answer, finished=finished) if finished else answer
 
     @property
