@@ -25,6 +25,7 @@ MODULES = (
     "audit/line_file",
     "audit/sweep",
     "audit/key_epochs",
+    "audit/cut",
     "audit/statements",
     "audit/examine",
     "audit/evidence",

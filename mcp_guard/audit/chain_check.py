@@ -27,8 +27,8 @@ _STAMP = len(_TIME) + _DIGITS + 1
 _NO_DIGITS = b'",_t:'
 _BOOT = len(b'"boot":"0123456789abcdef"')
 _KIND = b',"kind":"'
-_NOTED = (b"k", b"a")
-"""How the kinds begin that say something about the log itself: `key`, `anchor`."""
+_NOTED = (b"k", b"a", b"p")
+"""How the kinds begin that say something about the log itself: `key`, `anchor`, `prune`."""
 _START = re.compile(rb'\x00\{"_n":(0|[1-9][0-9]{0,17}),"_p":"([0-9a-f]{64})"')
 
 
@@ -151,7 +151,8 @@ class ChainCheck:
 
 
 def noted(lines: Sequence[bytes], first: int) -> list[tuple[int, bytes]]:
-    """The `key` and `anchor` records among lines that were found right, by number; `first` is that of the first line.
+    """The records that speak of the log itself, among lines that were found right, by number; `first` is that of the
+    first line.
 
     Such a record has no actor, so its boot id and kind stand right behind its time. One that is written otherwise is
     overlooked, and what it would have vouched for does not count.
@@ -159,7 +160,7 @@ def noted(lines: Sequence[bytes], first: int) -> list[tuple[int, bytes]]:
     kind = len(PREFIX) + len(_NUMBER) + len(str(first)) + len(_LINK) + 64 + _STAMP + _BOOT + len(_KIND)
     if len(str(first)) == len(str(first + len(lines))):
         letters = b"".join([line[kind - 2 : kind + 1] for line in lines])
-        if b':"k' not in letters and b':"a' not in letters:
+        if not any(b':"' + kind in letters for kind in _NOTED):
             return []
     return [
         (n, line[1:])

@@ -60,7 +60,7 @@ def whole_seconds(text: str) -> int:
 def describe(report: Report, keys: Sequence[VerifierKey]) -> Iterable[str]:
     """A verdict in lines for a person."""
     yield f"log: {report.origin or 'not named in the file'}"
-    yield f"records: {report.records}"
+    yield f"records: {report.records}" + (f", the first {report.cut.size} of them pruned" if report.cut else "")
     yield f"signed: {report.signed or 'never' if keys else 'not checked, no key was given'}"
     anchored = f"anchored: {report.anchored}"
     if report.newest is not None:

@@ -7,7 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from mcp_guard.audit.chain_check import Broken, Place
-from mcp_guard.audit.span import Task
+from mcp_guard.audit.cut import Cut, Pruning, prunings
+from mcp_guard.audit.record_form import FormCheck
+from mcp_guard.audit.span import Joined, Task
 from mcp_guard.audit.statements import Acknowledged, Statement, Trust, Verdict, hold_against, recorded_anchors
 from mcp_guard.audit.sweep import Piece, Progress, Swept, sweep
 from mcp_guard.model.chain import genesis
@@ -55,6 +57,8 @@ class Evidence:
 class Report:
     """What was found. `records` counts those that are good; `head` is the leaf of the last of them.
 
+    Of a log with a `cut` the records before it are not here: they were pruned, and count as good where the rest is.
+    `prunings` are what the log says itself was pruned.
     `signed` is how many records a checked signature covers, `anchored` how many an acknowledgement from elsewhere, and
     `newest` the latest one. `waiting` are the intents without an outcome, where the form of records was checked.
     """
@@ -68,10 +72,16 @@ class Report:
     anchored: int | str = "never"
     newest: Acknowledged | None = None
     waiting: frozenset[int] = frozenset()
+    cut: Cut | None = None
+    prunings: tuple[Pruning, ...] = ()
 
     def broken(self, error: Broken) -> "Report":
         """The same with an error found later."""
         return replace(self, ok=False, records=min(self.records, error.n), head="", error=error)
+
+    def cut_at(self, size: int) -> Cut | None:
+        """What the log says of its first `size` records, where it says that they were pruned."""
+        return next((pruning.cut for pruning in self.prunings if pruning.cut.size == size), None)
 
     def as_dict(self) -> dict[str, object]:
         found: dict[str, object] = {
@@ -82,6 +92,8 @@ class Report:
             "anchored": self.anchored,
             "head": self.head,
         }
+        if self.cut is not None:
+            found["pruned"] = self.cut.size
         if self.error is not None:
             found["error"] = {"n": self.error.n, "what": self.error.what}
         return found
@@ -104,9 +116,19 @@ def examine(
     start = Place(0, genesis(origin) if origin is not None else "")
     swept = sweep(pieces, task, start, workers=workers, progress=progress)
     found = swept.found
-    errors = [found.error, _check_known(swept, known) if known else None, _check_names(evidence, origin)]
+    stated = prunings(found.noted)
+    cut = next((pruning.cut for pruning in stated if pruning.cut.size == found.start.n), None)
+    if cut is not None:
+        swept = swept.put_behind(cut.subtrees)
+    errors = [
+        found.error,
+        _check_known(swept, known) if known else None,
+        _check_names(evidence, origin),
+        _check_beginning(found, cut),
+        _check_prunings(swept, stated) if task.tree else None,
+    ]
     records = min([found.place.n, *(error.n for error in errors if error)])
-    verdict = _hold(swept, evidence, origin, records, any(errors))
+    verdict = _hold(swept, evidence, origin, records, cut, broken=any(errors))
     errors.append(verdict.error)
     newest = max(verdict.acknowledged, key=lambda acknowledged: acknowledged.time, default=None)
     anchored = max((acknowledged.size for acknowledged in verdict.acknowledged), default=0)
@@ -115,6 +137,7 @@ def examine(
     if error is None and evidence.fresh:  # it says nothing against the records behind
         error = _check_fresh(evidence.fresh, verdict.acknowledged, anchored)
     head = "" if error else found.place.leaf
+    waiting = found.waiting | ((cut.waiting if cut else frozenset()) - {of for _, of in found.before})
     return Report(
         error is None,
         origin,
@@ -124,21 +147,50 @@ def examine(
         verdict.signed,
         anchored or "never",
         newest,
-        frozenset(found.waiting),
+        frozenset(waiting),
+        cut,
+        tuple(stated),
     )
 
 
-def _hold(swept: Swept, evidence: Evidence, origin: str | None, records: int, broken: bool) -> Verdict:
+def _check_beginning(found: Joined, cut: Cut | None) -> Broken | None:
+    """A log may begin with another record than its first only where it says itself what was pruned before."""
+    start = found.start
+    if start.n == 0:
+        return None
+    if cut is None:
+        return Broken(0, f"it is missing; the next record is {start.n}")
+    if cut.leaf != start.leaf:
+        return Broken(start.n, "it does not follow the last record that was pruned")
+    open_before = set(cut.waiting)
+    for n, of in found.before:
+        if of not in open_before:
+            return Broken(n, FormCheck.NO_INTENT)
+        open_before.remove(of)
+    return None
+
+
+def _check_prunings(swept: Swept, stated: Sequence[Pruning]) -> Broken | None:
+    """What the log says of pruned records that are here all the same, as where an archive is put before it."""
+    here = (pruning for pruning in stated if pruning.cut.size > swept.found.start.n)
+    wrong = (n for n, _, cut in here if swept.root(cut.size) != cut.frontier.root)
+    return next((Broken(n, "it says of what was pruned what is not so") for n in wrong), None)
+
+
+def _hold(
+    swept: Swept, evidence: Evidence, origin: str | None, records: int, cut: Cut | None, *, broken: bool
+) -> Verdict:
     """The verdict on the good records; of a log that is broken before, nothing is said about what is behind."""
     trust = evidence.trust or Trust(lambda *_: False)
     noted = [(n, line) for n, line in swept.found.noted if n < records]
     anchors = recorded_anchors(noted) if trust.outside else []
+    anchors = [anchor for anchor in anchors if cut is None or anchor.checkpoint.size >= cut.size]
     statements = [
         statement
         for statement in (*evidence.statements, *_newest(anchors, trust))
         if not broken or statement.checkpoint.size <= records
     ]
-    return hold_against(statements, noted, trust, origin=origin, records=records, root=swept.root)
+    return hold_against(statements, noted, trust, origin=origin, records=records, root=swept.root, cut=cut)
 
 
 def _newest(anchors: Sequence[Statement], trust: Trust) -> list[Statement]:
@@ -151,6 +203,9 @@ def _newest(anchors: Sequence[Statement], trust: Trust) -> list[Statement]:
 
 
 def _check_known(swept: Swept, known: Known) -> Broken | None:
+    if known.n < swept.found.start.n:
+        what = f"record {known.n} was pruned: what is known of it can only be checked together with the archive"
+        return Broken(swept.found.start.n, what)
     if known.n in swept.found.leaves:
         good = swept.found.leaves[known.n] == known.leaf
         return None if good else Broken(known.n, "it is not the record it is known to have been")

@@ -112,6 +112,8 @@ class _Taking:
     def _intents(self, read: dict[int, Mapping[str, Any]]) -> dict[int, Mapping[str, Any]]:
         wanted = {record["of"] for record in read.values() if isinstance(record.get("of"), int)}
         others = self._scan.lines_of(wanted - read.keys())
+        if len(others) < len(wanted - read.keys()):
+            others += self._scan.pruned_intents(wanted)
         return read | {n: _parse(n, line) for n, line in others}
 
 

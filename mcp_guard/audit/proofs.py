@@ -1,7 +1,9 @@
 """Proofs about the log of a store, made from its tiles and the lines behind them."""
 
 from collections.abc import Iterable
+from pathlib import Path
 
+from mcp_guard.audit.archive import line_of
 from mcp_guard.audit.proof_file import ProofFile, Proven
 from mcp_guard.model.errors import UsageError
 from mcp_guard.model.merkle import Frontier, Subtree, consistency_proof, inclusion_proof, verify_consistency
@@ -15,10 +17,14 @@ _LATER = "`mcp-guard audit checkpoint` makes one"
 
 
 class Proofs:
-    """Every method raises `StoreUnavailable` where the store cannot be read."""
+    """Every method raises `StoreUnavailable` where the store cannot be read.
 
-    def __init__(self, store: Store) -> None:
+    `archive` is where the lines of pruned records are; their places in the tree are still here.
+    """
+
+    def __init__(self, store: Store, archive: Path | None = None) -> None:
         self._store = store
+        self._archive = archive
         self._tree = Tree(store.reader)
 
     def checkpoint(self) -> Signed | None:
@@ -80,9 +86,15 @@ class Proofs:
 
     def _line(self, n: int) -> bytes:
         row = self._store.reader.peek("log_line", {"n": n})
-        if row is None:
+        if row is not None:
+            return str(row[0]).encode()
+        (first,) = self._store.reader.peek("log_first") or (None,)
+        if not isinstance(first, int) or n >= first:
             raise UsageError("There is no such record in the log.", hint="`mcp-guard audit tail` shows their numbers")
-        return str(row[0]).encode()
+        line = None if self._archive is None else line_of(self._archive, n)
+        if line is None:
+            raise UsageError(f"Record {n} was pruned, and its line is not in the archive.", hint="--archive names it")
+        return line
 
 
 def _whole(value: object) -> int:

@@ -156,16 +156,29 @@ def _with_following(blocks: Iterable[Block]) -> Iterator[tuple[Block, bytes | No
 
 
 class Joined:
-    """Spans joined from the first record on."""
+    """Spans joined from the first record on. `before` are the outcomes `(n, intent)` of intents before `start`."""
 
     def __init__(self, start: Place) -> None:
-        self.place = start
+        self.start = self.place = start
+        self.before: list[tuple[int, int]] = []
         self.tree = TreeRange(start.n)
         self.trees: dict[int, Subtrees] = {start.n: ()}
         self.leaves: dict[int, str] = {}
         self.noted: list[tuple[int, bytes]] = []
         self.waiting: set[int] = set()
         self.error: Broken | None = None
+
+    def begin_with(self, span: Span) -> None:
+        """Begin where the first span does: whether the log may begin there is for others to say."""
+        if self.place == self.start and span.start.n > self.start.n:
+            self.start = span.start
+            self.place = self.place._replace(n=span.start.n, leaf="")
+            self.tree, self.trees = TreeRange(span.start.n), {span.start.n: ()}
+
+    def put_behind(self, subtrees: Subtrees) -> None:
+        """Put the trees of all sizes behind these subtrees of the records before `start`."""
+        self.trees = {size: behind(subtrees, tree) for size, tree in self.trees.items()}
+        self.tree = TreeRange(0, behind(subtrees, self.tree.subtrees))
 
     def follows(self, span: Span) -> bool:
         """Whether a span is right and is what comes next."""
@@ -180,16 +193,23 @@ class Joined:
     def join(self, span: Span) -> None:
         """Put a span behind, with its error if it has one."""
         for size, subtrees in span.trees.items():
-            tree = TreeRange(0, self.tree.subtrees)
-            tree.join(subtrees)
-            self.trees[size] = tree.subtrees
+            self.trees[size] = behind(self.tree.subtrees, subtrees)
         self.tree.join(span.subtrees)
         self.leaves |= span.leaves
         self.noted += span.noted
         self.place = span.end
         self.error = span.error
         for n, of in span.ended:
-            if of not in self.waiting and (self.error is None or n < self.error.n):
+            if of < self.start.n:
+                self.before.append((n, of))
+            elif of not in self.waiting and (self.error is None or n < self.error.n):
                 self.error = Broken(n, FormCheck.NO_INTENT)
             self.waiting.discard(of)
         self.waiting |= span.opened
+
+
+def behind(subtrees: Subtrees, more: Subtrees) -> Subtrees:
+    """The subtrees of a range of leaves and of the range that follows, joined."""
+    tree = TreeRange(0, subtrees)
+    tree.join(more)
+    return tree.subtrees

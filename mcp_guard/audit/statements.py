@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from mcp_guard.audit.chain_check import Broken
-from mcp_guard.audit.key_epochs import Epoch, Root, read_epochs, states, trusted_epochs
+from mcp_guard.audit.cut import Cut
+from mcp_guard.audit.key_epochs import NO_KEYS, Epoch, Root, read_epochs, states, trusted_epochs
 from mcp_guard.model.note import (
     Checkpoint,
     Note,
@@ -110,21 +111,35 @@ def hold_against(
     origin: str | None,
     records: int,
     root: Root,
+    cut: Cut | None = None,
 ) -> Verdict:
-    """Hold a log of `records` good records against what was signed of it. `keys` are its `key` records."""
+    """Hold a log of `records` good records against what was signed of it. `keys` are its `key` records.
+
+    With `cut` the records before it are not here.
+    """
     verdict = Verdict()
     origin = origin or next((statement.checkpoint.origin for statement in statements), None)
     good = 0
     for statement in sorted(statements, key=lambda statement: statement.checkpoint.size):
+        if cut is not None and statement.checkpoint.size < cut.size:
+            size = statement.checkpoint.size
+            what = f"a checkpoint of size {size} can only be checked together with the archive of what was pruned"
+            verdict.error = Broken(cut.size, what)
+            return verdict
         verdict.error = _contradiction(statement, origin, records, root, good)
         if verdict.error is not None:
             return verdict
         good = statement.checkpoint.size
-    epochs = read_epochs(keys, origin or "", root, trust.verify) if trust.keys else []
+    before = cut.standing if cut is not None else NO_KEYS
+    epochs = read_epochs(keys, origin or "", root, trust.verify, before) if trust.keys else []
     if isinstance(epochs, Broken):
         verdict.error = epochs
         return verdict
-    _check_signatures(verdict, statements, epochs, trust)
+    trusted = trusted_epochs(epochs, trust.keys, complete=trust.complete, pruned=before.epoch is not None)
+    if isinstance(trusted, Broken):
+        verdict.error = trusted
+        return verdict
+    _check_signatures(verdict, statements, epochs, trusted, trust)
     return verdict
 
 
@@ -141,11 +156,9 @@ def _contradiction(statement: Statement, origin: str | None, records: int, root:
     return Broken(good, f"the log does not contain what was signed at size {checkpoint.size}: {which}")
 
 
-def _check_signatures(verdict: Verdict, statements: Sequence[Statement], epochs: Sequence[Epoch], trust: Trust) -> None:
-    trusted = trusted_epochs(epochs, trust.keys, complete=trust.complete)
-    if isinstance(trusted, Broken):
-        verdict.error = trusted
-        return
+def _check_signatures(
+    verdict: Verdict, statements: Sequence[Statement], epochs: Sequence[Epoch], trusted: list[Epoch], trust: Trust
+) -> None:
     acknowledged: list[Acknowledged] = []
     earlier = list(epochs[: len(epochs) - len(trusted)])
     for statement in sorted(statements, key=lambda statement: statement.checkpoint.size, reverse=True):

@@ -23,8 +23,8 @@ from multiprocessing import get_context
 from typing import Protocol
 
 from mcp_guard.audit.chain_check import Place
-from mcp_guard.audit.span import Block, Joined, Span, Task, check_span
-from mcp_guard.model.tree_range import Subtrees, TreeRange, root
+from mcp_guard.audit.span import Block, Joined, Span, Task, behind, check_span
+from mcp_guard.model.tree_range import Subtrees, root
 
 _AHEAD = 2
 """Pieces that wait for each worker."""
@@ -53,6 +53,8 @@ def sweep(
     joined, marks = Joined(start), []
     with _mapper(workers) as each:
         for piece, span in each(partial(_check, task), pieces):
+            if span is not None:
+                joined.begin_with(span)
             if not piece.is_whole(span) or (span is not None and not joined.follows(span)):
                 marks.append(Mark(joined.place, joined.tree.subtrees, piece.rest()))
                 rest = check_span(piece.rest().blocks(), task, joined.place)
@@ -86,20 +88,27 @@ class Swept:
     task: Task
     marks: Sequence[Mark]
 
+    def put_behind(self, subtrees: Subtrees) -> "Swept":
+        """The same, of a log whose records before the first that is here have these subtrees."""
+        self.found.put_behind(subtrees)
+        marks = [replace(mark, subtrees=behind(subtrees, mark.subtrees)) for mark in self.marks]
+        return replace(self, marks=marks)
+
     def root(self, size: int) -> bytes | None:
-        """The root of the first `size` records, or `None` where fewer are good. Raises what reading raises."""
+        """The root of the first `size` records, or `None` where fewer are good or the log begins later.
+
+        Raises what reading raises.
+        """
         if size == self.found.place.n:
             return self.found.tree.root()
-        if size > self.found.place.n:
+        if not self.found.start.n <= size <= self.found.place.n:
             return None
         if size not in self.found.trees:
             mark = self.marks[bisect_left(self.marks, size, key=lambda mark: mark.place.n) - 1]
             span = check_span(mark.piece.blocks(), replace(self.task, sizes=frozenset({size}), parse=None), mark.place)
             if span is None or size not in span.trees:
                 return None
-            tree = TreeRange(0, mark.subtrees)
-            tree.join(span.trees[size])
-            self.found.trees[size] = tree.subtrees
+            self.found.trees[size] = behind(mark.subtrees, span.trees[size])
         return root(self.found.trees[size])
 
 

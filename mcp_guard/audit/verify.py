@@ -4,16 +4,19 @@ A chain proves that nothing inside it was changed. That nothing was cut off its 
 rewrite, only what is known from elsewhere can prove: a record, a checkpoint, an acknowledgement.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
-from mcp_guard.audit.chain_check import PREFIX, Broken, stated_link
+from mcp_guard.audit.archive import before, segments
+from mcp_guard.audit.chain_check import PREFIX, Broken, stated_link, stated_number
+from mcp_guard.audit.cut import Cut
 from mcp_guard.audit.erasure import Erasures
 from mcp_guard.audit.examine import Evidence, Fresh, Known, Report, examine
 from mcp_guard.audit.line_file import FilePiece, file_pieces, file_size
@@ -21,7 +24,7 @@ from mcp_guard.audit.record_check import SideCheck
 from mcp_guard.audit.record_form import Record
 from mcp_guard.audit.span import Block, Span, Task
 from mcp_guard.audit.statements import Statement, Trust
-from mcp_guard.audit.sweep import Progress
+from mcp_guard.audit.sweep import Piece, Progress
 from mcp_guard.kit import strict_json
 from mcp_guard.model import ed25519
 from mcp_guard.model.chain import genesis
@@ -46,12 +49,16 @@ Draw = Callable[[int], Progress | None]
 def verify(
     source: Path | Sequence[bytes],
     *,
+    archive: Path | None = None,
     deep: bool = False,
     evidence: Evidence | None = None,
     workers: int = 1,
     progress: Draw | None = None,
 ) -> Report:
-    """Check a store, an exported `.jsonl` file, or lines, and hold them against the evidence.
+    """Check a store, an exported `.jsonl` file, an archive directory, or lines, and hold them against the evidence.
+
+    With `archive` the records that were pruned from a store or were not in it any more when it was exported are taken
+    from there, so that everything is checked from the first record on.
 
     Always: numbers without gaps, links, increasing times, the origin where it is known, every checkpoint of the
     evidence and of the store. `deep` also: canonical form, the fields of every kind, that every outcome ends one
@@ -59,26 +66,43 @@ def verify(
     not depend on how many `workers` (processes) share the work. Raises `StoreUnavailable` where the source cannot be
     read.
     """
-    evidence = evidence or Evidence()
-    task = Task(parse=parse if deep else None)
+    run = _Run(Task(parse=parse if deep else None), evidence or Evidence(), workers, progress)
     if not isinstance(source, Path):
-        return examine([_Lines(source)], task, evidence)
+        return run.over([_Lines(source)])
     try:
-        if is_store(source):
-            return _verify_store(source, task, evidence, workers, progress)
-        told = progress(file_size(source)) if progress else None
-        return examine(file_pieces(source), task, evidence, workers=workers, progress=told)
+        if source.is_dir():
+            return _verify_archive(source, run)
+        return _verify_store(source, archive, run) if is_store(source) else _verify_file(source, archive, run)
     except OSError as error:
         raise StoreUnavailable(f"the file cannot be read: {error.strerror}", hint="check the path") from None
 
 
+class _Run(NamedTuple):
+    """How a log is verified, whatever it is kept in."""
+
+    task: Task
+    evidence: Evidence
+    workers: int
+    draw: Draw | None
+
+    def over(self, pieces: Iterable[Piece], weight: int = 0) -> Report:
+        progress = self.draw(weight) if self.draw and weight else None
+        return examine(pieces, self.task, self.evidence, workers=self.workers, progress=progress)
+
+
 def is_log_of(source: Path, origin: str) -> bool:
     """Whether a store or an exported file claims to be the log of this origin. Raises `StoreUnavailable`."""
+    if source.is_dir():
+        first = next(segments(source)[0].blocks()).lines
+        return bool(first) and stated_link(first[0]) == genesis(origin)
     if is_store(source):
         with Scan(source) as scan:
             return scan.origin() == origin
-    first = next((block.lines[0] for block in FilePiece(source, 0, 1).blocks()), b"")
-    return stated_link(first) == genesis(origin)
+    return stated_link(_first_line(source)) == genesis(origin)
+
+
+def _first_line(source: Path) -> bytes:
+    return next((block.lines[0] for block in FilePiece(source, 0, 1).blocks()), b"")
 
 
 def parse(line: bytes) -> Record | None:
@@ -111,20 +135,40 @@ def _load(public_key: bytes) -> "Ed25519PublicKey | None":
     return Ed25519PublicKey.from_public_bytes(public_key) if ed25519.is_key(public_key) else None
 
 
-def _verify_store(path: Path, task: Task, evidence: Evidence, workers: int, progress: Draw | None) -> Report:
-    deep = task.parse is not None
+def _verify_archive(archive: Path, run: _Run) -> Report:
+    found = segments(archive)
+    end = found[-1].end
+    report = run.over(before(found, ()), end)
+    if report.ok and report.records < end:
+        return report.broken(Broken(report.records, "it is missing: the archive is cut off or damaged"))
+    return report
+
+
+def _verify_file(path: Path, archive: Path | None, run: _Run) -> Report:
+    if archive is None:
+        return run.over(file_pieces(path), file_size(path))
+    begin = stated_number(_first_line(path)) or 0
+    return run.over(chain(before(segments(archive, begin), (FilePiece(path, 0, None),)), file_pieces(path)))
+
+
+def _verify_store(path: Path, archive: Path | None, run: _Run) -> Report:
+    deep = run.task.parse is not None
     with Scan(path) as scan:
-        kept = _statements([*scan.checkpoints(), *scan.cosigned()])
+        begin = scan.first()
+        stated = _statements([*scan.checkpoints(), *scan.cosigned()])
+        kept = tuple(each for each in stated if each.checkpoint.size >= begin)
+        evidence = run.evidence
         evidence = replace(evidence, origin=evidence.origin or scan.origin(), statements=evidence.statements + kept)
         beside = scan.beside() if deep else None
         against = SideCheck(Erasures.of(scan.erasures())) if deep else None
         end = scan.end() if beside is None else beside.end
-    task = replace(task, keyed=True, beside=against)
-    pieces = (_StorePiece(path, first, min(first + PIECE, end), deep) for first in range(0, end, PIECE))
-    report = examine(pieces, task, evidence, workers=workers, progress=progress(end) if progress else None)
+    run = run._replace(task=replace(run.task, keyed=True, beside=against), evidence=evidence)
+    rows = (_StorePiece(path, first, min(first + PIECE, end), deep) for first in range(begin, end, PIECE))
+    pruned = segments(archive, begin) if archive is not None and begin else []
+    report = run.over(chain(before(pruned, (_StorePiece(path, begin, None, deep),)), rows), end)
     if beside is None or not report.ok:
         return report
-    error = _check_inflight(beside, report.waiting) or _check_derived(path, end)
+    error = _check_inflight(beside, report.waiting) or _check_derived(path, end, report.cut_at(begin))
     return report.broken(error) if error else report
 
 
@@ -140,8 +184,8 @@ def _check_inflight(beside: Beside, waiting: frozenset[int]) -> Broken | None:
     return next((Broken(n, "the list of open intents names another process for it") for n in wrong), None)
 
 
-def _check_derived(path: Path, end: int) -> Broken | None:
-    unlike = find_unlike(path)
+def _check_derived(path: Path, end: int, cut: Cut | None) -> Broken | None:
+    unlike = find_unlike(path, cut.frontier if cut else None)
     return Broken(end if unlike.n is None else unlike.n, unlike.what) if unlike else None
 
 

@@ -2,7 +2,7 @@
 
 from mcp_guard.build.definition import Definition, define, load_directory, observing
 from mcp_guard.build.guard import Guard
-from mcp_guard.build.keeping import open_exporting, open_holding, open_holds
+from mcp_guard.build.keeping import open_exporting, open_holding, open_holds, open_pruning
 from mcp_guard.build.questions import (
     ask_stock,
     cover_policy,
@@ -42,6 +42,7 @@ __all__ = [
     "open_holding",
     "open_holds",
     "open_proofs",
+    "open_pruning",
     "open_query",
     "open_revealing",
     "open_signing",

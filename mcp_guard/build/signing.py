@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mcp_guard.config.home import Home
@@ -47,14 +48,17 @@ async def open_signing(home: Home) -> "AsyncIterator[tuple[SigningAdmin, Verifie
 
 
 @asynccontextmanager
-async def open_proofs(home: Home) -> "AsyncIterator[tuple[Proofs, Query]]":
-    """Proofs about this home's log, as far as it is signed; nothing is made or written."""
+async def open_proofs(home: Home, archive: Path | None = None) -> "AsyncIterator[tuple[Proofs, Query]]":
+    """Proofs about this home's log, as far as it is signed; nothing is made or written.
+
+    Lines that were pruned come from the archive, by default the home's.
+    """
     from mcp_guard.audit.proofs import Proofs
     from mcp_guard.audit.query import Query
     from mcp_guard.store.store import Store
 
     store = Store.open_readonly(home.store)
     try:
-        yield Proofs(store), Query(store)
+        yield Proofs(store, archive or home.archive), Query(store)
     finally:
         await store.aclose()

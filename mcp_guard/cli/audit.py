@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from mcp_guard.cli import export, hold, privacy, proofs, verification
+from mcp_guard.cli import export, hold, privacy, proofs, prune, verification
 from mcp_guard.cli.filters import filtering, filters_of, within
 from mcp_guard.cli.log_table import COLUMNS, cells
 from mcp_guard.cli.output import Output, pass_output
@@ -37,6 +37,7 @@ audit.add_command(export.export)
 audit.add_command(witness)
 audit.add_command(hold.hold)
 audit.add_command(hold.release)
+audit.add_command(prune.prune)
 
 
 @audit.command()
@@ -89,8 +90,9 @@ def show(output: Output, which: str) -> None:
 @audit.command()
 @pass_output
 def status(output: Output) -> None:
-    """The state of the log: its length and head, how far it is signed and anchored, and what is on legal hold."""
-    found = with_query(output, lambda query: query.status())
+    """The state of the log: its length and head, how far it is signed and anchored, what is held and what is due to
+    be pruned."""
+    found = with_query(output, lambda query: query.status()) | prune.due(output)
     if holds := [hold.shown(each) for each in hold.holds_of(output)]:
         found["holds"] = holds
     output.data(found, _standing(found))

@@ -8,7 +8,16 @@ import click
 from mcp_guard.cli.output import Output, pass_output
 from mcp_guard.model.call import PENDING_EXIT, WORKING
 from mcp_guard.model.codes import CODES, CodeEntry
-from mcp_guard.model.errors import GuardError, Invalid, LogBroken, OnHold, Unauthenticated, UnknownTool, UsageError
+from mcp_guard.model.errors import (
+    GuardError,
+    Invalid,
+    LogBroken,
+    NotAnchored,
+    OnHold,
+    Unauthenticated,
+    UnknownTool,
+    UsageError,
+)
 
 
 @click.command()
@@ -63,7 +72,7 @@ def _known() -> Iterator[tuple[str, CodeEntry]]:
     )
     yield "usage", _of(UsageError, "`mcp-guard COMMAND --help` shows what a command takes")
     yield "invalid", _of(Invalid, "every problem is named with file, line, column and a hint")
-    for error in (Unauthenticated, UnknownTool, OnHold, LogBroken):
+    for error in (Unauthenticated, UnknownTool, OnHold, NotAnchored, LogBroken):
         yield error.code, _of(error, error.default_hint)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mcp_guard.cli.options import LEAF, LOG_KEY
+from mcp_guard.cli.options import ARCHIVE, LEAF, LOG_KEY
 from mcp_guard.cli.output import Output, pass_output, print_error
 from mcp_guard.model.errors import LogBroken, UsageError
 
@@ -78,16 +78,18 @@ async def _sign(output: Output, *, rotate: bool, anchor: bool) -> "tuple[Signed,
 @click.command()
 @click.argument("which", metavar="CALL|N")
 @click.option("-o", "--output", "target", type=click.Path(path_type=Path), help="Write it there instead of to stdout.")
+@click.option("--archive", type=ARCHIVE, metavar="DIR", help="Where pruned records are (default: audit.archive).")
 @pass_output
-def prove(output: Output, which: str, target: Path | None) -> None:
+def prove(output: Output, which: str, target: Path | None, archive: Path | None) -> None:
     """Prove that the records of a call, or record N, stand in the signed log (c2sp.org/tlog-proof).
 
     Whoever has the file and the log's public key checks it with `audit check-proof`, without this machine. The records
-    are in it as they were stored: commitments, never values.
+    are in it as they were stored: commitments, never values. A record that was pruned is proven by its number N; its
+    line comes from the archive.
     """
     import asyncio
 
-    text = asyncio.run(_prove(output, which)).format()
+    text = asyncio.run(_prove(output, which, archive)).format()
     if target is not None:
         target.write_bytes(text)
         output.note(f"written: {target}")
@@ -97,11 +99,11 @@ def prove(output: Output, which: str, target: Path | None) -> None:
         sys.stdout.write(text.decode())
 
 
-async def _prove(output: Output, which: str) -> "ProofFile":
+async def _prove(output: Output, which: str, archive: Path | None) -> "ProofFile":
     from mcp_guard.build import open_proofs
     from mcp_guard.store.finder import number_of
 
-    async with open_proofs(output.load_recorded_home()) as (proofs, query):
+    async with open_proofs(output.load_recorded_home(), archive) as (proofs, query):
         if which.isascii() and which.isdigit() and len(which) <= _MOST_DIGITS:
             return await proofs.inclusion([int(which)])
         records = await query.call(which)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mcp_guard.cli.options import AGE, CERTIFICATES, CHECKPOINT, KNOWN, LOG_KEY, WITNESS_KEY
+from mcp_guard.cli.options import AGE, ARCHIVE, CERTIFICATES, CHECKPOINT, KNOWN, LOG_KEY, WITNESS_KEY
 from mcp_guard.cli.output import Output, pass_output
 from mcp_guard.model.errors import GuardError
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("source", metavar="[STORE|FILE.jsonl]", required=False, type=click.Path(path_type=Path))
+@click.argument("source", metavar="[STORE|FILE.jsonl|ARCHIVE]", required=False, type=click.Path(path_type=Path))
 @click.option("--key", "keys", multiple=True, type=LOG_KEY, metavar="VKEY", help="A key of the log, of any epoch.")
 @click.option(
     "--checkpoint", "checkpoints", multiple=True, type=CHECKPOINT, metavar="FILE", help="A checkpoint you kept."
@@ -42,15 +42,21 @@ if TYPE_CHECKING:
     metavar="N:LEAF",
     help="Record N must have this leaf: what you kept of the log, for example `n` and `leaf` of a receipt.",
 )
+@click.option(
+    "--archive", type=ARCHIVE, metavar="DIR", help="Verify together with the records pruned into this archive."
+)
 @click.option("-j", "--jobs", default=1, show_default=True, type=click.IntRange(1, 256), help="Processes to use.")
 @click.option(
     "--deep", is_flag=True, help="Also the form of every record, stored values, and the index beside the log."
 )
 @pass_output
 @click.pass_context
-def verify(ctx: click.Context, output: Output, /, source: Path | None, jobs: int, deep: bool, **evidence: Any) -> None:
+def verify(ctx: click.Context, output: Output, /, source: Path | None, jobs: int, deep: bool, **given: Any) -> None:
     """Verify this home's log, or a store or an exported file; exit 8 if it is broken. The home's own keys and the
     witnesses and authorities it names are used unless others are given.
+
+    A log that was pruned verifies from its cut on, and with --archive from its first record on; a directory is verified
+    as such an archive.
 
     The chain shows that nothing inside was changed. That the end was not cut off, and that not everything was written
     anew, only something from elsewhere can show: a checkpoint, a witness, a receipt.
@@ -60,15 +66,16 @@ def verify(ctx: click.Context, output: Output, /, source: Path | None, jobs: int
     from mcp_guard.audit.progress import bar
     from mcp_guard.audit.verify import verify as verify_log
 
-    complete = not evidence["keys"]
+    archive = given.pop("archive")
+    complete = not given["keys"]
     if (home := _home_of(output, source)) is not None:
-        evidence["keys"] = evidence["keys"] or published(home.keys)
-        evidence["witnesses"] = evidence["witnesses"] or home.settings.audit.witnesses
-        evidence["authorities"] = evidence["authorities"] or home.authorities
-    found = _evidence(complete=complete, **evidence)
+        given["keys"] = given["keys"] or published(home.keys)
+        given["witnesses"] = given["witnesses"] or home.settings.audit.witnesses
+        given["authorities"] = given["authorities"] or home.authorities
+    found = _evidence(complete=complete, **given)
     source = output.load_recorded_home().store if source is None else source
     draw = None if output.as_json or output.verbosity < 0 else partial(bar, terminal=sys.stderr)
-    report = verify_log(source, deep=deep, evidence=found, workers=jobs, progress=draw)
+    report = verify_log(source, archive=archive, deep=deep, evidence=found, workers=jobs, progress=draw)
     output.data(report.as_dict(), describe(report, found.trust.keys if found.trust else ()))
     if not report.ok:
         ctx.exit(8)

@@ -45,8 +45,13 @@ class Home:
         return tuple(self.path(anchor.ca) for anchor in self.settings.audit.anchors if anchor.ca is not None)
 
     @property
+    def archive(self) -> Path:
+        """The directory of pruned records."""
+        return self.path(self.settings.audit.archive)
+
+    @property
     def reserved(self) -> HomeFiles:
-        """What no tool may reach: configuration, manifests, policy, keys, secrets and the store."""
+        """What no tool may reach: configuration, manifests, policy, keys, secrets, the store and its archive."""
         policy = self.settings.policy
         named = [self.path(text) for text in (policy.model, policy.rules, policy.principals)]
         around = {file.parent for file in named} | {
@@ -54,7 +59,8 @@ class Home:
         }
         return HomeFiles(
             files=frozenset({self.path(CONFIG_FILE), *named, *self._matched()}),
-            trees=frozenset(around - self._too_wide()) | {self.keys, self.path(SECRETS), self.store.parent / LOCKS},
+            trees=frozenset(around - self._too_wide())
+            | {self.keys, self.archive, self.path(SECRETS), self.store.parent / LOCKS},
             store=self.store,
         )
 

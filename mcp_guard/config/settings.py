@@ -333,7 +333,6 @@ def _distinct(anchors: tuple[Anchor, ...]) -> tuple[Anchor, ...]:
 class Audit(Strict):
     """The audit log. With `pseudonyms` its records name people by keyed pseudonyms, and a table says who is meant."""
 
-    unsupported: ClassVar[frozenset[str]] = frozenset({"retention"})
     checkpoint_every: Duration = Field(
         default="1s", description="How often a signed checkpoint is stored while there is something new."
     )
@@ -346,6 +345,11 @@ class Audit(Strict):
         AfterValidator(_distinct),
     ] = ()
     pseudonyms: bool = False
+    retention: Duration = Field(
+        default="400d",
+        description="How old records are that `audit prune` takes and `audit status` counts as due.",
+    )
+    archive: FilePath = Field(default="var/archive", description="Where pruned records are kept, compressed.")
 
     @property
     def witnesses(self) -> tuple[VerifierKey, ...]:

@@ -6,6 +6,7 @@
     ├── Unauthenticated             exit 5   no valid identity
     ├── UnknownTool                 exit 5   not there, or not for this caller: the two look alike
     ├── OnHold                      exit 5   a legal hold forbids it
+    ├── NotAnchored                 exit 5   nobody elsewhere vouches for what is to go
     ├── Refused                     by code  a call that was not, or not fully, carried out
     └── StoreUnavailable            exit 8   durable state cannot be read or written
         └── LogBroken               exit 8   the audit log contradicts itself
@@ -104,6 +105,14 @@ class OnHold(GuardError):
     code = "on_hold"
     exit_code = 5
     default_hint = "`mcp-guard audit hold --list` shows what is held and why; `audit release ID` lifts a hold"
+
+
+class NotAnchored(GuardError):
+    """The log is not acknowledged from elsewhere, so that nothing of it may be removed."""
+
+    code = "not_anchored"
+    exit_code = 5
+    default_hint = "let a witness on another machine acknowledge it, and name its key with --witness"
 
 
 class StoreUnavailable(GuardError):

@@ -11,7 +11,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
-from mcp_guard.model.merkle import HASH_BYTES
+from mcp_guard.model.chain import leaf_hash
+from mcp_guard.model.merkle import HASH_BYTES, Frontier
 from mcp_guard.store import facets, indexer, tiles, words
 from mcp_guard.store.database import reader_address
 from mcp_guard.store.errors import unavailable
@@ -20,6 +21,7 @@ from mcp_guard.store.transaction import Parameters, Row, Transaction
 
 _STEP = 8192
 _MOST_DIGITS = 18
+_NOT_PRUNED = "a line is kept for it as of a pruned intent, and is not its"
 
 
 class Unlike(NamedTuple):
@@ -29,20 +31,23 @@ class Unlike(NamedTuple):
     what: str
 
 
-def find_unlike(path: Path) -> Unlike | None:
+def find_unlike(path: Path, pruned: Frontier | None = None) -> Unlike | None:
     """The first thing that is not as it must be. Raises `StoreUnavailable`.
+
+    `pruned` is the tree of the pruned records, of which the lowest tiles are believed if they add up to it.
 
     A store of an earlier version is not judged: the next process that writes makes everything anew.
     """
     try:
         with closing(sqlite3.connect("", uri=True, isolation_level=None)) as connection:
-            return _Comparison(connection, path).first()
+            return _Comparison(connection, path, pruned or Frontier()).first()
     except (sqlite3.Error, OSError) as error:
         raise unavailable(error) from None
 
 
 class _Comparison:
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path, pruned: Frontier) -> None:
+        self._pruned = pruned
         for _, script in migrations():
             for statement in split(script):
                 connection.execute(statement)
@@ -50,6 +55,7 @@ class _Comparison:
         self._schema = set(self._transaction.all("own_schema"))
         self._transaction.run("own_log_drop")
         self._transaction.run("trusted_schema_off")
+        self._transaction.run("own_pruned_intent_drop")
         self._transaction.run("kept_attach", {"address": reader_address(path)})
 
     def first(self) -> Unlike | None:
@@ -60,6 +66,7 @@ class _Comparison:
 
     def _looks(self) -> Iterator[Iterator[Unlike]]:
         yield self._foreign()
+        yield self._leaves()
         yield self._short()
         yield self._postings()
         yield self._digests()
@@ -74,10 +81,33 @@ class _Comparison:
         for kind, name, _ in sorted(self._schema - kept, key=str):
             yield Unlike(None, f"the store lacks its {kind!s} {name!s}")
 
+    def _leaves(self) -> Iterator[Unlike]:
+        """The leaves of pruned records, and the lines kept of some of them. What is made anew begins with them."""
+        size = self._pruned.size
+        if size == 0:
+            yield from (Unlike(int(str(n)), _NOT_PRUNED) for n, _ in self._transaction.all("pruned_intents_all"))
+            return
+        self._transaction.run("own_leaves_take", {"end": size >> tiles.TILE_BITS})
+        self._transaction.run("meta_put", {"key": indexer.INDEXED, "value": str(size)})
+        tree, read = Frontier(), tiles.reading(self._transaction)
+        while tree.size < size:
+            try:
+                tree = tree.extend(tiles.split(read(0, tree.size >> tiles.TILE_BITS), tiles.TILE))
+            except tiles.TilesDamaged:
+                break
+        if tree != self._pruned:
+            yield Unlike(size - 1, "the leaves kept of pruned records are not those that were pruned")
+            return
+        for n, line in self._transaction.all("pruned_intents_all"):
+            assert isinstance(n, int)
+            assert isinstance(line, bytes)
+            if not 0 <= n < size or [bytes.fromhex(leaf_hash(line))] != tiles.pruned_leaves(read, n, 1):
+                yield Unlike(n, _NOT_PRUNED)
+
     def _short(self) -> Iterator[Unlike]:
         """Index and tiles made anew; they must not know more records than there are."""
         for key, advance in ((indexer.INDEXED, self._index), (tiles.TILED, self._tile)):
-            goal, done = self._kept_number(key), 0
+            goal, done = self._kept_number(key), self._pruned.size if key == indexer.INDEXED else 0
             while done < goal:
                 before, done = done, advance(min(_STEP, goal - done))
                 if done == before:

@@ -95,9 +95,17 @@ class Finder:
         """The traits of records, those of their intents included."""
         own = {number_of(record): facets.traits(record) for record in page}
         intents = {number_of(record): of for record in page if isinstance(of := record.get("of"), int)}
-        others = await self.records(set(intents.values()) - own.keys())
+        others = await self._intents(set(intents.values()) - own.keys())
         known = own | {number_of(record): facets.traits(record) for record in others}
         return own | {n: own[n].of(known.get(of, Traits())) for n, of in intents.items()}
+
+    async def _intents(self, numbers: set[int]) -> list[Record]:
+        """Intents, pruned ones too as long as their outcome is here."""
+        found = await self.records(numbers)
+        if len(found) < len(numbers) and await self._reader.one("pruned_intent_exists") is not None:
+            wanted = orjson.dumps(sorted(numbers)).decode()
+            found += [_parse(line) for _, line in await self._reader.all("pruned_intents_of", {"numbers": wanted})]
+        return found
 
     async def _indexed(self, search: Search, low: int, high: int, limit: int) -> list[Record]:
         if low >= high:

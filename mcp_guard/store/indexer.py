@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Generic, TypeVar
 
 from mcp_guard.store import facets, words
-from mcp_guard.store.transaction import Transaction
+from mcp_guard.store.transaction import Row, Transaction
 from mcp_guard.store.values import ID_KINDS, Ids, Traits
 
 INDEXED = "indexed-2"
@@ -93,12 +93,18 @@ def _understand(transaction: Transaction, n: int, line: bytes, intents: dict[int
     found, of, ids = facets.read(line)
     if of is not None:
         if of not in intents:
-            row = transaction.one("log_line", {"n": of})
+            row = transaction.one("log_line", {"n": of}) or _pruned(transaction, of)
             intents[of] = facets.read(str(row[0]).encode())[0] if row else Traits()
         found = found.of(intents[of])
     elif found.kind == "intent":
         intents[n] = found
     return n, found, ids
+
+
+def _pruned(transaction: Transaction, intent: int) -> Row | None:
+    """The line of a pruned intent whose outcome is still here."""
+    row = transaction.one("pruned_intents_of", {"numbers": f"[{intent}]"})
+    return row and row[1:]
 
 
 def _put_postings(transaction: Transaction, found: Iterable[Found]) -> None:
@@ -148,7 +154,12 @@ def _put_phrases(transaction: Transaction, found: Iterable[Found]) -> None:
     for facet, text in dict(phrase for traits in distinct for phrase in facets.phrases(traits)).items():
         transaction.run("phrase_put", {"facet": facet, "words": " ".join(words.words(text))})
     if words.has_index():
-        transaction.run("words_make")
-        row = transaction.one("meta_get", {"key": WORDED})
-        transaction.run("words_fill", {"worded": int(str(row[0])) if row else 0})
-        transaction.run("words_filled", {"key": WORDED})
+        fill_words(transaction)
+
+
+def fill_words(transaction: Transaction) -> None:
+    """Tell the full-text index every text it was not told."""
+    transaction.run("words_make")
+    row = transaction.one("meta_get", {"key": WORDED})
+    transaction.run("words_fill", {"worded": int(str(row[0])) if row else 0})
+    transaction.run("words_filled", {"key": WORDED})

@@ -58,6 +58,11 @@ class Scan:
         rows = self._all("meta_get", {"key": "origin"})
         return str(rows[0][0]) if rows else ""
 
+    def first(self) -> int:
+        """The number of the first row's record: those before were pruned."""
+        ((first,),) = self._all("log_first", {})
+        return int(str(first or 0))
+
     def end(self) -> int:
         """The number behind the last row's."""
         return int(str(self._all("log_bounds", {})[0][0]))
@@ -115,6 +120,13 @@ class Scan:
     def lines_of(self, numbers: Iterable[int]) -> list[Numbered]:
         """The stored lines of these records, oldest first. Those the log does not have are left out."""
         rows = self._all("log_lines_of", {"numbers": _json(numbers)})
+        return [(int(str(n)), str(line).encode()) for n, line in reversed(rows)]
+
+    def pruned_intents(self, numbers: Iterable[int]) -> list[Numbered]:
+        """The lines of these intents that were pruned before their outcome."""
+        if not self._all("pruned_intent_exists", {}):
+            return []
+        rows = self._all("pruned_intents_of", {"numbers": _json(numbers)})
         return [(int(str(n)), str(line).encode()) for n, line in reversed(rows)]
 
     def sides_of(self, numbers: Iterable[int]) -> dict[int, bytes]:

@@ -4,6 +4,7 @@ import orjson
 
 from mcp_guard.model.chain import Tail, leaf_hash
 from mcp_guard.model.errors import LogBroken
+from mcp_guard.store import tiles
 from mcp_guard.store.transaction import Transaction
 from mcp_guard.store.values import Stored
 
@@ -51,4 +52,6 @@ def is_stored(transaction: Transaction, record: Stored) -> bool:
 
 def _has(transaction: Transaction, n: int, leaf: str) -> bool:
     row = transaction.one("log_line", {"n": n})
+    if row is None and 0 <= n < tiles.first_line(transaction):  # it was pruned since
+        return [bytes.fromhex(leaf)] == tiles.read_leaves(transaction, n, 1)
     return row is not None and leaf_hash(str(row[0]).encode()) == leaf

@@ -1,12 +1,14 @@
 """The Merkle tree over the lines, kept in tiles of 256 hashes (c2sp.org/tlog-tiles) so that proofs need few reads.
 
 Tiles follow the lines as the facet index does: behind the commit, always what the lines alone would give, and never
-evidence. Whoever finds them wrong clears them, and they are made anew.
+evidence. Whoever finds them wrong clears them, and they are made anew. Of pruned records the lowest tiles are all there
+is: those are never cleared, and what the log signed since tells whether they are right.
 """
 
 from collections.abc import Callable, Sequence
 
 from mcp_guard.model.chain import leaf_hash
+from mcp_guard.model.errors import LogBroken
 from mcp_guard.model.merkle import HASH_BYTES, Subtree, node_hash, root_of
 from mcp_guard.store.transaction import Transaction
 
@@ -44,15 +46,33 @@ def advance(transaction: Transaction, leaves: Sequence[bytes]) -> int:
 
 
 def clear(transaction: Transaction) -> None:
-    """Forget every tile, so that they are made from the lines anew."""
-    transaction.run("tiles_clear")
+    """Forget every tile, so that they are made anew from the lines, and from the leaves of pruned records."""
+    transaction.run("tiles_clear", {"pruned": first_line(transaction) >> TILE_BITS})
     transaction.run("meta_put", {"key": TILED, "value": "0"})
 
 
+def first_line(transaction: Transaction) -> int:
+    """The number of the first record whose line is here; 0 for a log nobody pruned, a multiple of `TILE` else."""
+    row = transaction.one("log_first")
+    return row[0] if row is not None and isinstance(row[0], int) else 0
+
+
 def read_leaves(transaction: Transaction, first: int, limit: int) -> list[bytes]:
-    """The leaf hashes of up to `limit` lines from `first` on."""
+    """The leaf hashes of up to `limit` records from `first` on. Raises `LogBroken` where leaves are gone."""
+    if first < first_line(transaction):
+        return pruned_leaves(reading(transaction), first, limit)
     rows = transaction.all("log_lines_from", {"first": first, "limit": limit})
     return [bytes.fromhex(leaf_hash(line)) for _, line in rows if isinstance(line, bytes)]
+
+
+def pruned_leaves(read: ReadTile, first: int, limit: int) -> list[bytes]:
+    """The leaf hashes of up to `limit` pruned records from `first` on, as far as one tile goes. Raises `LogBroken`."""
+    position, start = divmod(first, TILE)
+    try:
+        return split(read(0, position), TILE)[start : start + limit]
+    except TilesDamaged:
+        hint = "put a backup of the store back; the archive has the lines"
+        raise LogBroken(f"the leaves of pruned records from {position * TILE} on are damaged", hint=hint) from None
 
 
 def reading(transaction: Transaction) -> ReadTile:

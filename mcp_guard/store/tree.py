@@ -7,7 +7,7 @@ from mcp_guard.model.chain import leaf_hash
 from mcp_guard.model.errors import LogBroken
 from mcp_guard.model.merkle import HASH_BYTES, Frontier, Subtree
 from mcp_guard.store.reader import Reader
-from mcp_guard.store.tiles import TilesDamaged, subtrees
+from mcp_guard.store.tiles import TilesDamaged, pruned_leaves, subtrees
 
 _CHUNK = 1024
 _T = TypeVar("_T")
@@ -57,6 +57,12 @@ class Tree:
         return tree.extend(waiting).root
 
     async def _leaves(self, first: int, end: int) -> AsyncIterator[bytes]:
+        pruned = self._reader.peek("log_first")
+        while pruned and isinstance(pruned[0], int) and first < min(end, pruned[0]):
+            leaves = pruned_leaves(self._tile, first, end - first)
+            for leaf in leaves:
+                yield leaf
+            first += len(leaves)
         while first < end:
             rows = await self._reader.all("log_lines_from", {"first": first, "limit": min(_CHUNK, end - first)})
             if not rows or rows[0][0] != first:

@@ -60,7 +60,7 @@ BROKEN = [
     ("MCP_GUARD_IDENTITY__LOCAL__APPROVE", "true", "value"),
     ("MCP_GUARD_IDENTITY__OIDC__ISSUER", "hunter2", "value"),
     ("MCP_GUARD_TASKS__ENGINE", "sqlite", "unsupported"),
-    ("MCP_GUARD_AUDIT__RETENTION", "1d", "unsupported"),
+    ("MCP_GUARD_AUDIT__RETENTION", "long", "value"),
 ]
 
 

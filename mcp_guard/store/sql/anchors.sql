@@ -24,3 +24,6 @@ WHERE kind = :kind AND name = :name;
 
 -- name: anchor_exists
 SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'anchor';
+
+-- name: anchors_forked
+SELECT 1 FROM anchor WHERE forked > 0 LIMIT 1;

@@ -7,6 +7,13 @@ ATTACH DATABASE :address AS kept;
 -- name: own_log_drop
 DROP TABLE main.log;
 
+-- name: own_pruned_intent_drop
+DROP TABLE main.pruned_intent;
+
+-- name: own_leaves_take
+INSERT INTO main.tile (level, position, hashes)
+SELECT level, position, hashes FROM kept.tile WHERE level = 0 AND position < :end;
+
 -- name: begin_reading
 BEGIN;
 

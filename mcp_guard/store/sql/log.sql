@@ -32,6 +32,9 @@ ORDER BY inflight.n;
 -- name: log_last
 SELECT n, line FROM log ORDER BY n DESC LIMIT 1;
 
+-- name: log_first
+SELECT min(n) FROM log WHERE n >= 0;
+
 -- name: log_line
 SELECT line FROM log WHERE n = :n;
 

@@ -46,6 +46,10 @@ PRAGMA busy_timeout = 0;
 -- What is deleted or moved within a page is overwritten with zeros.
 PRAGMA secure_delete = FAST;
 
+-- name: secure_delete_on
+-- So is what lies in pages that become free.
+PRAGMA secure_delete = ON;
+
 -- name: temp_in_memory
 -- Else pages on their way to be changed may be spilled to a temporary file.
 PRAGMA temp_store = MEMORY;

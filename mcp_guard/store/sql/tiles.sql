@@ -6,7 +6,7 @@ INSERT INTO tile (level, position, hashes) VALUES (:level, :position, :hashes)
 ON CONFLICT (level, position) DO UPDATE SET hashes = excluded.hashes;
 
 -- name: tiles_clear
-DELETE FROM tile;
+DELETE FROM tile WHERE level > 0 OR position >= :pruned;
 
 -- name: checkpoint_put
 INSERT INTO checkpoint (size, note, for_good) VALUES (:size, :note, :for_good)
