@@ -72,9 +72,12 @@ async def approve(connect: Connect, task: str, decision: str = "approve") -> Non
 
 async def ended(served: Desk, client: Client, task: str) -> dict[str, Any]:
     """A task once it has ended, by `tasks/get`."""
-    await client.call_tool("task_status", {"task_id": task, "wait_s": 20})
-    found: dict[str, Any] = (await ask(served, "tasks/get", {"taskId": task}))["result"]
-    return found
+    async with asyncio.timeout(30):
+        while True:
+            await client.call_tool("task_status", {"task_id": task, "wait_s": 20})
+            found: dict[str, Any] = (await ask(served, "tasks/get", {"taskId": task}))["result"]
+            if found["status"] != "working":
+                return found
 
 
 @pytest.mark.holds("tasks:extension")
