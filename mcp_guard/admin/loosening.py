@@ -22,28 +22,31 @@ Person = tuple[str, frozenset[str]]
 @dataclass(frozen=True, slots=True)
 class Rulebook:
     """What decides beside a call itself: the policy, what is known of people, the scopes each tool needs, the labels it
-    gives, and which tools are in observe mode."""
+    gives, which tools are in observe mode, and what each does (its fingerprint)."""
 
     policy: Snapshot
     people: Mapping[str, Person]
     scopes: Mapping[str, frozenset[str]]
     labels: Mapping[str, frozenset[str]] = field(default_factory=dict)
     observed: frozenset[str] = frozenset()
+    fingerprints: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, policy: Snapshot, directory: Directory, catalog: Catalog) -> "Rulebook":
         people = {name: _person(profile) for name, profile in directory.profiles.items()}
         scopes = {name: entry.tool.scopes for name, entry in catalog.items()}
         labels = {name: frozenset(entry.tool.labels) for name, entry in catalog.items()}
-        return cls(policy, people, scopes, labels, frozenset(catalog.observed))
+        fingerprints = {name: entry.tool.fingerprint for name, entry in catalog.items()}
+        return cls(policy, people, scopes, labels, frozenset(catalog.observed), fingerprints)
 
     @classmethod
     def restored(cls, row: Row) -> "Rulebook":
         """A rulebook from what `as_row` gave. Raises `Invalid` where this version cannot read its policy any more."""
-        model, rules, tags, people, scopes, labels, observed = map(str, row)
+        model, rules, tags, people, scopes, labels, observed, fingerprints = map(str, row)
         policy = restore((model, rules), json.loads(tags), "the policy in force")
         known = {name: (digest, frozenset(held)) for name, (digest, held) in json.loads(people).items()}
-        return cls(policy, known, _sets(scopes), _sets(labels), frozenset(json.loads(observed)))
+        seen_by = _sets(scopes), _sets(labels), frozenset(json.loads(observed))
+        return cls(policy, known, *seen_by, json.loads(fingerprints))
 
     def as_row(self) -> dict[str, str]:
         """Texts to keep. Of attributes only a digest is kept."""
@@ -66,6 +69,7 @@ class Rulebook:
             "scopes": strict_json.dumps({tool: sorted(needed) for tool, needed in self.scopes.items()}),
             "labels": strict_json.dumps({tool: sorted(given) for tool, given in self.labels.items()}),
             "observed": strict_json.dumps(sorted(self.observed)),
+            "fingerprints": strict_json.dumps(dict(self.fingerprints)),
         }
 
 
@@ -82,7 +86,8 @@ def loosenings(old: Rulebook, new: Rulebook, questions: Iterable[AccessRequest])
 
     Decisions are compared over `questions` and generated ones (`policy.diff`). What cannot be judged counts as looser:
     what no question can settle (`policy.tightening`), another tenant or other attributes of a principal, other labels
-    of a tool where conditions ask what was seen, and rules with more questions to them than can be asked.
+    of a tool where conditions ask what was seen, a tool that is not what it was, and rules with more questions to them
+    than can be asked.
     """
     found = diff(old.policy, new.policy, questions)
     lines = [_decided(change) for change in found.decisions if change.direction == "looser"]
@@ -118,5 +123,8 @@ def _tools(old: Rulebook, new: Rulebook) -> Iterator[str]:
     for tool, given in sorted(new.labels.items()):
         if new.policy.uses_seen and old.labels.get(tool, given) != given:
             yield f"{tool} gives its results other labels"
+    for tool, now in sorted(new.fingerprints.items()):
+        if old.fingerprints.get(tool, now) != now:
+            yield f"{tool} is not the tool it was: what it does, takes or shows is another"
     for tool in sorted(new.observed - old.observed):
         yield f"{tool} is only observed: policy is not obeyed there"

@@ -31,6 +31,7 @@ def rulebook(
         made,
         scopes=scopes or {"orders_get": frozenset({"orders:read", "orders:list"})},
         labels={"orders_get": frozenset({"pii", "untrusted"})},
+        fingerprints={"orders_get": "e" * 64},
     )
 
 
@@ -43,6 +44,7 @@ LOOSER = {
     "another attribute": rulebook(people={"user:alice": Profile("acme", frozenset({"a"}), {"level": 2})}),
     "another tenant": rulebook(people={"user:alice": Profile("globex", frozenset({"a"}), {"level": 1})}),
     "attributes that are gone": rulebook(people={}),
+    "a tool that does something else": replace(rulebook(), fingerprints={"orders_get": "f" * 64}),
     "a tool that is only observed": replace(rulebook(), observed=frozenset({"orders_get"})),
     "a label that is taken away": replace(rulebook(*SEEING), labels={"orders_get": frozenset({"pii"})}),
     "another label": replace(rulebook(*SEEING), labels={"orders_get": frozenset({"pii", "untrusted", "secret"})}),
@@ -81,7 +83,7 @@ def test_what_cannot_all_be_asked_counts_as_looser(monkeypatch: pytest.MonkeyPat
 def test_a_rulebook_is_the_same_after_it_was_kept_and_has_another_name_when_anything_differs() -> None:
     kept = rulebook()
     columns = kept.as_row()
-    order = ("model", "rules", "tags", "people", "scopes", "labels", "observed")
+    order = ("model", "rules", "tags", "people", "scopes", "labels", "observed", "fingerprints")
     restored = Rulebook.restored(tuple(columns[name] for name in order))
     assert restored.change == kept.change
     assert loosenings(kept, restored, ()) == []

@@ -192,3 +192,24 @@ def test_without_change_control_the_command_says_so(desk: Program) -> None:
     refused = desk.run("policy", "confirm")
     assert refused.status == 2
     assert "change_control" in refused.err
+
+
+@pytest.mark.holds("change:second-person")
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("tool_manifests/payments.yaml", "/v1/orders/{order_id}/refunds", "/v1/orders/{order_id}/gifts"),
+        ("tool_manifests/payments.yaml", "    bind: {requested_by: principal.subject}\n", ""),
+        ("tool_manifests/orders.yaml", "order_id = :order_id ORDER", "order_id >= :order_id ORDER"),
+    ],
+)
+async def test_what_an_allowed_call_means_is_part_of_it(served: Desk, file: str, old: str, new: str) -> None:
+    """Policy stays as it is, and the tool behind a name becomes another."""
+    before = served.guard.definition.catalog
+    text = (served.home / file).read_text(encoding="utf-8")
+    assert old in text
+    text = text.replace(old, new).replace(', by: "{requested_by}"', "" if "bind:" in old else ', by: "{requested_by}"')
+    (served.home / file).write_text(text, encoding="utf-8")
+    await served.settle()
+    assert served.guard.definition.catalog is before
+    assert (await _standing(served.home))["reload"] == "waiting"

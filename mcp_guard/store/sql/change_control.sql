@@ -1,13 +1,13 @@
 -- name: accepted_get
-SELECT model, rules, tags, people, scopes, labels, observed FROM accepted;
+SELECT model, rules, tags, people, scopes, labels, observed, fingerprints FROM accepted;
 
 -- name: accepted_put
-INSERT INTO accepted (id, model, rules, tags, people, scopes, labels, observed, accepted_at)
-VALUES (1, :model, :rules, :tags, :people, :scopes, :labels, :observed, :accepted_at)
+INSERT INTO accepted (id, model, rules, tags, people, scopes, labels, observed, fingerprints, accepted_at)
+VALUES (1, :model, :rules, :tags, :people, :scopes, :labels, :observed, :fingerprints, :accepted_at)
 ON CONFLICT (id) DO UPDATE SET
     model = excluded.model, rules = excluded.rules, tags = excluded.tags, people = excluded.people,
     scopes = excluded.scopes, labels = excluded.labels, observed = excluded.observed,
-    accepted_at = excluded.accepted_at;
+    fingerprints = excluded.fingerprints, accepted_at = excluded.accepted_at;
 
 -- name: confirmation_list
 SELECT subject FROM confirmation WHERE change = :change ORDER BY confirmed_at, subject;
