@@ -67,6 +67,7 @@ STATUSES = {
     "outcome_unrecorded": 8,
     "in_doubt": 6,
     "cancelled": 5,
+    "deadline_passed": 7,
     "internal": 1,
 }
 

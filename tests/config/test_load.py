@@ -117,7 +117,7 @@ BROKEN: list[tuple[str, str | bytes, str, tuple[int, int]]] = [
     ("an epoch that is none", HEAD + "audit: {key_epoch: monthly}\n", "value", (3, 9)),
     ("a retention that is no duration", HEAD + "audit: {retention: long}\n", "value", (3, 9)),
     ("engine", HEAD + "tasks: {engine: sqlite}\n", "unsupported", (3, 9)),
-    ("inline wait", HEAD + "tasks: {inline_wait: 20s}\n", "unsupported", (3, 9)),
+    ("inline wait that is no duration", HEAD + "tasks: {inline_wait: long}\n", "value", (3, 9)),
     ("change control", HEAD + "policy: {change_control: true}\n", "value", (3, 10)),
 ]
 
