@@ -44,7 +44,7 @@ class Inline:
 
     async def _told(self, answer: Answer, task: Task) -> Answer:
         if not task.status.is_final:
-            view = WorkingView(answer.call, task.id, task.message)
+            view = WorkingView(answer.call, task.id, self.tasks.message(task))
             return replace(answer, structured={"guard": view.as_dict()}, text=view.as_text(), exit_code=PENDING_EXIT)
         shown = await self.tasks.view(task)
         result = shown["result"]

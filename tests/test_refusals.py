@@ -167,3 +167,15 @@ async def test_what_is_not_policys_to_say_is_said_as_before(desk: Program) -> No
     async with _guard(desk.home, "code") as (guard, alice):
         answer = await _call(guard, alice, "payments_refund", {"order_id": "ORD-1002"})
     assert "/amount: is required" in answer.text
+
+
+@pytest.mark.holds("refusals:as-chosen")
+@pytest.mark.parametrize("level", LEVELS)
+async def test_a_task_tells_no_more_than_the_answer_it_came_from(level: str, desk: Program) -> None:
+    async with _guard(desk.home, level) as (guard, alice):
+        parked = await _call(guard, alice, "payments_refund", LARGE)
+        view: Any = parked.structured["guard"]
+        task = await guard.tasks.status(alice, view["task_id"])
+    told = "role:finance" in parked.text
+    assert told is (level == "why")
+    assert ("role:finance" in json.dumps(task)) is told

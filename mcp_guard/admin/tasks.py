@@ -11,6 +11,7 @@ from mcp_guard.audit.journal import Journal
 from mcp_guard.generation import InForce
 from mcp_guard.kit.clock import Clock, as_datetime
 from mcp_guard.model.call import FinishedTask
+from mcp_guard.model.disclosure import Disclosure
 from mcp_guard.model.errors import StoreUnavailable, UsageError
 from mcp_guard.model.moves import ApprovalState, StepState, TaskStatus
 from mcp_guard.model.principal import Principal
@@ -25,6 +26,7 @@ LONGEST_WAIT_S = 25
 MOST_TOLD = 50
 _POLL_SECONDS = 0.05
 NO_SUCH = "There is no such task."
+WAITS = "waiting for somebody"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,7 @@ class Tasks:
     in_force: InForce
     journal: Journal
     clock: Clock
+    refusals: Disclosure = "why"
 
     async def status(self, principal: Principal, identifier: str, wait_s: int = 0) -> Mapping[str, object]:
         """`{"task": {…}}` (contract 4), as soon as the task has ended or moved, after `wait_s` seconds at the latest.
@@ -86,11 +89,16 @@ class Tasks:
         return {
             "task_id": task.id,
             "status": task.status.value,
-            "message": task.message,
+            "message": self.message(task),
             "tool": task.tool,
             "created_at": as_datetime(task.created_at).isoformat(timespec="seconds"),
             "updated_at": as_datetime(task.updated_at).isoformat(timespec="seconds"),
         }
+
+    def message(self, task: Task) -> str:
+        """What is said of where a task stands: whom it waits for only where refusals tell whom they are about."""
+        waits = task.status is TaskStatus.INPUT_REQUIRED
+        return WAITS if waits and self.refusals != "why" else task.message
 
     async def view(self, task: Task) -> dict[str, object]:
         """A task as its owner sees it."""

@@ -54,4 +54,5 @@ def inline_of(live: Live, tasks: "Tasks", runner: "Runner") -> "Inline":
 def tasks_of(live: Live, parking: "Parking", journal: "Journal") -> "Tasks":
     from mcp_guard.admin.tasks import Tasks
 
-    return Tasks(parking, live.in_force, journal, SystemClock())
+    refusals = live.definition.home.settings.policy.refusals
+    return Tasks(parking, live.in_force, journal, SystemClock(), refusals)
