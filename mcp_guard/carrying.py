@@ -198,8 +198,8 @@ class Carrying:
         begun = self.parking.tasks.stepping(task.id, doing.state, started, now)
         if request is None:
             return together(begun, moved)
-        binds = binding(doing.step.tool, doing.step.fingerprint, doing.content.principal, bound, request.rule)
-        return together(using(task.id, doing.step.id, binds), begun, moved)
+        about = binding(doing.step.tool, doing.step.fingerprint, doing.content.principal, bound, request.rule)
+        return together(using(task.id, doing.step.id, self.parking.bound(task.id, about)), begun, moved)
 
     def _waiting(self, doing: Doing, bound: Mapping[str, object], waits: ApprovalWait) -> Work:
         """What commits with a question of policy about a step: the values it is about, for whoever decides."""
@@ -306,7 +306,7 @@ class Carrying:
             task=task.id,
             step=step.id,
             tool=task.tool,
-            binds=binding(task.tool, content.fingerprint, who, about, RULE_STEP),
+            binds=self.parking.bound(task.id, binding(task.tool, content.fingerprint, who, about, RULE_STEP)),
             requester=who.subject,
             client=who.client,
             tenant=who.tenant,

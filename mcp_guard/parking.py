@@ -131,7 +131,7 @@ class Parking:
         Of a workflow's own question without what is sensitive, unless `whole`; what a call has is the caller's to mask.
         """
         task = await self.tasks.find(request.task)
-        if task is None:
+        if task is None or task.is_erased:
             return {}
         if request.step == CALL:
             return self.content(task).arguments
@@ -188,12 +188,17 @@ class Parking:
         """What a task executes from. Raises `SealBroken`."""
         return Content.of_bytes(self.vault().open(task.sealed, task.id))
 
+    def bound(self, task: str, binding: str) -> str:
+        """The binding hash of a task's approval, keyed: it stands in records, which are for ever and name no argument,
+        and without the key nobody can try guesses."""
+        return self.vault().digest(f"{task}\n{binding}".encode())
+
     def _asked(self, wish: Wish) -> tuple[ApprovalRequest, NewTask]:
         task = new_id()
         request = self._request(wish, task, CALL, None)
         message = f"waiting for {' or '.join(request.approvers)}"
         start = _Start(TaskStatus.INPUT_REQUIRED, message, request.expires_at, Step(CALL, StepState.WAITING))
-        new = self._new(wish, task, request.binds, start, request.created_at)
+        new = self._new(wish, task, binding_of(wish), start, request.created_at)
         return request, new
 
     def _new(self, wish: Wish, task: str, binds: str, start: _Start, now: int) -> NewTask:
@@ -224,7 +229,7 @@ class Parking:
             task=task,
             step=step,
             tool=tool.name,
-            binds=binding_of(wish),
+            binds=self.bound(task, binding_of(wish)),
             requester=who.subject,
             client=who.client,
             tenant=who.tenant,

@@ -212,6 +212,13 @@ REQUIREMENTS: dict[str, Requirement] = {
     ),
     "approval:decided-once": Requirement("I4", "Of many decisions at once exactly one counts."),
     "approval:denied": Requirement("I4", "A denied call never happens; asking anew is a new question."),
+    "approval:hash-gives-nothing-away": Requirement(
+        "design 5", "The binding hash of an approval is keyed: records alone tell nobody who can guess what was asked for."
+    ),
+    "erase:tasks": Requirement(
+        "design 5",
+        "Erasing a call or a subject takes along what ended tasks and their approvals keep of it; what still runs is counted as open.",
+    ),
     "approval:bound": Requirement(
         "I4; design 7",
         "Where the tool, the rule, or what the requester may do changed while it waited, what was approved is not carried out.",

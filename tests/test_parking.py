@@ -13,7 +13,10 @@ from typing import Any
 import pytest
 
 from mcp_guard import runner
-from mcp_guard.build import Guard, open_guard
+from mcp_guard.approval.request import binding
+from mcp_guard.audit.erasure import Wanted
+from mcp_guard.audit.verify import verify
+from mcp_guard.build import Guard, open_erasing, open_guard
 from mcp_guard.config.load import load
 from mcp_guard.demo.sandbox import Sandbox
 from mcp_guard.model.call import Answer, ToolCall
@@ -389,3 +392,58 @@ async def test_what_waits_is_rows_and_nothing_else(guard: Guard, monkeypatch: py
         "the event loop's own pool fills up as it is used, and no further"
     )
     assert len(await guard.approvals.all()) == 200
+
+
+@pytest.mark.holds("approval:hash-gives-nothing-away")
+async def test_the_binding_hash_on_record_cannot_be_guessed_from_what_it_binds(guard: Guard, desk: Program) -> None:
+    """Records outlive erasure and name nobody under pseudonyms; who holds them knows everything but what to guess."""
+    reason = "she is ill"
+    _pending(await _refund(guard, 812, reason=reason))
+    _pending(await _refund(guard, 813, reason=reason))
+    alice = _who(guard, "user:alice")
+    bound = {"order_id": ORDER, "reason": reason, "requested_by": "user:alice"}
+    hashes = {record["binds"] for record in _records(desk.home, "approval")}
+    ((fingerprint,),) = {(record["fp"],) for record in _records(desk.home, "outcome")}
+    guesses = {
+        binding("payments_refund", fingerprint, alice, {**bound, "amount": amount}, "refund-large")
+        for amount in (812, 813)
+    }
+    assert len(hashes) == 2
+    assert not hashes & guesses
+
+
+def _files(home: Path, wanted: str) -> int:
+    """How often a text stands in the files of the store, whatever SQLite thinks of them."""
+    return sum(file.read_bytes().count(wanted.encode()) for file in (home / "var").glob("guard.db*"))
+
+
+@pytest.mark.holds("erase:tasks", "erase:bytes-gone")
+@pytest.mark.parametrize("wanted", [("subject", "user:alice"), ("call", "")])
+async def test_an_erasure_takes_along_what_ended_tasks_and_approvals_keep(
+    guard: Guard, desk: Program, wanted: tuple[Any, str]
+) -> None:
+    """A long summary changes its place when its row does: older copies of it are to be gone as well."""
+    order = "ORD-1234567890"
+    fill = {"order_id": order, "reason": "r" * 500}
+    pending, waiting = [_pending(await _refund(guard, amount, **fill)) for amount in (4321.25, 4321.5)]
+    call = _records(desk.home, "approval")[0]["call"]
+    await guard.tasks.withdraw(pending["task_id"])
+    assert _files(desk.home, order) >= 2
+    erasing = load(desk.home, environ={})
+    async with open_erasing(erasing) as admin:
+        what, name = wanted
+        erased = await admin.erase(Wanted(what, name or call), "ticket 812")
+        assert (erased.tasks, erased.open) == (1, what == "subject")
+        await guard.tasks.withdraw(waiting["task_id"])
+        again = await admin.erase(Wanted(what, name or _records(desk.home, "approval")[1]["call"]), "ticket 812")
+        assert (again.tasks, again.open) == (1, 0)
+    assert _files(desk.home, "4321.") == _files(desk.home, order) == 0
+    assert verify(desk.home / "var" / "guard.db", deep=True).ok
+    assert [record["state"]["tasks"] for record in _records(desk.home, "erase") if "tasks" in record["state"]] == [1, 1]
+    task = await guard.tasks.find(pending["task_id"])
+    assert task is not None
+    assert (await guard.tasks.view(task))["result"] == {"erased": True}
+    request = await guard.approvals.find(pending["approval_id"])
+    assert (await guard.approvals.shown(request))["arguments"] == {}
+    assert (request.requester == "user:alice") == (what == "call")
+    await guard.tasks.withdraw(pending["task_id"])

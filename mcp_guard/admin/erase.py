@@ -17,7 +17,7 @@ from mcp_guard.audit.pseudonyms import Pseudonyms, forgetting, pseudonyms_of
 from mcp_guard.audit.query import Filters, Query
 from mcp_guard.model.errors import LogBroken, OnHold, StoreUnavailable, UsageError
 from mcp_guard.model.principal import Principal
-from mcp_guard.store.erasure import overwriting
+from mcp_guard.store.erasure import overwriting, overwriting_tasks
 from mcp_guard.store.errors import SidesChanged
 from mcp_guard.store.finder import Record, number_of
 from mcp_guard.store.side import unpack
@@ -33,14 +33,15 @@ _WHY = "it is recorded: who asked, and on what ground"
 class Erased:
     """What was erased: so many `fields` of so many `records`. `noted` are the numbers of the records that say so.
 
-    `names` pseudonyms nobody can read any more. `open` calls were still running: what they leave when they end is not
-    part of it.
+    `names` pseudonyms nobody can read any more. `tasks` ended tasks keep nothing of it any more. `open` calls and tasks
+    were still running: what they leave when they end is not part of it.
     """
 
     id: str
     records: int = 0
     fields: int = 0
     names: int = 0
+    tasks: int = 0
     open: int = 0
     noted: tuple[int, ...] = ()
 
@@ -84,14 +85,17 @@ class EraseAdmin:
         holds = await self._held(wanted)
         request = Request(wanted, names, self._said(wanted, names, reason), token_hex(4), holds)
         records = await self._records(wanted, expected=not names)
-        found = Erased(request.id, open=await self._still_open(records))
+        ended, running = await self._tasks(wanted)
+        found = Erased(request.id, open=await self._still_open(records) + running)
         async for numbers in self._steps(records):
             if dry_run:
                 found = found.plus(await self._plan(wanted, numbers))
             else:
                 found = await self._carry_out(request, numbers, found)
         if dry_run:
-            return replace(found, names=len(names))
+            return replace(found, names=len(names), tasks=len(ended))
+        for start in range(0, len(ended), STEP_ROWS):
+            found = await self._empty(request, ended[start : start + STEP_ROWS], found)
         # Last, for without them what an interruption left could not be found again.
         found = await self._forget(request, found) if names else found
         await self.store.forget_old_pages()
@@ -133,6 +137,27 @@ class EraseAdmin:
             else:
                 return found.plus(step, stored.n)
         raise StoreUnavailable("what stands beside the records keeps changing", hint="run the command again")
+
+    async def _tasks(self, wanted: Wanted) -> tuple[list[str], int]:
+        """The ended tasks that keep values of what is wanted, and how many there are that still run."""
+        if wanted.what == "field":
+            return [], 0
+        row: dict[str, str | None] = {"subject": None, "call": None, wanted.what: wanted.name}
+        found = await self.store.reader.all("tasks_of", row)
+        ended = [str(task) for task, running in found if not running]
+        return ended, len(found) - len(ended)
+
+    async def _empty(self, request: Request, tasks: list[str], found: Erased) -> Erased:
+        """Remove what ended tasks and their approvals keep."""
+        wanted, holds = request.wanted, await self._held(request.wanted)
+        note = self._note(request, {"records": 0, "fields": 0, "at": "", "tasks": len(tasks)})
+        subject = wanted.name if wanted.what == "subject" else None
+        work = together(unchanged(holds), overwriting_tasks(tasks, subject))
+        try:
+            (stored,) = await self.store.writer.submit(Unit((note,), work=work))
+        except (SidesChanged, HoldsChanged):
+            raise StoreUnavailable("the tasks changed meanwhile", hint="run the command again") from None
+        return replace(found, tasks=found.tasks + len(tasks), noted=(*found.noted, stored.n))
 
     async def _forget(self, request: Request, found: Erased) -> Erased:
         """Remove who is meant by the pseudonyms of a person."""

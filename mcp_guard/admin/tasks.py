@@ -82,7 +82,8 @@ class Tasks:
         task = await self.find(identifier)
         if task is None:
             raise UsageError(NO_SUCH)
-        await self._withdraw(task, self.parking.content(task).principal)
+        if not task.is_erased:
+            await self._withdraw(task, self.parking.content(task).principal)
 
     def head(self, task: Task) -> dict[str, object]:
         """What a task is and where it stands, without its steps and its result."""
@@ -104,7 +105,9 @@ class Tasks:
         """A task as its owner sees it."""
         steps = await self.parking.tasks.steps(task.id)
         shown = self.head(task) | {"steps": [step.as_dict() for step in steps]}
-        if task.result is not None:
+        if task.is_erased:
+            shown |= {"result": {"erased": True}, "is_error": False}
+        elif task.result is not None:
             told = json.loads(self.parking.vault().open(task.result, f"{task.id}/result"))
             shown["result"] = told["structured"]
             shown["is_error"] = told["is_error"]

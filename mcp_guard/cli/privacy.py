@@ -52,7 +52,8 @@ def erase(
     erased = _erase(output, wanted, reason, dry_run=dry_run)
     output.data(_shown(wanted, erased, dry_run=dry_run), (_told(erased, dry_run=dry_run),))
     if erased.open:
-        output.note(f"calls still running: {erased.open}; erase again when they have ended, for what they leave")
+        left = "erase again when they have ended, for what they leave"
+        output.note(f"calls and tasks still running: {erased.open}; {left}")
 
 
 def _wanted(subject: str | None, call: str | None, field: tuple[int, str] | None) -> "Wanted":
@@ -90,6 +91,7 @@ def _shown(wanted: "Wanted", erased: "Erased", *, dry_run: bool) -> dict[str, ob
         "records": erased.records,
         "fields": erased.fields,
         "names": erased.names,
+        "tasks": erased.tasks,
         "open": erased.open,
         "noted": list(erased.noted),
         "dry_run": dry_run,
@@ -97,12 +99,13 @@ def _shown(wanted: "Wanted", erased: "Erased", *, dry_run: bool) -> dict[str, ob
 
 
 def _told(erased: "Erased", *, dry_run: bool) -> str:
-    if not erased.fields and not erased.names:
+    if not erased.fields and not erased.names and not erased.tasks:
         return "nothing of it is left to erase"
     done = "would be erased" if dry_run else "erased"
     where = "" if dry_run else f", on record as {', '.join(map(str, erased.noted))}"
     names = f" and {erased.names} pseudonyms' reading" if erased.names else ""
-    return f"{done}: {erased.fields} fields of {erased.records} records{names}{where}"
+    tasks = f" and what {erased.tasks} tasks kept" if erased.tasks else ""
+    return f"{done}: {erased.fields} fields of {erased.records} records{tasks}{names}{where}"
 
 
 @click.command()

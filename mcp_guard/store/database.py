@@ -20,7 +20,7 @@ _WRITER_SETTINGS = (
     "trusted_schema_off",
     "wal_autocheckpoint",
     "journal_size_limit",
-    "secure_delete_fast",
+    "secure_delete",
     "temp_in_memory",
 )
 _READER_SETTINGS = ("busy_timeout", "trusted_schema_off", "query_only")

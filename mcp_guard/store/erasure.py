@@ -1,5 +1,6 @@
 """Removing what stands beside records for good: overwritten where it lies, and no older copy left in the WAL."""
 
+import json
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -11,7 +12,7 @@ from mcp_guard.store.errors import SidesChanged, unavailable
 from mcp_guard.store.ledger import LOCK_TIMEOUT
 from mcp_guard.store.locks import OsLock
 from mcp_guard.store.queries import statements
-from mcp_guard.store.transaction import Transaction
+from mcp_guard.store.transaction import Parameters, Transaction
 
 
 class Overwrite(NamedTuple):
@@ -30,6 +31,22 @@ def overwriting(changes: Sequence[Overwrite]) -> Callable[[Transaction], None]:
         for change in changes:
             if transaction.run("side_overwrite", change._asdict()) != 1:
                 raise SidesChanged
+
+    return work
+
+
+def overwriting_tasks(tasks: Sequence[str], subject: str | None) -> Callable[[Transaction], None]:
+    """The work of a unit: what these ended tasks and their approvals keep of calls, and of a `subject` also the name
+    and how it stands beside decisions. Raises `SidesChanged` where one of them runs, or is not there."""
+
+    def work(transaction: Transaction) -> None:
+        row: Parameters = {"tasks": json.dumps(list(tasks)), "subject": subject, "blank": "-" * len(subject or "")}
+        if transaction.run("tasks_overwrite", row) != len(tasks):
+            raise SidesChanged
+        transaction.run("steps_overwrite", row)
+        transaction.run("approvals_overwrite", row)
+        if subject is not None:
+            transaction.run("votes_overwrite", row)
 
     return work
 

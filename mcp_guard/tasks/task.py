@@ -96,6 +96,11 @@ class Task:
     wake_at: int | None
     owner: str | None
 
+    @property
+    def is_erased(self) -> bool:
+        """Whether what it was about and what it brought were overwritten."""
+        return not any(self.sealed)
+
     def belongs_to(self, principal: Principal) -> bool:
         """Whether it is the principal's own. Another agent of the same person asked for other things."""
         return (self.subject, self.client, self.tenant) == (principal.subject, principal.client, principal.tenant)

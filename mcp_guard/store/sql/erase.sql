@@ -12,3 +12,31 @@ SELECT n, length(fields) FROM side WHERE n IN (SELECT value FROM json_each(:numb
 
 -- name: log_erasures
 SELECT n, CAST(line AS BLOB) FROM log WHERE instr(line, '"kind":"erase"') > 0 ORDER BY n;
+
+-- name: tasks_of
+-- What keeps values of a subject or of a call, and whether it still runs.
+SELECT id, status IN ('working', 'input_required') FROM task
+WHERE sealed <> zeroblob(length(sealed))
+  AND (subject = :subject
+       OR id IN (SELECT task FROM step WHERE call = :call UNION SELECT task FROM approval WHERE call = :call))
+ORDER BY id;
+
+-- name: tasks_overwrite
+UPDATE task SET sealed = zeroblob(length(sealed)),
+                result = iif(result IS NULL, NULL, zeroblob(length(result))),
+                subject = iif(subject = :subject, :blank, subject)
+WHERE id IN (SELECT value FROM json_each(:tasks)) AND status NOT IN ('working', 'input_required');
+
+-- name: steps_overwrite
+UPDATE step SET result = zeroblob(length(result))
+WHERE task IN (SELECT value FROM json_each(:tasks)) AND result IS NOT NULL;
+
+-- name: approvals_overwrite
+UPDATE approval SET summary = '[]' || printf('%.*c', length(CAST(summary AS BLOB)) - 2, ' '),
+                    requester = iif(requester = :subject, :blank, requester)
+WHERE task IN (SELECT value FROM json_each(:tasks)) AND length(CAST(summary AS BLOB)) > 2;
+
+-- name: votes_overwrite
+-- Not where people still decide: there nobody may count twice.
+UPDATE vote SET subject = '-' || substr(hex(randomblob(64)), 1, max(16, length(subject) - 1))
+WHERE subject = :subject AND approval IN (SELECT id FROM approval WHERE state <> 'pending');

@@ -42,9 +42,9 @@ PRAGMA journal_size_limit = 67108864;
 -- name: busy_not_at_all
 PRAGMA busy_timeout = 0;
 
--- name: secure_delete_fast
--- What is deleted or moved within a page is overwritten with zeros.
-PRAGMA secure_delete = FAST;
+-- name: secure_delete
+-- What is deleted or moved is overwritten with zeros, in pages that are freed too: a long row leaves those when it changes.
+PRAGMA secure_delete = ON;
 
 -- name: secure_delete_on
 -- So is what lies in pages that become free.
