@@ -213,7 +213,8 @@ REQUIREMENTS: dict[str, Requirement] = {
     "approval:decided-once": Requirement("I4", "Of many decisions at once exactly one counts."),
     "approval:denied": Requirement("I4", "A denied call never happens; asking anew is a new question."),
     "approval:hash-gives-nothing-away": Requirement(
-        "design 5", "The binding hash of an approval is keyed: records alone tell nobody who can guess what was asked for."
+        "design 5",
+        "The binding hash of an approval is keyed: records alone tell nobody who can guess what was asked for.",
     ),
     "erase:tasks": Requirement(
         "design 5",
@@ -585,6 +586,11 @@ REQUIREMENTS: dict[str, Requirement] = {
     "audit:hostile-log": Requirement(
         "design 5", "Whatever stands in a log, both verifiers give a verdict, the same one, in bounded time and memory."
     ),
+    "audit:hostile-store": Requirement(
+        "bar: files",
+        "A store that somebody prepared is said to be broken, never an unexpected error; a poisoned index does not end the writer.",
+    ),
+    "export:terminal": Requirement("contract 5", "An export that is shown on a terminal cannot command it."),
     "audit:anchor-from-the-future": Requirement(
         "design 5", "A confirmation from more than an hour ahead of the auditor's clock does not count as recent."
     ),

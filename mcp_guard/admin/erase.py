@@ -221,7 +221,10 @@ class EraseAdmin:
 
     async def _fields(self, record: Record) -> list[str]:
         rows = await self.store.reader.all("sides_in", {"numbers": _json([number_of(record)])})
-        beside = [side.field for _, fields in rows if isinstance(fields, bytes) for side in unpack(fields)]
+        try:
+            beside = [side.field for _, fields in rows if isinstance(fields, bytes) for side in unpack(fields)]
+        except ValueError:
+            raise LogBroken("what stands beside the record cannot be read") from None
         return sorted({*beside, *committed(record)})
 
 

@@ -17,13 +17,13 @@ from mcp_guard.audit.key_files import CURRENT, NEXT, OLD, KeyFiles
 from mcp_guard.audit.signer import SigningKey, checkpoint
 from mcp_guard.kit.clock import Clock
 from mcp_guard.kit.failpoint import failpoint
-from mcp_guard.model.errors import GuardError, Invalid
+from mcp_guard.model.errors import GuardError, Invalid, LogBroken
 from mcp_guard.model.note import VerifierKey
 from mcp_guard.model.problem import Problem
 from mcp_guard.store import head as heads
 from mcp_guard.store.head import One
 from mcp_guard.store.ledger import Turn
-from mcp_guard.store.transaction import Transaction
+from mcp_guard.store.transaction import Row, Transaction
 from mcp_guard.store.values import Entry, Signed, Unit
 
 SIGNING: Final = "signing"
@@ -192,8 +192,17 @@ class Epochs:
 
 def _state(one: One) -> dict[str, object]:
     row = one("meta_get", {"key": SIGNING})
-    found: object = orjson.loads(str(row[0])) if row else {}
-    assert isinstance(found, dict)
+    return stated(row) if row else {}
+
+
+def stated(row: Row) -> dict[str, object]:
+    """What a row of `meta` says as JSON. Raises `LogBroken`."""
+    try:
+        found = orjson.loads(str(row[0]))
+    except orjson.JSONDecodeError:
+        found = None
+    if not isinstance(found, dict):
+        raise LogBroken("what the store keeps beside the log cannot be read", hint="restore it from a backup")
     return found
 
 

@@ -14,6 +14,7 @@ from mcp_guard.audit.query import Filters, Query
 from mcp_guard.kit.private_file import replacing
 from mcp_guard.model.chain import leaf_hash
 from mcp_guard.model.errors import GuardError, LogBroken
+from mcp_guard.store.finder import parse_record
 from mcp_guard.store.scan import Numbered, Scan
 from mcp_guard.store.side import unpack
 
@@ -119,12 +120,9 @@ class _Taking:
 
 def _parse(n: int, line: bytes) -> Mapping[str, Any]:
     try:
-        record = orjson.loads(line)
-    except orjson.JSONDecodeError:
-        record = None
-    if not isinstance(record, dict):
-        raise LogBroken(f"record {n} of the log is not a record")
-    return record
+        return parse_record(line)
+    except LogBroken:
+        raise LogBroken(f"record {n} of the log is not a record") from None
 
 
 def _with_intent(record: Mapping[str, Any], intent: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from mcp_guard.audit.archive import line_of
 from mcp_guard.audit.proof_file import ProofFile, Proven
-from mcp_guard.model.errors import UsageError
+from mcp_guard.model.errors import LogBroken, UsageError
 from mcp_guard.model.merkle import Frontier, Subtree, consistency_proof, inclusion_proof, verify_consistency
-from mcp_guard.model.note import Checkpoint, parse_note
+from mcp_guard.model.note import Checkpoint, NoteError, parse_note
 from mcp_guard.store.store import Store
 from mcp_guard.store.tree import Tree
 from mcp_guard.store.values import Signed
@@ -45,7 +45,10 @@ class Proofs:
         if signed is None or signed.size <= wanted[0]:
             self._line(wanted[0])
             raise UsageError(_UNSIGNED, hint=_LATER)
-        head = Checkpoint.parse(parse_note(signed.note).text)
+        try:
+            head = Checkpoint.parse(parse_note(signed.note).text)
+        except NoteError:
+            raise LogBroken("the newest stored checkpoint is none") from None
         return ProofFile(tuple([await self._proven(n, head) for n in wanted]), signed.note)
 
     async def consistency(self, old: Checkpoint, new: Checkpoint) -> list[bytes]:

@@ -14,7 +14,7 @@ import orjson
 
 from mcp_guard.audit.anchors import all_kept
 from mcp_guard.audit.commitment import committed
-from mcp_guard.audit.epochs import SIGNING
+from mcp_guard.audit.epochs import SIGNING, stated
 from mcp_guard.audit.follow import Follower, News
 from mcp_guard.audit.journal import STANDING
 from mcp_guard.audit.pseudonyms import names_in, pseudonyms_in, pseudonyms_of
@@ -25,7 +25,7 @@ from mcp_guard.model.disclosure import Disclosure
 from mcp_guard.model.errors import LogBroken, UsageError
 from mcp_guard.model.principal import Principal
 from mcp_guard.store.facets import HIDDEN, facet, hidden_name
-from mcp_guard.store.finder import END, Finder, Record, number_of
+from mcp_guard.store.finder import END, Finder, Record, number_of, parse_record
 from mcp_guard.store.search import Search, Word
 from mcp_guard.store.side import unpack
 from mcp_guard.store.store import Store
@@ -176,7 +176,7 @@ class Query:
         waiting, last, line = row
         found: dict[str, object] = {"origin": self._store.origin, "records": 0, "open_intents": waiting}
         if isinstance(last, int):
-            found |= {"records": last + 1, "head": leaf_hash(str(line).encode()), "time": orjson.loads(str(line))["_t"]}
+            found |= {"records": last + 1, "head": leaf_hash(str(line).encode()), "time": parse_record(str(line))["_t"]}
         return found | await self._signed() | await self._anchored() | await self._standing()
 
     async def _signed(self) -> dict[str, object]:
@@ -184,7 +184,7 @@ class Query:
         newest = await self._store.reader.one("checkpoint_last")
         row = await self._store.reader.one("meta_get", {"key": SIGNING})
         found: dict[str, object] = {"signed": 0 if newest is None else newest[0]}
-        return found if row is None else found | {"key": orjson.loads(str(row[0]))["key"]}
+        return found if row is None else found | {"key": stated(row).get("key", "unknown")}
 
     async def _anchored(self) -> dict[str, object]:
         """How many records others acknowledged, how long ago that was, and the state of every anchor."""
@@ -198,7 +198,7 @@ class Query:
     async def _standing(self) -> dict[str, object]:
         """What the last process that served said is in force: `policy`, `tools`, `reload`, `problems`?."""
         row = await self._store.reader.one("meta_get", {"key": STANDING})
-        return {} if row is None else {"in_force": orjson.loads(str(row[0]))}
+        return {} if row is None else {"in_force": stated(row)}
 
     async def search(self, filters: Filters, rows: Rows, principal: Principal | None) -> Search:
         """What to look for, on behalf of a reader of these rows. Raises `UsageError`."""

@@ -2,16 +2,19 @@
 
 import sys
 from contextlib import AbstractContextManager, nullcontext
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
 from mcp_guard.cli.filters import filtering, filters_of, within
-from mcp_guard.cli.output import Output, pass_output
+from mcp_guard.cli.output import Output, pass_output, printable
 from mcp_guard.model.errors import UsageError
 
 if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
     from mcp_guard.admin.export import Request
 
 _FORMATS = ("jsonl", "ocsf", "csv", "parquet")
@@ -68,6 +71,14 @@ def _check(output: Output, request: "Request", target: Path | None, checkpoint: 
         raise UsageError("Parquet is not for terminals.", hint="name a file for it with -o")
 
 
+class _Screen(BytesIO):
+    """A terminal: strangers choose the names of tools they call, so nothing of a log is to command it."""
+
+    def write(self, data: "ReadableBuffer", /) -> int:
+        text = bytes(data).decode("utf-8", "replace")
+        return sys.stdout.write(printable(text.replace("\r\n", "\n")))
+
+
 async def _export(output: Output, request: "Request", target: Path | None, checkpoint: Path | None) -> int:
     from mcp_guard.audit.export import private_file
     from mcp_guard.build import open_exporting
@@ -78,8 +89,7 @@ async def _export(output: Output, request: "Request", target: Path | None, check
             note = admin.checkpoint()  # before the lines, so that they are all it covers
             with private_file(checkpoint) as file:
                 file.write(note)
-        sink: AbstractContextManager[BinaryIO] = (
-            private_file(target) if target is not None else nullcontext(sys.stdout.buffer)
-        )
+        shown: BinaryIO = _Screen() if sys.stdout.isatty() else sys.stdout.buffer
+        sink: AbstractContextManager[BinaryIO] = private_file(target) if target is not None else nullcontext(shown)
         with sink as to:
             return await admin.export(request, to)

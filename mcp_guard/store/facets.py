@@ -12,6 +12,7 @@ from hashlib import sha256
 
 import orjson
 
+from mcp_guard.model.errors import LogBroken
 from mcp_guard.store.values import ID_KINDS, NO_IDS, Ids, Traits
 
 SEGMENT_BITS = 13
@@ -105,7 +106,14 @@ def pack(bits: int) -> bytes:
 
 
 def unpack(data: bytes) -> int:
-    return int.from_bytes(zlib.decompress(data), "little")
+    """A bitmap. Raises `LogBroken` for bytes that are none, however much they would grow to."""
+    try:
+        bits = zlib.decompressobj().decompress(data, SEGMENT // 8)
+    except zlib.error:
+        bits = b""
+    if len(bits) != SEGMENT // 8:
+        raise LogBroken("the index of the log cannot be read", hint="`mcp-guard audit verify --deep` says where")
+    return int.from_bytes(bits, "little")
 
 
 def numbers(segment: int, bits: int) -> Iterator[int]:

@@ -16,6 +16,9 @@ Record = dict[str, object]
 END = 2**62
 """Beyond every record number."""
 _PAGE = 2000
+_LATEST = 253_402_300_799_999_999
+"""The last microsecond there is a date for."""
+_OBJECTS = ("actor", "decision", "state")
 _DOUBTFUL_PAGE = 256
 
 
@@ -121,12 +124,30 @@ class Finder:
         return found
 
 
-def _parse(line: object) -> Record:
+def parse_record(line: bytes | str) -> Record:
+    """The record on a line, as far as everybody who shows one relies on it. Raises `LogBroken`."""
     try:
-        record: Record = orjson.loads(str(line))
+        record: object = orjson.loads(line)
     except orjson.JSONDecodeError:
-        raise LogBroken("a record of the log is not JSON") from None
+        record = None
+    if not isinstance(record, dict) or not _is_shown(record):
+        raise LogBroken("a record of the log is not a record")
     return record
+
+
+def _is_shown(record: Mapping[str, object]) -> bool:
+    n, time = record.get("_n"), record.get("_t")
+    return (
+        type(n) is int
+        and type(time) is int
+        and 0 <= time <= _LATEST
+        and isinstance(record.get("kind"), str)
+        and all(isinstance(record.get(name, {}), dict) for name in _OBJECTS)
+    )
+
+
+def _parse(line: object) -> Record:
+    return parse_record(str(line))
 
 
 def number_of(record: Mapping[str, object]) -> int:

@@ -13,6 +13,8 @@ from mcp_guard.store.queries import statements
 
 CHUNK = 1024
 MOST_CHECKPOINTS = 100_000
+_LAST = (1 << 63) - 1
+"""The largest number a row can have."""
 MAGIC = b"SQLite format 3\x00"
 Numbered = tuple[int, bytes]
 
@@ -107,6 +109,8 @@ class Scan:
                 return
             yield rows
             first = rows[-1][0] + 1
+            if first > _LAST:
+                return
 
     def first_since(self, time_us: int) -> int:
         """The number of the first record that is not older than a time (unix µs)."""
@@ -115,7 +119,7 @@ class Scan:
 
     def sides(self, first: int, end: int) -> dict[int, bytes]:
         """What stands beside the records `[first, end)`, packed as `store.side` does."""
-        return dict(self._all("sides_between", {"first": first, "end": end}))  # type: ignore[arg-type]  # STRICT columns
+        return dict(self._all("sides_between", {"first": first, "end": min(end, _LAST)}))  # type: ignore[arg-type]  # STRICT columns
 
     def lines_of(self, numbers: Iterable[int]) -> list[Numbered]:
         """The stored lines of these records, oldest first. Those the log does not have are left out."""

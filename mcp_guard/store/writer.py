@@ -210,7 +210,8 @@ class Writer:
         _answer(batch, results)
 
     def _index(self) -> None:
-        """Index a step. Searches read what is not indexed, so a failure costs them time and nothing else.
+        """Index a step. Searches read what is not indexed, so a failure costs them time and nothing else. Whatever
+        somebody did to the index, this thread goes on: all who call wait for it.
 
         A step is at most twice what was written since the last one, so that an index that is far behind, as after an
         upgrade, catches up without every batch having to wait for it.
@@ -219,7 +220,7 @@ class Writer:
         try:
             self._ledger.index(INDEX_STEP)
             self._idle_seconds = IDLE_SECONDS
-        except StoreUnavailable:
+        except Exception:  # noqa: BLE001 - see above
             self._idle_seconds = IDLE_SECONDS_AFTER_FAILURE
 
 

@@ -4,6 +4,7 @@ import csv
 import io
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -78,3 +79,29 @@ def test_whoever_reads_may_stop_reading(form: str, desk: Program, guard: Guard, 
     done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, check=False, timeout=60)
     os.close(writing)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.holds("export:terminal")
+@pytest.mark.skipif(os.name != "posix", reason="terminals of this kind are POSIX's")
+@pytest.mark.parametrize("form", ["jsonl", "ocsf", "csv"])
+def test_what_strangers_called_does_not_command_a_terminal(guard: Guard, desk: Program, form: str) -> None:
+    """A C1 control is a command to many terminals, and JSON leaves it as it is."""
+    import pty
+
+    guard("call", "x\u009b31mred\u202e")
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "mcp_guard", "--home", str(desk.home), "audit", "export", "--format", form]
+    ran = subprocess.run(command, stdout=theirs, stderr=subprocess.PIPE, check=False)
+    os.close(theirs)
+    shown = b""
+    try:
+        while read := os.read(ours, 65536):
+            shown += read
+    except OSError:  # how Linux says that nobody is at the other end any more
+        pass
+    finally:
+        os.close(ours)
+    assert (ran.returncode, ran.stderr) == (0, b"")
+    text = shown.decode()
+    assert "x<U+009B>31mred<U+202E>" in text
+    assert not {"\u009b", "\u202e", "\x1b"} & set(text)

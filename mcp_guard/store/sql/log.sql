@@ -55,7 +55,7 @@ SELECT n, line FROM log WHERE n >= :low AND n < :high ORDER BY n DESC LIMIT :lim
 
 -- name: log_bounds
 SELECT
-    coalesce((SELECT max(n) FROM log) + 1, 0),
+    coalesce((SELECT min(max(n), 9223372036854775806) FROM log) + 1, 0), -- beyond it sums are no integers any more
     coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'indexed-2'), 0);
 
 -- name: log_first_since
