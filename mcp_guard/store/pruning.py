@@ -28,7 +28,6 @@ def cutting(first: int, end: int, waiting: Sequence[int]) -> Work:
             raise CutChanged
         if min(tiles.tiled(transaction), indexer.indexed(transaction)) < end:
             raise CutChanged
-        transaction.run("secure_delete_on")
         numbers = orjson.dumps(sorted(waiting)).decode()
         transaction.run("pruned_intents_drop", {"numbers": numbers})
         transaction.run("pruned_intents_keep", {"numbers": numbers, "end": end})
@@ -36,7 +35,6 @@ def cutting(first: int, end: int, waiting: Sequence[int]) -> Work:
         transaction.run("checkpoints_before", {"end": end})
         transaction.run("log_prune", {"end": end})
         _forget(transaction, end)
-        transaction.run("secure_delete_fast")
 
     return work
 

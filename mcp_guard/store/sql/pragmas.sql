@@ -46,10 +46,6 @@ PRAGMA busy_timeout = 0;
 -- What is deleted or moved is overwritten with zeros, in pages that are freed too: a long row leaves those when it changes.
 PRAGMA secure_delete = ON;
 
--- name: secure_delete_on
--- So is what lies in pages that become free.
-PRAGMA secure_delete = ON;
-
 -- name: temp_in_memory
 -- Else pages on their way to be changed may be spilled to a temporary file.
 PRAGMA temp_store = MEMORY;
