@@ -13,7 +13,7 @@ import orjson
 from mcp_guard.audit.query import Filters, Query
 from mcp_guard.kit.private_file import replacing
 from mcp_guard.model.chain import leaf_hash
-from mcp_guard.model.errors import GuardError, LogBroken
+from mcp_guard.model.errors import LogBroken, UsageError
 from mcp_guard.store.finder import parse_record
 from mcp_guard.store.scan import Numbered, Scan
 from mcp_guard.store.side import unpack
@@ -140,10 +140,10 @@ def _values(n: int, packed: bytes) -> Mapping[str, object]:
 def private_file(path: Path) -> Iterator[BinaryIO]:
     """A file only its owner can read, under its name once it is whole and durable; until then nothing changes.
 
-    Raises `GuardError` where it cannot be written.
+    Raises `UsageError` where it cannot be written.
     """
     try:
         with replacing(path) as file:
             yield file
     except OSError as error:
-        raise GuardError(f"the file cannot be written: {error.strerror}", hint="check the path and space") from None
+        raise UsageError(f"The file cannot be written: {error.strerror}.", hint="check the path and space") from None

@@ -105,6 +105,14 @@ def _first_line(source: Path) -> bytes:
     return next((block.lines[0] for block in FilePiece(source, 0, 1).blocks()), b"")
 
 
+def forks(source: Path) -> list[str]:
+    """The anchors that a store says know another log than it holds. Raises `StoreUnavailable`."""
+    if source.is_dir() or not is_store(source):
+        return []
+    with Scan(source) as scan:
+        return scan.forked()
+
+
 def parse(line: bytes) -> Record | None:
     """The record on a line, or `None` where there is none."""
     try:

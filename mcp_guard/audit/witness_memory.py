@@ -98,7 +98,7 @@ class WitnessMemory:
         key, remembers = load_key(self._directory / KEY, COSIGNATURE), (self._directory / HEADS).exists()
         if key is None and not remembers:
             self.write(Remembered())
-        elif not remembers or (key is None and self.read().heads):
+        elif not remembers or (self.read().heads and key is None):
             raise self._invalid("the witness has lost its key, or what it signed under it")
         failpoint("witness.memory-made")
         return key or self._make(name)

@@ -89,9 +89,12 @@ def prove(output: Output, which: str, target: Path | None, archive: Path | None)
     """
     import asyncio
 
+    from mcp_guard.audit.export import private_file
+
     text = asyncio.run(_prove(output, which, archive)).format()
     if target is not None:
-        target.write_bytes(text)
+        with private_file(target) as file:
+            file.write(text)
         output.note(f"written: {target}")
     elif output.as_json:
         output.data({"proof": text.decode()}, ())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mcp_guard.cli.options import AGE, ARCHIVE, CERTIFICATES, CHECKPOINT, KNOWN, LOG_KEY, WITNESS_KEY
-from mcp_guard.cli.output import Output, pass_output
+from mcp_guard.cli.output import Output, pass_output, print_error
 from mcp_guard.model.errors import GuardError
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ def verify(ctx: click.Context, output: Output, /, source: Path | None, jobs: int
     from mcp_guard.audit.evidence import describe
     from mcp_guard.audit.key_files import published
     from mcp_guard.audit.progress import bar
+    from mcp_guard.audit.verify import forks
     from mcp_guard.audit.verify import verify as verify_log
 
     archive = given.pop("archive")
@@ -77,6 +78,8 @@ def verify(ctx: click.Context, output: Output, /, source: Path | None, jobs: int
     draw = None if output.as_json or output.verbosity < 0 else partial(bar, terminal=sys.stderr)
     report = verify_log(source, archive=archive, deep=deep, evidence=found, workers=jobs, progress=draw)
     output.data(report.as_dict(), describe(report, found.trust.keys if found.trust else ()))
+    for anchor in forks(source):
+        print_error(f"FORK: {anchor} knows another log than this; see `mcp-guard audit status`")
     if not report.ok:
         ctx.exit(8)
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import orjson
 
+from mcp_guard.model.errors import StoreUnavailable
 from mcp_guard.store.database import open_reader
 from mcp_guard.store.errors import unavailable
 from mcp_guard.store.queries import statements
@@ -25,7 +26,7 @@ def is_store(path: Path) -> bool:
         with path.open("rb") as file:
             return file.read(len(MAGIC)) == MAGIC
     except OSError as error:
-        raise unavailable(error) from None
+        raise StoreUnavailable(f"the file cannot be read: {error.strerror}", hint="check the path") from None
 
 
 class Beside(NamedTuple):
@@ -98,6 +99,11 @@ class Scan:
         """The newest note that each witness signed. A store of an earlier version has none."""
         rows = self._all("anchors_cosigned", {}) if self._all("anchor_exists", {}) else []
         return [str(note).encode() for (note,) in rows]
+
+    def forked(self) -> list[str]:
+        """The anchors that know another log than this. A store of an earlier version has none."""
+        rows = self._all("anchors_forked", {}) if self._all("anchor_exists", {}) else []
+        return [f"{kind} {name}" for kind, name in rows]
 
     def chunks(self, first: int = 0, end: int | None = None) -> Iterator[list[Numbered]]:
         """Row numbers and stored lines of `[first, end)`, in order, `CHUNK` at a time."""

@@ -231,6 +231,9 @@ def test_a_memory_that_cannot_be_read_signs_nothing(directory: Path, witness: Wi
     (directory / HEADS).write_text(text)
     with pytest.raises(Invalid, match="cannot be read"):
         submit(witness, 8, 7)
+    witness.close()
+    with pytest.raises(Invalid, match="cannot be read"):
+        Witness.open(directory, [ONE.key], FakeClock())
     assert (directory / HEADS).read_text() == text
 
 

@@ -91,6 +91,7 @@ def test_a_tail_that_was_cut_off(desk: Program, guard: Guard, witness: Witnessin
     told = guard("audit", "checkpoint", "--anchor")
     assert (told.status, "FORK" in told.err) == (8, True)
     assert "FORK" in guard("audit", "status").out
+    assert "FORK" in guard("-q", "audit", "verify").err
     assert any(b'"code":"log_forked"' in line for line in lines(desk.home / "var" / "guard.db"))
 
 

@@ -186,6 +186,7 @@ def test_another_source(history: Guard, home: Path) -> None:
     export.write_bytes(export.read_bytes().replace(b"orders_get", b"orders_gex", 1))
     assert history("--json", "audit", "verify", str(export)).status == 8
     assert history("--json", "audit", "verify", str(home / "missing")).status == 8
+    assert "the file cannot be read" in history("audit", "verify", str(home / "missing")).err
     assert history("--json", "audit", "verify", str(home)).status == 8
 
 
@@ -221,8 +222,8 @@ def test_an_export_that_cannot_be_written_leaves_no_draft(history: Guard, home: 
     assert history("--json", "audit", "export").error["code"] == "usage"
     before = sorted(path.name for path in home.iterdir())
     (home / "full").mkdir()
-    assert history("--json", "audit", "export", "-o", str(home / "full")).status == 1
-    assert history("--json", "audit", "export", "-o", str(home / "no" / "such" / "place")).status == 1
+    assert history("--json", "audit", "export", "-o", str(home / "full")).status == 2
+    assert history("--json", "audit", "export", "-o", str(home / "no" / "such" / "place")).status == 2
     assert sorted(path.name for path in home.iterdir()) == sorted([*before, "full"])
 
 

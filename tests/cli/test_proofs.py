@@ -57,6 +57,12 @@ def test_what_is_not_there_cannot_be_proven(guard: Guard) -> None:
         assert "There is no such" in refused.err
 
 
+def test_a_proof_that_cannot_be_written_is_a_wrong_use(guard: Guard, tmp_path: Path) -> None:
+    guard(*CALL)
+    refused = guard("--json", "audit", "prove", "0", "-o", str(tmp_path / "no" / "place"))
+    assert (refused.status, refused.error["code"]) == (2, "usage")
+
+
 @pytest.mark.holds("audit:signed-head")
 def test_a_checkpoint_covers_everything_and_verifies(guard: Guard, tmp_path: Path) -> None:
     guard(*CALL)

@@ -22,8 +22,8 @@ WHERE kind = :kind AND name = :name AND size <= :size;
 UPDATE anchor SET failures = failures + 1, error = :error, forked = max(forked, :forked)
 WHERE kind = :kind AND name = :name;
 
+-- name: anchors_forked
+SELECT kind, name FROM anchor WHERE forked = 1 ORDER BY kind, name;
+
 -- name: anchor_exists
 SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'anchor';
-
--- name: anchors_forked
-SELECT 1 FROM anchor WHERE forked > 0 LIMIT 1;
