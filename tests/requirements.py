@@ -611,7 +611,7 @@ REQUIREMENTS: dict[str, Requirement] = {
         "The deep check names whatever a store keeps beside its lines that they do not give: index, tiles, open intents, stray rows, foreign tables and triggers.",
     ),
     "prune:gone": Requirement(
-        "issue: retention",
+        "contract 5",
         "Pruned lines and the values beside them are in no file of the store any more, and neither is what the index knew of them alone.",
     ),
     "prune:verifies": Requirement(
@@ -619,32 +619,32 @@ REQUIREMENTS: dict[str, Requirement] = {
         "A pruned log verifies from its cut on, with every later checkpoint and key, by program and stand-alone file; rows that went without a record are missed.",
     ),
     "prune:recorded": Requirement(
-        "issue: retention", "Records go in the commit of the `prune` record that says which, and what their tree was."
+        "contract 5", "Records go in the commit of the `prune` record that says which, and what their tree was."
     ),
     "prune:archive": Requirement(
-        "issue: retention",
+        "contract 5",
         "Before lines go they are durable in the archive, byte for byte; archive and rest are the whole log, and a changed archive is noticed.",
     ),
     "prune:anchored": Requirement(
-        "issue: retention",
+        "contract 5",
         "Nothing is pruned that a trusted witness elsewhere did not acknowledge, or of a log that does not verify.",
     ),
     "prune:clock": Requirement(
-        "issue: retention",
+        "contract 5",
         "A clock that runs ahead makes no record old: the time of the newest acknowledgement counts.",
     ),
     "prune:holds": Requirement(
         "issue: legal hold", "What is on hold is not pruned, and nothing behind it; not even when it is held meanwhile."
     ),
     "prune:open": Requirement(
-        "issue: retention",
+        "contract 5",
         "An open intent is not pruned; an ended one is, and its outcome is still found by who acted.",
     ),
     "prune:proofs": Requirement(
-        "issue: retention", "Proofs of pruned records are made as before, their lines coming from the archive."
+        "contract 5", "Proofs of pruned records are made as before, their lines coming from the archive."
     ),
     "prune:others": Requirement(
-        "issue: retention", "Processes on the same store go on while others prune, however long they were idle."
+        "contract 5", "Processes on the same store go on while others prune, however long they were idle."
     ),
     "hold:keeps": Requirement(
         "contract 5",
