@@ -634,7 +634,7 @@ REQUIREMENTS: dict[str, Requirement] = {
         "A clock that runs ahead makes no record old: the time of the newest acknowledgement counts.",
     ),
     "prune:holds": Requirement(
-        "issue: legal hold", "What is on hold is not pruned, and nothing behind it; not even when it is held meanwhile."
+        "contract 5", "What is on hold is not pruned, and nothing behind it; not even when it is held meanwhile."
     ),
     "prune:open": Requirement(
         "contract 5",
