@@ -69,16 +69,25 @@ def _values(path: Path, here: Sequence[Use]) -> list[object] | None:
     ]
     if path in _LISTS:
         return lists
+    if held and _are_parted(held, here):
+        return None
     plain = [constant for use in here for constant in probes.edges(use)]
     numbers = sorted({value for value in plain if isinstance(value, int | float) and not isinstance(value, bool)})
     texts = [value for value in chain(plain, held) if isinstance(value, str)]
     found = [*plain, *_between(numbers, whole=path == ("now",)), *lists]
     if path not in _ALWAYS_THERE:
-        found += ["", *(f"{text}\0" for text in texts), *held, None, {}, _ABSENT]
+        found += ["", *(f"{text}\0" for text in texts), *held, None, {}, True, False, _ABSENT]
+        found += [] if numbers else [0.5]
         found += [{key: 1} for key in held if isinstance(key, str)]
     elif path == ("env", "name"):
         found += ["", *(f"{text}\0" for text in texts)]
     return _once(found)
+
+
+def _are_parted(held: Sequence[object], here: Sequence[Use]) -> bool:
+    """Whether texts are asked for a part and for something else too: of those there are more than can be counted."""
+    others = [constant for use in here if use.kind is not Kind.LIST for constant in use.constants]
+    return len(held) > 1 or any(isinstance(constant, str) for constant in others)
 
 
 def _between(numbers: Sequence[float], *, whole: bool) -> Iterator[object]:

