@@ -338,6 +338,9 @@ REQUIREMENTS: dict[str, Requirement] = {
         "contract 2", "A look-up that finds nothing when a step runs fails the step, naming the look-up and no value."
     ),
     "workflow:woken": Requirement("design 7", "Who wakes a task just as it is put down is not overheard."),
+    "workflow:example": Requirement(
+        "contract 2", "The example home takes in a customer through failures and people, or leaves nothing behind."
+    ),
     "workflow:crash": Requirement(
         "I1; I2; I5; bar: faults",
         "Killed at any named point a workflow ends as if it had not been, or waits for an operator; nothing happens twice.",

@@ -25,7 +25,7 @@ def example_home() -> Path:
 
 
 def copy_home(target: Path, sandbox_port: int) -> Path:
-    """A copy of the example home whose payments tool talks to `sandbox_port`."""
+    """A copy of the example home whose tools talk to the sandbox on `sandbox_port`."""
     source = example_home()
     target.mkdir(parents=True)
     for part in _PARTS:
@@ -34,9 +34,9 @@ def copy_home(target: Path, sandbox_port: int) -> Path:
             shutil.copytree(origin, copy)
         else:
             shutil.copy2(origin, copy)
-    payments = target / "tool_manifests" / "payments.yaml"
-    text = payments.read_text(encoding="utf-8")
-    payments.write_text(text.replace(f"127.0.0.1:{SANDBOX_PORT}", f"127.0.0.1:{sandbox_port}"), encoding="utf-8")
+    for manifest in (target / "tool_manifests").glob("*.yaml"):
+        text = manifest.read_text(encoding="utf-8")
+        manifest.write_text(text.replace(f"127.0.0.1:{SANDBOX_PORT}", f"127.0.0.1:{sandbox_port}"), encoding="utf-8")
     return target
 
 

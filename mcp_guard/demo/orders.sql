@@ -2,7 +2,8 @@
 CREATE TABLE customers (
     id    TEXT PRIMARY KEY,
     name  TEXT NOT NULL,
-    email TEXT NOT NULL
+    email TEXT NOT NULL,
+    state TEXT NOT NULL DEFAULT 'active' -- new until somebody decided that they may buy
 ) STRICT;
 
 CREATE TABLE orders (

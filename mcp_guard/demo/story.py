@@ -23,6 +23,12 @@ _TOLD = frozenset({"intent", "outcome", "approval", "read"})
 """Kinds of records the trail shows."""
 
 
+_ENDED = frozenset({"completed", "failed", "cancelled"})
+
+_PATIENCE = 20.0
+"""How many seconds something may take that happens by itself."""
+
+
 class StepFailed(GuardError):
     """A step of the demo did not happen as it should."""
 
@@ -56,6 +62,7 @@ class _Story:
         with self._serving() as url:
             self._approve(self._token("user:bob", "agent:local"))
             asyncio.run(self._ask(url, trusted))
+            asyncio.run(self._onboard(url, trusted))
         self._audit()
 
     async def _talk(self, url: str, trusted: str, untrusted: str) -> None:
@@ -159,11 +166,42 @@ class _Story:
 
     async def _ask(self, url: str, token: str) -> None:
         async with over_http(url, token) as agent:
-            answer = await agent.call("task_status", task_id=self._waiting["task_id"], wait_s=25)
-        task = answer["task"]
+            task = await _ended(agent, self._waiting["task_id"])
         self._expect(task["status"] == "completed", "Alice's agent asks about the task: completed", task)
         amounts = [entry["amount"] for entry in self._payments.ledger.entries()]
         self._expect(amounts == [40, 800], "the service's own ledger shows the refund of 800, once", amounts)
+
+    async def _onboard(self, url: str, token: str) -> None:
+        about = "a workflow of six steps over the database, the payments service and the mail; two will be disturbed"
+        self._stage.scene("A new customer is taken in", about)
+        dora = {"customer_id": "CUS-2001", "name": "Dora Nwosu", "email": "dora@acme.example"}
+        self._payments.misbehave("reset")
+        async with over_http(url, token) as agent:
+            answer = await agent.call("customers_onboard", **dora, justification="signed the contract today")
+            task = str(answer["guard"]["task_id"])
+            [request] = await self._awaited("accounts_activate")
+            states = [account["state"] for account in self._payments.ledger.accounts()]
+            once = states == ["new"] and self._payments.disturbances_left == 0
+            self._expect(once, "the answer to opening the account was lost; it was opened once", states)
+            self._payments.misbehave("fail")
+            dana = self._token("user:dana", "agent:local")
+            decided = self._guard("approvals", "approve", request["id"], "--token", dana)
+            self._expect(decided["state"] in ("approved", "used"), "Dana, a manager, agrees to it", decided)
+            ended = await _ended(agent, task)
+        survived = ended["status"] == "completed" and self._payments.disturbances_left == 0
+        self._expect(survived, "activating it failed once and was repeated: completed", ended)
+        self._stage.table(("step", "state"), [(step["id"], step["state"]) for step in ended["steps"]])
+        accounts = self._payments.ledger.accounts()
+        active = [account["state"] for account in accounts] == ["active"]
+        self._expect(active, "the service's own ledger shows one account, active", accounts)
+
+    async def _awaited(self, tool: str) -> list[dict[str, Any]]:
+        """The requests for this tool, as soon as there are any."""
+        async with asyncio.timeout(_PATIENCE):
+            while True:
+                listed = await asyncio.to_thread(self._guard, "approvals", "list")
+                if found := [request for request in listed if request["tool"] == tool]:
+                    return found
 
     def _audit(self) -> None:
         self._stage.scene("The trail", "`mcp-guard audit query`, newest last")
@@ -218,6 +256,15 @@ class _Story:
 
     def _fail(self, what: str) -> NoReturn:
         raise StepFailed(what, hint="this is a bug; please report it with the output above")
+
+
+async def _ended(agent: Agent, task: str) -> dict[str, Any]:
+    """The task as it ended; `task_status` answers at every change."""
+    async with asyncio.timeout(_PATIENCE):
+        while True:
+            found: dict[str, Any] = (await agent.call("task_status", task_id=task, wait_s=10))["task"]
+            if found["status"] in _ENDED:
+                return found
 
 
 def _row(record: dict[str, Any]) -> tuple[object, ...]:

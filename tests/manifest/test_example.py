@@ -25,10 +25,20 @@ def catalog(example: Home) -> Catalog:
     return found
 
 
+def _onboarding(**names: tuple[str, ...]) -> dict[str, object]:
+    tags, scopes = ("risk:medium", "toolset:onboarding"), ["customers:onboard"]
+    return {name: (effects, tags, scopes) for effects, group in names.items() for name in group}
+
+
 @pytest.mark.holds("manifest:example-home")
 def test_the_tools_of_the_support_desk(catalog: Catalog) -> None:
     found = {name: (entry.tool.effects, entry.tool.tags, sorted(entry.tool.scopes)) for name, entry in catalog.items()}
     assert found == {
+        **_onboarding(
+            once=("customers_onboard", "customers_add", "accounts_open"),
+            idempotent=("customers_activate", "customers_remove", "accounts_activate", "accounts_close"),
+            none=("customers_get",),
+        ),
         "customers_delete": ("once", ("risk:high", "toolset:customers"), ["customers:delete"]),
         "mail_send": ("once", ("risk:medium", "toolset:mail"), ["mail:send"]),
         "orders_get": ("none", ("risk:low", "toolset:orders"), ["orders:read"]),
