@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: install demo test lint bench fuzz crash schemas locks clean
+.PHONY: install demo test lint bench fuzz crash crash-tasks schemas locks clean
 
 install: $(STAMP)
 
@@ -36,6 +36,9 @@ fuzz: install
 
 crash: install
 	$(BIN)/python -m tests.crash $(or $(RUNS),50)
+
+crash-tasks: install
+	$(BIN)/python -m tests.crash_tasks $(or $(RUNS),50)
 
 schemas: install
 	$(BIN)/mcp-guard config schema --write schemas

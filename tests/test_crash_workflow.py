@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from mcp_guard.demo.sandbox import Sandbox
+from tests import crash_tasks
 from tests.flow import add_flow, mails, things
 from tests.simulators.process import Program, Serving
 from tests.simulators.raw import call_body, exchange, request
@@ -135,3 +136,9 @@ async def test_a_question_outlives_the_process_that_asked(flow: Program, payment
     assert resumed.json["status"] == "completed", resumed
     assert things(flow.home) == ["made a", "made b"]
     _one_outcome_each(flow)
+
+
+@pytest.mark.holds("workflow:crash", "workflow:example")
+async def test_customers_are_whole_or_not_there_after_kills_under_load() -> None:
+    """A short run of `make crash-tasks`."""
+    assert await crash_tasks.campaign(["tasks.parked", "pipeline.before-act"], number=1) == 2

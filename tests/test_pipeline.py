@@ -168,7 +168,7 @@ async def test_the_inputs_of_every_decision_are_kept(home: Path) -> None:
         "act": "call",
         "env": {"name": "demo"},
         "seen": [],
-        "scopes": ["mail:send", "orders:read", "payments:refund"],
+        "scopes": ["customers:onboard", "mail:send", "orders:read", "payments:refund"],
         "attributes": {"department": "support"},
     }
     for made, act in ((acted.call, "call"), (dry.id, "call"), (hidden.id, "list"), (unknown.id, "list")):

@@ -129,7 +129,7 @@ def test_coverage_is_shown_where_it_is_asked_for(guard: Guard, desk: Program) ->
     tests = desk.home / "policy" / "tests"
     some = guard("policy", "test", "--coverage", str(tests / "refunds.yaml"))
     assert some.status == 0
-    assert "policy/policy.csv:12: no test shows support-reads-orders at work" in some.out
+    assert "policy/policy.csv:13: no test shows support-reads-orders at work" in some.out
 
 
 @pytest.mark.holds("policy:coverage")

@@ -8,7 +8,7 @@ def test_list(guard: Guard) -> None:
     rows = guard("--json", "tools", "list").json
     assert [row["name"] for row in rows] == sorted(row["name"] for row in rows)
     assert {tuple(row) for row in rows} == {("name", "tags", "scopes", "connector", "fingerprint")}
-    assert {row["connector"] for row in rows} == {"sql", "http", "python"}
+    assert {row["connector"] for row in rows} == {"sql", "http", "python", "workflow"}
     assert "payments_refund" in guard("tools", "list").out
 
 

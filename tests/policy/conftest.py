@@ -24,6 +24,12 @@ TOOLS: Mapping[str, Sequence[str]] = {
     "mail_send": ("risk:medium", "toolset:mail"),
     "customers_delete": ("risk:high", "toolset:customers"),
 }
+HOME_TOOLS: Mapping[str, Sequence[str]] = {
+    **TOOLS,
+    "customers_onboard": ("risk:medium", "toolset:onboarding"),
+    "accounts_activate": ("risk:medium", "toolset:onboarding"),
+}
+"""What the rules of the example home speak of."""
 MONDAY_NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 
 

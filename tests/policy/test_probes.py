@@ -7,7 +7,7 @@ from mcp_guard.policy.compiled import Compiled
 from mcp_guard.policy.load import read
 from mcp_guard.policy.probes import World, edges
 from mcp_guard.policy.usage import uses
-from tests.policy.conftest import TOOLS, Files, row
+from tests.policy.conftest import HOME_TOOLS, Files, row
 
 HOME = Path(__file__).parents[2] / "policy"
 
@@ -39,7 +39,7 @@ def test_edges_of_other_constants() -> None:
 
 
 def test_questions_reach_every_rule_and_the_default() -> None:
-    rules = read(HOME / "model.conf", HOME / "policy.csv", TOOLS)
+    rules = read(HOME / "model.conf", HOME / "policy.csv", HOME_TOOLS)
     compiled, world, random = Compiled(rules), World.of(rules), Random(1)
     named = {compiled.decide(world.draw(random)).rule for _ in range(12_000)}
     assert {rule.id for rule in rules.rows} - named == set()

@@ -12,7 +12,7 @@ from mcp_guard.policy.index import Index
 from mcp_guard.policy.interpreter import Interpreter
 from mcp_guard.policy.load import read
 from mcp_guard.policy.plan import Plan, Step
-from tests.policy.conftest import TOOLS, Files, row
+from tests.policy.conftest import HOME_TOOLS, Files, row
 
 HOME = Path(__file__).parents[2] / "policy"
 ROWS = (
@@ -77,7 +77,7 @@ def test_it_asks_so_many_questions_and_no_more(
 
 def test_steps_know_what_they_say_alone(files: Files) -> None:
     """The prepared decision of a step is the one the verdict would give."""
-    rules = read(HOME / "model.conf", HOME / "policy.csv", TOOLS)
+    rules = read(HOME / "model.conf", HOME / "policy.csv", HOME_TOOLS)
     for order, rule in enumerate(rules.rows):
         step = Step.of(order, rule, rules.version)
         assert step.alone == verdict.settle([verdict.Matched(rule, "applied")], "call", rules.version)
