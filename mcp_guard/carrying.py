@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from mcp_guard.approval.request import RULE_STEP, ApprovalRequest, binding
-from mcp_guard.approval.store import NotApproved, using
+from mcp_guard.approval.store import NotApproved
 from mcp_guard.approval.summary import HIDDEN, masked, quoted
 from mcp_guard.generation import InForce
 from mcp_guard.kit import lookup, strict_json
@@ -130,10 +130,10 @@ class Carrying:
     async def approved(self, asking: Asking, row: Step) -> None:
         """Go on behind a step people agreed to, where it is exactly what they agreed to."""
         task, step, now = asking.task, asking.step, self.clock.now_us()
-        asked, _ = self._question(asking)
+        about = self._about(asking, self._values(asking))
         result = self.parking.sealed(task.id, step.id, {"approved": True})
         done = self.parking.tasks.stepping(task.id, row.state, Step(step.id, StepState.DONE, result=result), now)
-        works = together(using(task.id, step.id, asked.binds), done, self._going_on(task, now))
+        works = together(self.parking.using(task.id, step.id, about), done, self._going_on(task, now))
         try:
             await self.parking.journal.task({"what": "approved", "task": task.id, "step": step.id}, work=works)
         except NotApproved:
@@ -199,7 +199,7 @@ class Carrying:
         if request is None:
             return together(begun, moved)
         about = binding(doing.step.tool, doing.step.fingerprint, doing.content.principal, bound, request.rule)
-        return together(using(task.id, doing.step.id, self.parking.bound(task.id, about)), begun, moved)
+        return together(self.parking.using(task.id, doing.step.id, about), begun, moved)
 
     def _waiting(self, doing: Doing, bound: Mapping[str, object], waits: ApprovalWait) -> Work:
         """What commits with a question of policy about a step: the values it is about, for whoever decides."""
@@ -297,8 +297,7 @@ class Carrying:
         """The question of a step, and the values it is about, whole and as anybody may see them. Raises `Missing`."""
         task, content, step, scope = asking.task, asking.content, asking.step, asking.scope
         who, now = content.principal, self.clock.now_us()
-        values = {found.name: templates.value(found, scope) for found in lookup.lookups(step.summary)}
-        about = {"step": step.id, "summary": step.summary, "values": values}
+        values = self._values(asking)
         shown = self._shown(task, content, scope)
         text = templates.sentence(step.summary, lambda part: _for_people(lookup.find(shown, part.path)))
         request = ApprovalRequest(
@@ -306,7 +305,7 @@ class Carrying:
             task=task.id,
             step=step.id,
             tool=task.tool,
-            binds=self.parking.bound(task.id, binding(task.tool, content.fingerprint, who, about, RULE_STEP)),
+            binds="",
             requester=who.subject,
             client=who.client,
             tenant=who.tenant,
@@ -322,7 +321,18 @@ class Carrying:
             call=content.call,
         )
         seen = {name: _visible_part(lookup.find(shown, name.split("."))) for name in values}
-        return request, {"whole": values, "shown": seen}
+        bound = self.parking.bound(request, self._about(asking, values))
+        return replace(request, binds=bound), {"whole": values, "shown": seen}
+
+    def _values(self, asking: Asking) -> dict[str, object]:
+        """The values a question is about, by look-up. Raises `Missing`."""
+        return {found.name: templates.value(found, asking.scope) for found in lookup.lookups(asking.step.summary)}
+
+    def _about(self, asking: Asking, values: Mapping[str, object]) -> str:
+        """What a question is for, and for nothing else."""
+        about = {"step": asking.step.id, "summary": asking.step.summary, "values": values}
+        content = asking.content
+        return binding(asking.task.tool, content.fingerprint, content.principal, about, RULE_STEP)
 
     def _shown(self, task: Task, content: Content, scope: Scope) -> Scope:
         """The scope without what its tools call sensitive."""

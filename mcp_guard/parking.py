@@ -5,10 +5,10 @@ A parked call is rows and nothing else: no coroutine, no thread, no open request
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mcp_guard.approval.request import RULE_STEP, ApprovalRequest, binding
-from mcp_guard.approval.store import ApprovalStore, Channel, Verdict, Vote
+from mcp_guard.approval.store import ApprovalStore, Channel, Verdict, Vote, using
 from mcp_guard.approval.summary import summary
 from mcp_guard.audit.journal import Journal
 from mcp_guard.kit import strict_json
@@ -161,7 +161,8 @@ class Parking:
         Raises `NotPending`, `VotedAlready`.
         """
         now = self.clock.now_us()
-        vote = self.approvals.voting(request, Vote.of(who, verdict, channel, now))
+        cast = Vote.of(who, verdict, channel, now)
+        vote = self.approvals.voting(request, replace(cast, seal=self.vote_seal(request, cast)))
         about = _about(request, verdict) | {"channel": channel, "ms": max(0, now - request.created_at) // 1000}
         if verdict == "denied":
             then = self._ending(request, TaskStatus.FAILED, "approval_denied", "somebody decided against it", now)
@@ -188,10 +189,19 @@ class Parking:
         """What a task executes from. Raises `SealBroken`."""
         return Content.of_bytes(self.vault().open(task.sealed, task.id))
 
-    def bound(self, task: str, binding: str) -> str:
-        """The binding hash of a task's approval, keyed: it stands in records, which are for ever and name no argument,
-        and without the key nobody can try guesses."""
-        return self.vault().digest(f"{task}\n{binding}".encode())
+    def bound(self, request: ApprovalRequest, about: str) -> str:
+        """The binding hash of a request, over its terms and what it is about. Keyed: it stands in records, which are
+        for ever and name no argument, and without the key nobody can try guesses."""
+        return self.vault().digest(strict_json.dumps(["bound", request.terms(), about]))
+
+    def vote_seal(self, request: ApprovalRequest, vote: Vote) -> str:
+        """What shows that the guard counted a decision about exactly this request."""
+        said = [vote.subject, vote.verdict, vote.channel, vote.assurance, vote.voted_at]
+        return self.vault().digest(strict_json.dumps(["vote", request.terms(), request.binds, said]))
+
+    def using(self, task: str, step: str, about: str) -> Work:
+        """Use up the approval of a step for what it is about. Raises `NotApproved`."""
+        return using(task, step, lambda request: self.bound(request, about), self.vote_seal)
 
     def _asked(self, wish: Wish) -> tuple[ApprovalRequest, NewTask]:
         task = new_id()
@@ -224,12 +234,12 @@ class Parking:
         who, tool, decision, now = wish.principal, wish.tool, wish.decision, self.clock.now_us()
         then = decision.then
         expires_at = now + (then.expires or DEFAULT_EXPIRES_S) * 1_000_000
-        return ApprovalRequest(
+        asked = ApprovalRequest(
             id=new_id(),
             task=task,
             step=step,
             tool=tool.name,
-            binds=self.bound(task, binding_of(wish)),
+            binds="",
             requester=who.subject,
             client=who.client,
             tenant=who.tenant,
@@ -244,6 +254,7 @@ class Parking:
             summary=tuple(summary(tool.name, tool.title, wish.arguments, tool.sensitive)),
             call=wish.call,
         )
+        return replace(asked, binds=self.bound(asked, binding_of(wish)))
 
     def _ending(self, request: ApprovalRequest, status: TaskStatus, code: str, why: str, now: int) -> Work:
         """End what a request was about, which was never begun: the task, or the step of one that has done others."""

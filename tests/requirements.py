@@ -212,6 +212,10 @@ REQUIREMENTS: dict[str, Requirement] = {
     ),
     "approval:decided-once": Requirement("I4", "Of many decisions at once exactly one counts."),
     "approval:denied": Requirement("I4", "A denied call never happens; asking anew is a new question."),
+    "approval:unforgeable": Requirement(
+        "design 7",
+        "Whoever can write the store but has no key can neither approve nor change who may, or what is shown.",
+    ),
     "approval:hash-gives-nothing-away": Requirement(
         "design 5",
         "The binding hash of an approval is keyed: records alone tell nobody who can guess what was asked for.",

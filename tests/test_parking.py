@@ -447,3 +447,84 @@ async def test_an_erasure_takes_along_what_ended_tasks_and_approvals_keep(
     assert (await guard.approvals.shown(request))["arguments"] == {}
     assert (request.requester == "user:alice") == (what == "call")
     await guard.tasks.withdraw(pending["task_id"])
+
+
+_FLIPPED = "UPDATE approval SET state = 'approved'"
+_WOKEN = "UPDATE task SET status = 'working', wake_at = 1"
+_BY_BOB = "INSERT INTO vote VALUES ((SELECT id FROM approval), 'user:bob', 'approved', 'cli', 'token', 1, '{seal}')"
+
+
+@pytest.mark.holds("approval:unforgeable")
+@pytest.mark.parametrize(
+    "written",
+    [
+        [_FLIPPED],
+        [_FLIPPED, _BY_BOB.format(seal="")],
+        [_FLIPPED, _BY_BOB.format(seal="0" * 64)],
+        [_FLIPPED, "UPDATE approval SET quorum = 0"],
+    ],
+)
+async def test_who_can_write_the_store_but_has_no_key_cannot_approve(
+    written: list[str], desk: Program, payments: Sandbox
+) -> None:
+    before = _refunds(payments, 861)
+    async with _guard(desk.home) as guard:
+        pending = _pending(await _refund(guard, 861))
+    _write(desk.home, *written, _WOKEN)
+    async with _guard(desk.home) as guard:
+        task = await _ended(guard, pending["task_id"])
+    assert (task["status"], task["result"]["guard"]["code"]) == ("failed", "approval_mismatch")
+    assert _refunds(payments, 861) == before
+
+
+@pytest.mark.holds("approval:unforgeable")
+@pytest.mark.parametrize(
+    "written",
+    [
+        "UPDATE approval SET approvers = '[\"role:manager\"]'",
+        "UPDATE approval SET approvers = '[\"role:manager\"]', quorum = 1, expires_at = expires_at + 1",
+        "UPDATE approval SET summary = '[\"a refund of 8\"]', approvers = '[\"role:manager\"]'",
+    ],
+)
+async def test_terms_changed_behind_the_guard_make_a_decision_worth_nothing(
+    written: str, desk: Program, payments: Sandbox
+) -> None:
+    before = _refunds(payments, 862)
+    async with _guard(desk.home) as guard:
+        pending = _pending(await _refund(guard, 862))
+    rules = desk.home / "policy" / "policy.csv"
+    allowed = "p, forged, role:manager, *, acme, approve, payments_refund, True, allow, -, managers decide as well\n"
+    rules.write_text(rules.read_text(encoding="utf-8") + allowed, encoding="utf-8")
+    _write(desk.home, written)
+    async with _guard(desk.home) as guard:
+        await guard.approvals.decide(_who(guard, "user:dana"), pending["approval_id"], "approved", "mcp")
+        guard.runner.poke()
+        task = await _ended(guard, pending["task_id"])
+    assert (task["status"], task["result"]["guard"]["code"]) == ("failed", "approval_mismatch")
+    assert _refunds(payments, 862) == before
+
+
+@pytest.mark.holds("approval:unforgeable")
+async def test_a_decision_about_one_call_is_none_about_another(
+    desk: Program, payments: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = _refunds(payments, 863), _refunds(payments, 864)
+    with monkeypatch.context() as nobody_carries_on:
+        nobody_carries_on.setattr(runner, "LOOK_SECONDS", 86_400.0)
+        async with _guard(desk.home) as guard:
+            mine, other = _pending(await _refund(guard, 863)), _pending(await _refund(guard, 864))
+            await guard.approvals.decide(_who(guard, "user:bob"), mine["approval_id"], "approved", "mcp")
+    _write(desk.home, _FLIPPED, f"UPDATE vote SET approval = '{other['approval_id']}'", _WOKEN)
+    async with _guard(desk.home) as guard:
+        for pending in (mine, other):
+            task = await _ended(guard, pending["task_id"])
+            assert (task["status"], task["result"]["guard"]["code"]) == ("failed", "approval_mismatch")
+    assert (_refunds(payments, 863), _refunds(payments, 864)) == before
+
+
+def _write(home: Path, *statements: str) -> None:
+    """Change the store with SQL, as whoever can write the file can."""
+    with closing(sqlite3.connect(home / "var" / "guard.db")) as database:
+        for statement in statements:
+            database.execute(statement)
+        database.commit()

@@ -1,7 +1,7 @@
 """What somebody is asked to decide, and what exactly a decision is about."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from hashlib import sha256
 
 from mcp_guard.kit import strict_json
@@ -52,6 +52,10 @@ class ApprovalRequest:
     summary: tuple[str, ...]
     state: ApprovalState = ApprovalState.PENDING
     call: str = ""
+
+    def terms(self) -> dict[str, object]:
+        """All that never changes about it, `binds` aside: who asked, who may decide until when, what is shown."""
+        return {field.name: getattr(self, field.name) for field in fields(self) if field.name not in ("binds", "state")}
 
     def as_dict(self, arguments: Mapping[str, object]) -> dict[str, object]:
         """The shape of `approvals list` (contract section 5), with a few more keys."""

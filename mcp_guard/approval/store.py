@@ -1,7 +1,7 @@
 """Approvals at rest: rows that change state by compare-and-set, in the same commit as the record that says so."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -29,13 +29,14 @@ class NotApproved(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """Somebody's decision. `voted_at` is unix µs."""
+    """Somebody's decision. `voted_at` is unix µs; `seal` shows that the guard counted it, for exactly this request."""
 
     subject: str
     verdict: Verdict
     channel: Channel
     assurance: str
     voted_at: int
+    seal: str = ""
 
     @classmethod
     def of(cls, who: Principal, verdict: Verdict, channel: Channel, now: int) -> "Vote":
@@ -66,7 +67,7 @@ class ApprovalStore:
 
     async def votes(self, identifier: str) -> list[Vote]:
         rows = await self.store.reader.all("votes_of", {"approval": identifier})
-        return [Vote(*row) for row in rows]  # type: ignore[arg-type]  # the table is STRICT: the types are as declared
+        return [_vote(row) for row in rows]
 
     def asking(self, request: ApprovalRequest) -> Work:
         """Insert a request."""
@@ -101,6 +102,7 @@ class ApprovalStore:
             "channel": vote.channel,
             "assurance": vote.assurance,
             "voted_at": vote.voted_at,
+            "seal": vote.seal,
         }
 
         def work(transaction: Transaction) -> None:
@@ -124,15 +126,26 @@ class ApprovalStore:
         return lambda transaction: _move(transaction, identifier, before, after)
 
 
-def using(task: str, step: str, binds: str) -> Work:
+def using(
+    task: str, step: str, bound: Callable[[ApprovalRequest], str], sealed: Callable[[ApprovalRequest, Vote], str]
+) -> Work:
     """Use up the approval of a step, for exactly what it is bound to. Raises `NotApproved`.
 
-    A step that was begun before and is begun again (after a crash, where that is safe) uses the same one.
+    A step that was begun before and is begun again (after a crash, where that is safe) uses the same one. The row's
+    state alone is no approval: `bound` says what its `binds` has to be, and `sealed` which decisions count, so whoever
+    can write the store but has no key can neither decide nor change who may.
     """
-    row: Parameters = {"task": task, "step": step, "binds": binds}
 
     def work(transaction: Transaction) -> None:
-        if transaction.run("approval_use", row) != 1:
+        row = transaction.one("approval_of_step", {"task": task, "step": step})
+        if row is None:
+            raise NotApproved
+        request = _request(row)
+        votes = [_vote(found) for found in transaction.all("votes_of", {"approval": request.id})]
+        agreed = [vote for vote in votes if vote.verdict == "approved" and vote.seal == sealed(request, vote)]
+        if len(agreed) < max(1, request.quorum) or bound(request) != request.binds:
+            raise NotApproved
+        if transaction.run("approval_use", {"id": request.id}) != 1:
             raise NotApproved
 
     return work
@@ -150,6 +163,10 @@ def _run(transaction: Transaction, name: str, row: Parameters) -> None:
 def _texts(value: object) -> tuple[str, ...]:
     found: Sequence[str] = json.loads(str(value))
     return tuple(found)
+
+
+def _vote(row: Row) -> Vote:
+    return Vote(*row)  # type: ignore[arg-type]  # the table is STRICT: the types are as declared
 
 
 def _request(row: Row) -> ApprovalRequest:

@@ -30,15 +30,15 @@ WHERE id = :id AND state = 'pending'
 
 -- name: approval_use
 UPDATE approval SET state = 'used'
-WHERE task = :task AND step = :step AND binds = :binds AND (state = 'approved' OR state = 'used');
+WHERE id = :id AND (state = 'approved' OR state = 'used');
 
 -- name: vote_insert
-INSERT INTO vote (approval, subject, verdict, channel, assurance, voted_at)
-VALUES (:approval, :subject, :verdict, :channel, :assurance, :voted_at)
+INSERT INTO vote (approval, subject, verdict, channel, assurance, voted_at, seal)
+VALUES (:approval, :subject, :verdict, :channel, :assurance, :voted_at, :seal)
 ON CONFLICT (approval, subject) DO NOTHING;
 
 -- name: vote_count
 SELECT count(*) FROM vote WHERE approval = :approval AND verdict = 'approved';
 
 -- name: votes_of
-SELECT subject, verdict, channel, assurance, voted_at FROM vote WHERE approval = :approval ORDER BY voted_at, subject;
+SELECT subject, verdict, channel, assurance, voted_at, seal FROM vote WHERE approval = :approval ORDER BY voted_at, subject;
