@@ -95,13 +95,14 @@ class Parking:
         return Parked(new.id, request.id, request.approvers, request.expires_at)
 
     async def begin(self, wish: Wish) -> tuple[str, bool]:
-        """Make the task of a workflow that may begin at once: its id, and whether it is new. The same call of the same
-        requester that has not ended is not begun again.
+        """Make the task of a call that may begin at once: its id, and whether it is new. The same call of the same
+        requester that has not ended is not begun again. A workflow goes by its plan; anything else is one step.
 
         Raises `TooManyWaiting`.
         """
         task, now = new_id(), self.clock.now_us()
-        new = self._new(wish, task, binding_of(wish), _Start(TaskStatus.WORKING, "begun", now), now)
+        step = None if isinstance(wish.tool.connector, WorkflowSpec) else Step(CALL, StepState.PENDING)
+        new = self._new(wish, task, binding_of(wish), _Start(TaskStatus.WORKING, "begun", now, step), now)
         about = {"what": "begun", "task": task, "call": wish.call, "tool": wish.tool.name}
         try:
             await self.journal.task(about, wish.principal, work=self.tasks.beginning(new))

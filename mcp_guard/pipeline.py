@@ -7,7 +7,8 @@
                   at a tool in observe mode it is recorded as what would have been, and only a freeze stops the call
     approval      when the decision asks for people the call is parked as a task and answered at once; once they agreed
                   it comes back here as a step of that task, from what was journaled, and policy is asked again
-    workflow      is made a task and answered; each step that calls a tool comes here as a call of its own
+    workflow      and a long-running tool are made a task and answered; each step that calls a tool comes here as a
+                  call of its own
     audit intent  durable before the act (`effects: none` needs none: it has nothing to repeat)
     invoke        the connector, with timeout, retries and one idempotency key
     shape         redaction, hidden characters, size, output schema
@@ -64,7 +65,7 @@ from mcp_guard.model.decision import (
 from mcp_guard.model.disclosure import Disclosure, denial, disclosed, disclosing
 from mcp_guard.model.errors import Refused, StoreUnavailable, UnknownTool
 from mcp_guard.model.principal import Principal
-from mcp_guard.model.tool import Tool, WorkflowSpec
+from mcp_guard.model.tool import Tool
 from mcp_guard.parking import Parking, Wish
 from mcp_guard.store.errors import InDoubt
 from mcp_guard.store.transaction import together
@@ -171,7 +172,7 @@ class Pipeline:
                 self._authorize(trail, decision)
                 if trail.waits_for_people(decision):
                     return await self._park(trail, entry.tool, arguments, decision)
-                if carried is None and isinstance(entry.tool.connector, WorkflowSpec):
+                if carried is None and entry.tool.becomes_task:
                     return await self._begin(trail, entry.tool, arguments, decision)
                 await self._record_intent(trail, entry.tool)
                 value = await self._invoke(trail, entry.tool, arguments)
@@ -276,7 +277,7 @@ class Pipeline:
         return Answer(trail.call.id, told, view.as_text(), False, receipt, PENDING_EXIT, task=parked.task)
 
     async def _begin(self, trail: Trail, tool: Tool, arguments: Mapping[str, object], decision: Decision) -> Answer:
-        """Have a workflow begin as a task; what becomes of it is told by the task."""
+        """Have a workflow or a long-running tool begin as a task; what becomes of it is told by the task."""
         wish = Wish(trail.principal, trail.call.id, tool, arguments, trail.justification, trail.call.trace, decision)
         try:
             trail.task, is_new = await self._parking.begin(wish)

@@ -241,6 +241,10 @@ REQUIREMENTS: dict[str, Requirement] = {
         "I2",
         "A step that could act twice and was begun by a process that died waits until an operator says what became of it.",
     ),
+    "tasks:long-running": Requirement(
+        "contract 4; I2",
+        "A call of a tool that says `task: {}` goes on whoever waits for it, is the same while it runs, and after a kill is done again only where that cannot act twice.",
+    ),
     "approval:quorum": Requirement("contract 3", "A quorum takes as many different people; one denial ends it."),
     "approval:expires": Requirement(
         "I4; bar: approvals",

@@ -85,6 +85,7 @@ def compile_tool(entry: ToolEntry, around: Surroundings, report: Report) -> Tool
         fingerprint="",
         labels=tuple(sorted({*entry.labels, *around.defaults.labels})),
         mode=obeyed,
+        long_running=entry.task is not None,
     )
     return replace(tool, fingerprint=fingerprint(tool, around.home))
 

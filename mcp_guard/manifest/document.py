@@ -133,12 +133,14 @@ class Workflow(Strict):
     output: dict[str, Any] = Field(default={})
 
 
+class LongRunning(Strict):
+    """A tool whose calls take long. There is nothing to say about it yet but that it does."""
+
+
 class ToolEntry(Strict):
     """One tool. Exactly one of `http`, `sql`, `python`, `workflow` says what it does."""
 
-    unsupported: ClassVar[frozenset[str]] = frozenset(
-        {"cost", "limits", "command", "task", "version", "icons", "execution"}
-    )
+    unsupported: ClassVar[frozenset[str]] = frozenset({"cost", "limits", "command", "version", "icons", "execution"})
     name: ToolName
     title: Text | None = None
     description: Annotated[str, Field(min_length=1, max_length=4096)]
@@ -156,6 +158,7 @@ class ToolEntry(Strict):
     idempotency: Idempotency | None = None
     justification: JustificationMode | None = None
     mode: Mode | None = Field(default=None, description="observe: policy is asked and recorded, and stops nothing.")
+    task: LongRunning | None = Field(default=None, description="`{}`: a call is a durable task, whoever waits for it.")
     http: Http | None = None
     sql: Sql | None = None
     python: Python | None = None

@@ -19,6 +19,8 @@ def fingerprint(tool: Tool, home: Path) -> str:
 
 def _canonical(tool: Tool, home: Path) -> dict[str, object]:
     body: dict[str, object] = {key: _plain(value) for key, value in asdict(tool).items() if key != "fingerprint"}
+    if not tool.long_running:
+        del body["long_running"]  # tools that were there before this could be said are what they were
     if tool.connector.kind == "sql":
         inside = Path(tool.connector.path).relative_to(home.resolve()).as_posix()
         body["connector"] = {**asdict(tool.connector), "path": inside}

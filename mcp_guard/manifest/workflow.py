@@ -23,6 +23,7 @@ _NOT_FOR_WORKFLOWS = {
     "retry": "say retry at the step that may be tried again",
     "effects": "its steps have effects of their own",
     "outputSchema": "what it gives is workflow.output",
+    "task": "a workflow is a task already",
 }
 
 

@@ -108,7 +108,8 @@ class Tool:
     `input_schema` is what clients see and send; `arguments_schema` is the same without the justification. Arguments
     the guard fills in (`bind`) are in neither. `timeout` (seconds) is for one attempt. `sensitive` are JSON
     pointers into arguments or result. `labels` say what its results bring along (`untrusted`, `pii`, …).
-    Where `mode` is `observe`, what policy says is recorded and nothing it denies is stopped.
+    Where `mode` is `observe`, what policy says is recorded and nothing it denies is stopped. A call of a `long_running`
+    one is a task of one step.
     `fingerprint` is the sha256 of everything that decides what executes.
     """
 
@@ -132,6 +133,12 @@ class Tool:
     fingerprint: str
     labels: tuple[str, ...] = ()
     mode: Mode = "enforce"
+    long_running: bool = False
+
+    @property
+    def becomes_task(self) -> bool:
+        """Whether a call that may begin at once begins as a task, and outlives its request and this process."""
+        return self.long_running or isinstance(self.connector, WorkflowSpec)
 
     @property
     def observed(self) -> bool:

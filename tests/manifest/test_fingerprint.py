@@ -57,6 +57,7 @@ CHANGES: list[tuple[str, object]] = [
     ("/effects", "idempotent"),
     ("/scopes", ["payments:refund"]),
     ("/labels", ["pii"]),
+    ("/task", {}),
     ("/inputSchema/properties/id/pattern", "^P-"),
     ("/inputSchema/properties/amount/minimum", 2),
     ("/inputSchema/required", ["id", "amount", "note"]),

@@ -76,6 +76,7 @@ BROKEN: list[tuple[str, str, str, int]] = [
     ("a timeout", flow(ADD, more="timeout: 5s"), "workflow_key", 7),
     ("an output schema", flow(ADD, more="outputSchema: {type: object}"), "workflow_key", 7),
     ("effects", flow(ADD, more="effects: none"), "workflow_key", 7),
+    ("a task twice", flow(ADD, more="task: {}"), "workflow_key", 7),
     ("a key", flow(ADD, more="idempotency: {header: K}"), "idempotency", 7),
 ]
 
