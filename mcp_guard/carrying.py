@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from mcp_guard.approval.request import RULE_STEP, ApprovalRequest, binding
+from mcp_guard.approval.request import RULE_STEP, ApprovalRequest, binding, due
 from mcp_guard.approval.store import NotApproved
 from mcp_guard.approval.summary import HIDDEN, masked, quoted
 from mcp_guard.generation import InForce
@@ -22,7 +22,7 @@ from mcp_guard.model.errors import UnknownTool
 from mcp_guard.model.moves import StepState, TaskStatus
 from mcp_guard.model.principal import Principal
 from mcp_guard.model.tool import ApproveStep, CallStep, WorkflowSpec
-from mcp_guard.parking import Parking, new_id
+from mcp_guard.parking import Parking, new_id, waiting_for
 from mcp_guard.store.transaction import Transaction, Work, together
 from mcp_guard.tasks import interpreter, templates
 from mcp_guard.tasks.carried import ApprovalWait, Carried, Ended
@@ -209,11 +209,11 @@ class Carrying:
 
     def _waits(self, task: Task, row: Step | None, waiting: Step, waits: ApprovalWait | ApprovalRequest) -> Work:
         now = self.clock.now_us()
-        message = f"{waiting.id}: waiting for {' or '.join(waits.approvers)}"
+        message = waiting_for(waiting.id, waits.approvers)
         return together(
             self.parking.tasks.stepping(task.id, None if row is None else row.state, waiting, now),
             self.parking.tasks.moving(
-                task.id, task.status, TaskStatus.INPUT_REQUIRED, message=message, now=now, wake_at=waits.expires_at
+                task.id, task.status, TaskStatus.INPUT_REQUIRED, message=message, now=now, wake_at=waits.moves_at
             ),
         )
 
@@ -297,6 +297,8 @@ class Carrying:
         """The question of a step, and the values it is about, whole and as anybody may see them. Raises `Missing`."""
         task, content, step, scope = asking.task, asking.content, asking.step, asking.scope
         who, now = content.principal, self.clock.now_us()
+        expires_at = min(now + round(step.expires * 1_000_000), deadline_of(task, content) or now)
+        escalate_to, escalates_at = due(step.escalate, now, expires_at)
         values = self._values(asking)
         shown = self._shown(task, content, scope)
         text = templates.sentence(step.summary, lambda part: _for_people(lookup.find(shown, part.path)))
@@ -316,9 +318,11 @@ class Carrying:
             not_requester=step.not_requester,
             quorum=step.quorum,
             created_at=now,
-            expires_at=min(now + round(step.expires * 1_000_000), deadline_of(task, content) or now),
+            expires_at=expires_at,
             summary=(f"{task.tool}: {step.id}", text),
             call=content.call,
+            escalate_to=escalate_to,
+            escalates_at=escalates_at,
         )
         seen = {name: _visible_part(lookup.find(shown, name.split("."))) for name in values}
         bound = self.parking.bound(request, self._about(asking, values))

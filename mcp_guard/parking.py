@@ -7,14 +7,14 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from mcp_guard.approval.request import RULE_STEP, ApprovalRequest, binding
+from mcp_guard.approval.request import RULE_STEP, ApprovalRequest, binding, due
 from mcp_guard.approval.store import ApprovalStore, Channel, Verdict, Vote, using
 from mcp_guard.approval.summary import summary
 from mcp_guard.audit.journal import Journal
 from mcp_guard.kit import strict_json
 from mcp_guard.kit.clock import Clock
 from mcp_guard.kit.failpoint import failpoint
-from mcp_guard.model.decision import Decision
+from mcp_guard.model.decision import DEFAULT_EXPIRES_S, Decision
 from mcp_guard.model.moves import ApprovalState, StepState, TaskStatus
 from mcp_guard.model.principal import Principal
 from mcp_guard.model.tool import Tool, WorkflowSpec
@@ -25,9 +25,6 @@ from mcp_guard.tasks.carried import ApprovalWait, Carried
 from mcp_guard.tasks.plan import CALL
 from mcp_guard.tasks.store import Alike, NewTask, TaskStore
 from mcp_guard.tasks.task import Content, Step, Task
-
-DEFAULT_EXPIRES_S = 86_400
-"""How long people have where the rule does not say."""
 
 
 def new_id() -> str:
@@ -90,7 +87,7 @@ class Parking:
         except Alike as alike:
             known = await self.approvals.of_step(alike.task, CALL)
             assert known is not None, "a call that waits has its approval"
-            return Parked(alike.task, known.id, known.approvers, known.expires_at)
+            return Parked(alike.task, known.id, self.asked_of(known), known.expires_at)
         failpoint("tasks.parked")
         return Parked(new.id, request.id, request.approvers, request.expires_at)
 
@@ -115,7 +112,7 @@ class Parking:
         """Have a step of a task wait for people."""
         request = self._request(wish, carried.task, carried.step, carried.deadline)
         await self.ask(
-            request, wish.principal, carried.wait(wish.arguments, ApprovalWait(request.approvers, request.expires_at))
+            request, wish.principal, carried.wait(wish.arguments, ApprovalWait(request.approvers, request.moves_at))
         )
         return Parked(carried.task, request.id, request.approvers, request.expires_at)
 
@@ -179,6 +176,32 @@ class Parking:
         ended = self._ending(request, TaskStatus.FAILED, "approval_expired", "nobody decided in time", now)
         await self.journal.approval(requester, _about(request, "expired"), together(moved, ended))
 
+    async def escalate(self, request: ApprovalRequest, requester: Principal) -> None:
+        """Have more people asked about what nobody decided so far. Raises `NotPending` where somebody was quicker."""
+        now = self.clock.now_us()
+        widened = self.approvals.escalating(request.id, now, self._escalation_seal(request, now))
+        waits = self.tasks.moving(
+            request.task,
+            TaskStatus.INPUT_REQUIRED,
+            TaskStatus.INPUT_REQUIRED,
+            message=waiting_for(request.step, request.asked(escalated=True)),
+            now=now,
+            wake_at=request.expires_at,
+        )
+        about = _about(request, "escalated") | {"to": list(request.escalate_to)}
+        await self.journal.approval(requester, about, together(widened, waits))
+
+    def is_escalated(self, request: ApprovalRequest) -> bool:
+        """Whether the guard said so, at the time it was to be: no row says it that was written without the key."""
+        at, wanted = request.escalated_at, request.escalates_at
+        if at is None or wanted is None or at < wanted:
+            return False
+        return request.escalation_seal == self._escalation_seal(request, at)
+
+    def asked_of(self, request: ApprovalRequest) -> tuple[str, ...]:
+        """Who may decide now, by role or name."""
+        return request.asked(escalated=self.is_escalated(request))
+
     async def withdraw(self, request: ApprovalRequest, requester: Principal) -> None:
         """End a task that waits, at its requester's wish. Raises `NotPending` where it was decided."""
         now = self.clock.now_us()
@@ -200,6 +223,9 @@ class Parking:
         said = [vote.subject, vote.verdict, vote.channel, vote.assurance, vote.voted_at]
         return self.vault().digest(strict_json.dumps(["vote", request.terms(), request.binds, said]))
 
+    def _escalation_seal(self, request: ApprovalRequest, at: int) -> str:
+        return self.vault().digest(strict_json.dumps(["escalated", request.terms(), request.binds, at]))
+
     def using(self, task: str, step: str, about: str) -> Work:
         """Use up the approval of a step for what it is about. Raises `NotApproved`."""
         return using(task, step, lambda request: self.bound(request, about), self.vote_seal)
@@ -207,8 +233,8 @@ class Parking:
     def _asked(self, wish: Wish) -> tuple[ApprovalRequest, NewTask]:
         task = new_id()
         request = self._request(wish, task, CALL, None)
-        message = f"waiting for {' or '.join(request.approvers)}"
-        start = _Start(TaskStatus.INPUT_REQUIRED, message, request.expires_at, Step(CALL, StepState.WAITING))
+        message = waiting_for(CALL, request.approvers)
+        start = _Start(TaskStatus.INPUT_REQUIRED, message, request.moves_at, Step(CALL, StepState.WAITING))
         new = self._new(wish, task, binding_of(wish), start, request.created_at)
         return request, new
 
@@ -235,6 +261,8 @@ class Parking:
         who, tool, decision, now = wish.principal, wish.tool, wish.decision, self.clock.now_us()
         then = decision.then
         expires_at = now + (then.expires or DEFAULT_EXPIRES_S) * 1_000_000
+        expires_at = expires_at if deadline is None else min(expires_at, deadline)
+        escalate_to, escalates_at = due(then.escalate, now, expires_at)
         asked = ApprovalRequest(
             id=new_id(),
             task=task,
@@ -251,9 +279,11 @@ class Parking:
             not_requester=then.not_requester,
             quorum=then.quorum or 1,
             created_at=now,
-            expires_at=expires_at if deadline is None else min(expires_at, deadline),
+            expires_at=expires_at,
             summary=tuple(summary(tool.name, tool.title, wish.arguments, tool.sensitive)),
             call=wish.call,
+            escalate_to=escalate_to,
+            escalates_at=escalates_at,
         )
         return replace(asked, binds=self.bound(asked, binding_of(wish)))
 
@@ -278,6 +308,11 @@ class Parking:
             result=sealed,
         )
         return together(step, moved)
+
+
+def waiting_for(step: str, approvers: tuple[str, ...]) -> str:
+    """What is said of a task that waits at a step."""
+    return f"{'' if step == CALL else f'{step}: '}waiting for {' or '.join(approvers)}"
 
 
 def binding_of(wish: Wish) -> str:

@@ -195,7 +195,9 @@ class Runner:
         elif CANCEL in rows:
             await self._parking.withdraw(request, content.principal)
         elif request.state is ApprovalState.PENDING:
-            return Rest(request.expires_at)
+            if self._clock.now_us() < request.moves_at:
+                return Rest(request.moves_at)
+            await self._parking.escalate(request, content.principal)
         elif isinstance(step, ApproveStep):
             scope = self._scope(task, content, rows)
             await self._carrying.approved(Asking(task, content, step, row, scope), row)

@@ -216,6 +216,21 @@ REQUIREMENTS: dict[str, Requirement] = {
         "design 7",
         "Whoever can write the store but has no key can neither approve nor change who may, or what is shown.",
     ),
+    "approval:escalates": Requirement(
+        "contract 6",
+        "Where nobody decided in the time that was said, and before it expires, those it is escalated to may decide as well; whoever asked is told so, and it is on record.",
+    ),
+    "approval:escalates-once": Requirement(
+        "I4; contract 6",
+        "An escalation happens once, over processes, restarts and clocks that are set back.",
+    ),
+    "approval:escalated-who": Requirement(
+        "I4; I12", "Whom a question is escalated to has to meet all that any approver has to, in the same tenant."
+    ),
+    "approval:escalation-unforgeable": Requirement(
+        "design 7",
+        "Whoever can write the store but has no key can escalate nothing sooner, or to somebody else.",
+    ),
     "approval:hash-gives-nothing-away": Requirement(
         "design 5",
         "The binding hash of an approval is keyed: records alone tell nobody who can guess what was asked for.",

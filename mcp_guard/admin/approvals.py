@@ -53,7 +53,8 @@ class Approvals:
             {"subject": vote.subject, "verdict": vote.verdict, "channel": vote.channel, "assurance": vote.assurance}
             for vote in await self.parking.approvals.votes(request.id)
         ]
-        return request.as_dict(masked(arguments, hidden)) | {"decisions": votes}
+        escalated = self.parking.is_escalated(request)
+        return request.as_dict(masked(arguments, hidden), escalated=escalated) | {"decisions": votes}
 
     async def find(self, identifier: str) -> ApprovalRequest:
         """An approval by its id, or by a beginning of it that names one. Raises `UsageError`."""
@@ -92,4 +93,5 @@ class Approvals:
         frozen = self.freezes.decision(principal, request.tool, under.policy.version)
         decision = frozen or under.decide(principal, "approve", request.tool, now)
         roles = under.policy.rules.roles.closure(principal.subject, principal.tenant, principal.roles)
-        return objection(request, Decider(principal, roles, decision, self.trusted_declared))
+        decider = Decider(principal, roles, decision, self.trusted_declared)
+        return objection(request, decider, escalated=self.parking.is_escalated(request))

@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from hashlib import sha256
 
 from mcp_guard.kit import strict_json
+from mcp_guard.model.decision import Escalation
 from mcp_guard.model.moves import ApprovalState
 from mcp_guard.model.principal import Principal
 
@@ -31,6 +32,9 @@ class ApprovalRequest:
 
     `requester`, `client` and `chain` took part in asking: none of them can satisfy `not_requester`. `summary` are lines
     made from bound values only, with nothing hidden in them.
+
+    `escalate_to` may decide as well from `escalates_at` on, once the guard says so: `escalated_at` with its seal is
+    that word, and worth nothing where the seal does not fit (`Parking.is_escalated`).
     """
 
     id: str
@@ -52,12 +56,31 @@ class ApprovalRequest:
     summary: tuple[str, ...]
     state: ApprovalState = ApprovalState.PENDING
     call: str = ""
+    escalate_to: tuple[str, ...] = ()
+    escalates_at: int | None = None
+    escalated_at: int | None = None
+    escalation_seal: str = ""
+
+    @property
+    def moves_at(self) -> int:
+        """When it next moves by itself: it is escalated, or it expires."""
+        if self.escalates_at is None or self.escalated_at is not None:
+            return self.expires_at
+        return min(self.escalates_at, self.expires_at)
+
+    def asked(self, *, escalated: bool) -> tuple[str, ...]:
+        """Who may decide, by role or name."""
+        return tuple(dict.fromkeys((*self.approvers, *self.escalate_to))) if escalated else self.approvers
 
     def terms(self) -> dict[str, object]:
-        """All that never changes about it, `binds` aside: who asked, who may decide until when, what is shown."""
-        return {field.name: getattr(self, field.name) for field in fields(self) if field.name not in ("binds", "state")}
+        """All that never changes about it, `binds` aside: who asked, who may decide and when, what is shown.
 
-    def as_dict(self, arguments: Mapping[str, object]) -> dict[str, object]:
+        One that is never escalated has the terms it had before there was such a thing.
+        """
+        left_out = _MOVING if self.escalates_at is not None or self.escalate_to else _MOVING | _ESCALATION
+        return {field.name: getattr(self, field.name) for field in fields(self) if field.name not in left_out}
+
+    def as_dict(self, arguments: Mapping[str, object], *, escalated: bool) -> dict[str, object]:
         """The shape of `approvals list` (contract section 5), with a few more keys."""
         from mcp_guard.kit.clock import as_datetime
 
@@ -68,9 +91,10 @@ class ApprovalRequest:
             "via": self.client,
             "tenant": self.tenant,
             "arguments": dict(arguments),
-            "approvers": list(self.approvers),
+            "approvers": list(self.asked(escalated=escalated)),
             "quorum": self.quorum,
             "expires_at": as_datetime(self.expires_at).isoformat(timespec="seconds"),
+            "escalation": None if self.escalates_at is None else self._escalation(self.escalates_at, escalated),
             "state": self.state.value,
             "task_id": self.task,
             "rule": self.rule,
@@ -78,3 +102,19 @@ class ApprovalRequest:
             "summary": list(self.summary),
             "binds": self.binds,
         }
+
+    def _escalation(self, at: int, escalated: bool) -> dict[str, object]:
+        from mcp_guard.kit.clock import as_datetime
+
+        due_at = as_datetime(at).isoformat(timespec="seconds")
+        return {"to": list(self.escalate_to), "at": due_at, "escalated": escalated}
+
+
+_MOVING = frozenset({"binds", "state", "escalated_at", "escalation_seal"})
+_ESCALATION = frozenset({"escalate_to", "escalates_at"})
+
+
+def due(escalation: Escalation | None, now: int, expires_at: int) -> tuple[tuple[str, ...], int | None]:
+    """Who is asked as well, and from when on (unix µs); nobody where the question expires before."""
+    at = expires_at if escalation is None else now + round(escalation.after * 1_000_000)
+    return (escalation.to, at) if escalation is not None and at < expires_at else ((), None)

@@ -27,10 +27,10 @@ class Decider:
     trusted_declared: bool = False
 
 
-def objection(request: ApprovalRequest, decider: Decider) -> str | None:
-    """Why somebody may not decide; `None` where they may (I4)."""
+def objection(request: ApprovalRequest, decider: Decider, *, escalated: bool = False) -> str | None:
+    """Why somebody may not decide; `None` where they may (I4). Whom it is `escalated` to has to meet all the same."""
     who = decider.principal
-    if who.tenant != request.tenant or not set(request.approvers) & set(decider.roles):
+    if who.tenant != request.tenant or not set(request.asked(escalated=escalated)) & set(decider.roles):
         return NOT_YOURS
     if not decider.decision.allowed:
         return decider.decision.reason

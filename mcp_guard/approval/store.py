@@ -90,6 +90,8 @@ class ApprovalStore:
             "expires_at": request.expires_at,
             "summary": json.dumps(request.summary),
             "call": request.call,
+            "escalate_to": json.dumps(request.escalate_to),
+            "escalates_at": request.escalates_at,
         }
         return lambda transaction: _run(transaction, "approval_insert", row)
 
@@ -124,6 +126,16 @@ class ApprovalStore:
         """Change the state of an approval. Raises `NotPending` where it is another by now."""
         check_move(APPROVAL_MOVES, before, after)
         return lambda transaction: _move(transaction, identifier, before, after)
+
+    def escalating(self, identifier: str, now: int, seal: str) -> Work:
+        """Say that more people may decide from now on. Raises `NotPending` where it was said, or is not to be."""
+        row: Parameters = {"id": identifier, "now": now, "seal": seal}
+
+        def work(transaction: Transaction) -> None:
+            if transaction.run("approval_escalate", row) != 1:
+                raise NotPending
+
+        return work
 
 
 def using(
@@ -171,7 +183,8 @@ def _vote(row: Row) -> Vote:
 
 def _request(row: Row) -> ApprovalRequest:
     identifier, task, step, tool, binds, requester, client, tenant = map(str, row[:8])
-    chain, rule, reason, approvers, not_requester, quorum, created_at, expires_at, summary, state, call = row[8:]
+    chain, rule, reason, approvers, not_requester, quorum, created_at, expires_at, summary, state, call = row[8:19]
+    escalate_to, escalates_at, escalated_at, escalation_seal = row[19:]
     return ApprovalRequest(
         id=identifier,
         task=task,
@@ -192,4 +205,8 @@ def _request(row: Row) -> ApprovalRequest:
         summary=_texts(summary),
         state=ApprovalState(str(state)),
         call=str(call),
+        escalate_to=_texts(escalate_to),
+        escalates_at=None if escalates_at is None else int(str(escalates_at)),
+        escalated_at=None if escalated_at is None else int(str(escalated_at)),
+        escalation_seal=str(escalation_seal),
     )

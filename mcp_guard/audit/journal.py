@@ -134,6 +134,8 @@ class Journal:
 
         Raises what `work` raises, and then records nothing.
         """
+        if self._pseudonyms is not None:
+            about = self._pseudonyms.state(about)
         return await self._write(record.approval(self._boot, self._known(actor), about), work)
 
     async def task(

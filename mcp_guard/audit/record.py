@@ -63,7 +63,8 @@ def ids(facts: CallFacts) -> Ids:
 
 def approval(boot: str, actor: Principal, about: Mapping[str, object]) -> bytes:
     """What was asked of people, or what they said. `about` are the fields of contract 6 beside the actor: `call`,
-    `task`, `step`, `approval`, `verdict`, `binds`, and where somebody decided `channel` and `ms`."""
+    `task`, `step`, `approval`, `verdict`, `binds`, where somebody decided `channel` and `ms`, and where it was
+    escalated `to` whom."""
     check_profile(about)
     return _bytes({"v": VERSION, "kind": "approval", "boot": boot, "actor": actor.as_actor()} | dict(about))
 

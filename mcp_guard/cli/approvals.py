@@ -78,6 +78,7 @@ def show(
         f"asked by {row['requester']} through {row['via']} in {row['tenant']}",
         f"rule {row['rule']}: {row['reason']}",
         f"for {' or '.join(row['approvers'])}; {row['quorum']} of them; until {row['expires_at']}",
+        *_escalation(row["escalation"]),
         f"state: {row['state']}",
         *(
             f"  {said['verdict']} by {said['subject']} ({said['channel']}, {said['assurance']})"
@@ -138,8 +139,11 @@ def watch(output: Output) -> None:
     asyncio.run(follow())
 
 
-def _said(decision: Mapping[str, str]) -> str:
-    return f"  {decision['verdict']} by {decision['subject']} ({decision['channel']}, {decision['assurance']})"
+def _escalation(found: Mapping[str, Any] | None) -> list[str]:
+    if found is None:
+        return []
+    whom = " or ".join(found["to"])
+    return [f"escalated to {whom}" if found["escalated"] else f"escalates to {whom} at {found['at']}"]
 
 
 def _decide(output: Output, identifier: str, verdict: "Verdict", who: Who) -> None:

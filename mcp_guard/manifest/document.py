@@ -103,6 +103,13 @@ class Compensation(Strict):
     retry: RetryRule | None = None
 
 
+class Escalating(Strict):
+    """Who may decide as well, once nobody has for that long."""
+
+    to: Annotated[list[Approver], Field(min_length=1, max_length=16)]
+    after: Duration
+
+
 class Asking(Strict):
     """A question to people. `expires` without a decision fails the step."""
 
@@ -110,6 +117,7 @@ class Asking(Strict):
     excluded: Literal["requester"] | None = Field(default=None, alias="not")
     quorum: Annotated[int, Field(ge=1, le=16)] = 1
     expires: Duration = "1d"
+    escalate: Escalating | None = None
     summary: Annotated[str, Field(min_length=1, max_length=1024)]
 
 

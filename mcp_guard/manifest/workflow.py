@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from mcp_guard.kit import lookup, references, units
 from mcp_guard.manifest import suggest
 from mcp_guard.manifest.arguments import Arguments
-from mcp_guard.manifest.document import Asking, RetryRule, ToolEntry, Workflow, WorkflowStep
+from mcp_guard.manifest.document import Asking, Escalating, RetryRule, ToolEntry, Workflow, WorkflowStep
 from mcp_guard.manifest.report import Report
 from mcp_guard.manifest.values import keys, strings
+from mcp_guard.model.decision import Escalation
 from mcp_guard.model.tool import ApproveStep, CallStep, Retry, WorkflowSpec
 
 RESERVED_STEPS = frozenset({"call", "cancel"})
@@ -89,7 +90,12 @@ def _approve(step: WorkflowStep, asking: Asking) -> ApproveStep:
         expires=units.seconds(asking.expires),
         summary=asking.summary,
         when=step.when,
+        escalate=None if asking.escalate is None else _escalation(asking.escalate),
     )
+
+
+def _escalation(entry: Escalating) -> Escalation:
+    return Escalation(tuple(dict.fromkeys(entry.to)), units.seconds(entry.after))
 
 
 def _check_asking(step: WorkflowStep, report: Report) -> None:
@@ -98,6 +104,20 @@ def _check_asking(step: WorkflowStep, report: Report) -> None:
             report.at(key).error("step", f"{key} can never be reached at a step that asks people", "remove it")
     if step.approve is not None and units.seconds(step.approve.expires) <= 0:
         report.at("approve", "expires").error("value", "expected a time above zero", "for example expires: 2d")
+    if step.approve is not None and step.approve.escalate is not None:
+        _check_escalation(step.approve, _escalation(step.approve.escalate), report.at("approve", "escalate"))
+
+
+def _check_escalation(asking: Asking, escalation: Escalation, report: Report) -> None:
+    """Report one that could never matter."""
+    if escalation.after <= 0:
+        report.at("after").error("value", "expected a time above zero", "for example after: 4h")
+    if escalation.after >= units.seconds(asking.expires):
+        message = f"the question expires after {asking.expires}, before it would be escalated"
+        report.at("after").error("escalate_too_late", message, "escalate earlier, or say a longer expires")
+    if set(escalation.to) <= set(asking.approvers):
+        message = "whom it is escalated to is asked from the beginning"
+        report.at("to").error("escalate_to_nobody_new", message, "name somebody else, or leave escalate out")
 
 
 def retry_of(rule: RetryRule | None) -> Retry:

@@ -29,6 +29,30 @@ class Effect(StrEnum):
     ALLOW = "allow"
 
 
+DEFAULT_EXPIRES_S = 86_400
+"""How long people have to decide where the rule does not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Escalation:
+    """Who may decide as well, once nobody has for so long (seconds)."""
+
+    to: tuple[str, ...]
+    after: float
+
+    def as_dict(self) -> dict[str, object]:
+        """With whole seconds, as a policy has them."""
+        return {"to": list(self.to), "after": int(self.after)}
+
+    @classmethod
+    def from_dict(cls, found: object) -> "Escalation":
+        """What `as_dict` wrote. Raises `ValueError` for anything else."""
+        after = found.get("after") if isinstance(found, Mapping) else None
+        if not isinstance(found, Mapping) or type(after) is not int:
+            raise ValueError("to whom and after how many seconds it is escalated is expected")
+        return cls(_texts(found.get("to")), after)
+
+
 @dataclass(frozen=True, slots=True)
 class Obligations:
     """The parsed `then` column. Durations are in seconds; `None` and empty mean not asked for."""
@@ -38,6 +62,7 @@ class Obligations:
     quorum: int | None = None
     expires: int | None = None
     rows: Rows | None = None
+    escalate: Escalation | None = None
 
     def as_dict(self) -> dict[str, object]:
         """Only what is asked for, in the words of the policy file."""
@@ -46,6 +71,8 @@ class Obligations:
             found["approvers"] = list(self.approvers)
         if self.not_requester:
             found["not"] = "requester"
+        if self.escalate is not None:
+            found["escalate"] = self.escalate.as_dict()
         for name in ("quorum", "expires", "rows"):
             value = getattr(self, name)
             if value is not None:
@@ -60,6 +87,7 @@ class Obligations:
             not_requester=found.get("not") == "requester",
             quorum=_whole(found.get("quorum")),
             expires=_whole(found.get("expires")),
+            escalate=Escalation.from_dict(found["escalate"]) if "escalate" in found else None,
             rows=_ROWS[rows] if isinstance(rows := found.get("rows"), str) and rows in _ROWS else None,
         )
         if made.as_dict() != found:

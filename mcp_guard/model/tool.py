@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from mcp_guard.model.decision import Escalation
+
 Effects = Literal["none", "idempotent", "once"]
 JustificationMode = Literal["none", "optional", "required"]
 Mode = Literal["enforce", "observe"]
@@ -86,6 +88,7 @@ class ApproveStep:
     expires: float
     summary: str
     when: str | None = None
+    escalate: Escalation | None = None
 
 
 @dataclass(frozen=True, slots=True)

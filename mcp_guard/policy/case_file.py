@@ -145,16 +145,18 @@ def _wrong_want(want: object) -> str:
     then = want.get("then", {})
     if not isinstance(then, dict):
         return "`want.then` is a mapping of obligations"
-    try:
-        for key, value in then.items():
+    for key, value in then.items():
+        try:
             as_recorded(key, value)
-    except ValueError as error:
-        return f"`want.then.expires`: {error}"
+        except ValueError as error:
+            return f"`want.then.{key}`: {error}"
     return ""
 
 
 def as_recorded(key: str, value: object) -> object:
-    """An obligation as a decision shows it: seconds for durations, a list of approvers."""
+    """An obligation as a decision shows it: seconds for durations, a list of approvers. Raises `ValueError`."""
+    if key == "escalate" and isinstance(value, str):
+        return obligations.escalation(value).as_dict()
     if key == "expires" and isinstance(value, str):
         return obligations.expires(value)
     return [value] if key == "approvers" and isinstance(value, str) else value

@@ -162,9 +162,21 @@ def _obligations(before: Obligations, after: Obligations) -> set[Direction]:
         (after.expires or forever) > (before.expires or forever),
         (after.expires or forever) < (before.expires or forever),
     )
+    note(*_escalation(before, after))
     wider = _WIDTH.index(after.rows) - _WIDTH.index(before.rows)
     note(wider > 0, wider < 0)
     return found
+
+
+def _escalation(before: Obligations, after: Obligations) -> tuple[bool, bool]:
+    """Whether somebody may decide sooner than before, and whether somebody may only later, or not at all any more."""
+    was, now = (
+        dict.fromkeys(then.escalate.to, then.escalate.after) if then.escalate else {} for then in (before, after)
+    )
+    never = float("inf")
+    sooner = {name: now.get(name, never) < was.get(name, never) for name in (*was, *now)}
+    later = {name: now.get(name, never) > was.get(name, never) for name in (*was, *now)}
+    return any(sooner.values()), any(later.values())
 
 
 def _rows(old: Rules, new: Rules) -> list[RowChange]:

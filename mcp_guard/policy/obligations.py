@@ -4,16 +4,16 @@ import math
 from collections.abc import Callable
 
 from mcp_guard.kit import units
-from mcp_guard.model.decision import Effect, Obligations, Rows
+from mcp_guard.model.decision import DEFAULT_EXPIRES_S, Effect, Escalation, Obligations, Rows
 from mcp_guard.policy import names
 
 NOTHING = "-"
 MAX_EXPIRES = 366 * 86_400
 MAX_QUORUM = 20
-UNSUPPORTED = frozenset({"redact", "rate", "budget", "concurrency", "confirm", "escalate", "assurance"})
+UNSUPPORTED = frozenset({"redact", "rate", "budget", "concurrency", "confirm", "assurance"})
 ROWS: dict[str, Rows] = {"own": "own", "tenant": "tenant", "all": "all"}  # from the narrowest to the widest
 
-_APPROVAL = frozenset({"approvers", "not", "quorum", "expires"})
+_APPROVAL = frozenset({"approvers", "not", "quorum", "expires", "escalate"})
 _EXAMPLE = "for example approvers=role:finance; not=requester; expires=4h"
 
 
@@ -43,7 +43,21 @@ def parse(text: str, effect: Effect, act: str) -> Obligations:
         raise ObligationError("approvers_missing", "nobody could ever approve this", 0, "add approvers=role:…")
     if "not" in found:
         found["not_requester"] = found.pop("not")
-    return Obligations(**found)  # type: ignore[arg-type]  # the readers return what the fields hold
+    then = Obligations(**found)  # type: ignore[arg-type]  # the readers return what the fields hold
+    if then.escalate is not None:
+        _check_escalation(then, then.escalate, next(offset for key, _, offset in _items(text) if key == "escalate"))
+    return then
+
+
+def _check_escalation(then: Obligations, escalation: Escalation, offset: int) -> None:
+    """Refuse one that could never matter."""
+    expires = then.expires or DEFAULT_EXPIRES_S
+    if escalation.after >= expires:
+        message = f"it is refused after {expires} seconds, before it would be escalated"
+        raise ObligationError("escalate_too_late", message, offset, "escalate earlier, or write a longer expires=")
+    if set(escalation.to) <= set(then.approvers):
+        message = "whom it is escalated to is asked from the beginning"
+        raise ObligationError("escalate_to_nobody_new", message, offset, "name somebody else, or leave it out")
 
 
 def _items(text: str) -> list[tuple[str, str, int]]:
@@ -104,6 +118,14 @@ def expires(value: str) -> int:
     return int(found)
 
 
+def escalation(value: str) -> Escalation:
+    """`role:manager/1h`, several as `[role:a, role:b]/1h`. Raises `ValueError`."""
+    to, slash, after = value.rpartition("/")
+    if not slash:
+        raise ValueError("expected who and after how long, such as role:manager/1h")
+    return Escalation(_approvers(to.strip()), expires(after.strip()))
+
+
 def _rows(value: str) -> Rows:
     if value not in ROWS:
         raise ValueError("expected own, tenant or all")
@@ -115,5 +137,6 @@ _READERS: dict[str, Callable[[str], object]] = {
     "not": _requester,
     "quorum": _quorum,
     "expires": expires,
+    "escalate": escalation,
     "rows": _rows,
 }

@@ -1,8 +1,9 @@
 """From the rows that matched to one decision: deny > require_approval > allow > default deny.
 
 The order of rows never changes the effect. Of several rows of the deciding effect the first in the file is named, and
-its approvers decide; the others still oblige: the shortest `expires`, the largest `quorum`, `not=requester` if any
-asks for it. For reading the log the widest `rows` of one actor counts; over a delegation the narrowest.
+its approvers decide, joined by whom it says (`escalate`); the others still oblige: the shortest `expires`, the largest
+`quorum`, `not=requester` if any asks for it. For reading the log the widest `rows` of one actor counts; over a
+delegation the narrowest.
 """
 
 from collections.abc import Iterable, Sequence
@@ -69,12 +70,13 @@ def _granted(rows: Sequence[Row], act: str, version: str) -> Decision:
 
 
 def merged(found: Sequence[Obligations]) -> Obligations:
-    """All obligations of several rows at once, the approvers those of the first; see the module."""
+    """All obligations of several rows at once, approvers and escalation those of the first; see the module."""
     return Obligations(
         approvers=found[0].approvers,
         not_requester=any(then.not_requester for then in found),
         quorum=max((then.quorum for then in found if then.quorum is not None), default=None),
         expires=min((then.expires for then in found if then.expires is not None), default=None),
+        escalate=found[0].escalate,
         rows=_widest(then.rows for then in found),
     )
 

@@ -24,10 +24,10 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class ApprovalWait:
-    """Who is waited for, and until when (unix µs)."""
+    """Who is waited for, and when to see to it again (unix µs)."""
 
     approvers: tuple[str, ...]
-    expires_at: int
+    moves_at: int
 
 
 @dataclass(frozen=True, slots=True)

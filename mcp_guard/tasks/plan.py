@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from mcp_guard.model.decision import Escalation
 from mcp_guard.model.tool import ApproveStep, CallStep, Retry, WorkflowSpec
 
 CALL = "call"
@@ -58,13 +59,17 @@ def _step_as_json(step: CallStep | ApproveStep) -> dict[str, object]:
     else:
         body["expires"] = _us(step.expires)
         body["approvers"] = list(step.approvers)
+        if step.escalate is not None:
+            body["escalate"] = {"to": list(step.escalate.to), "after": _us(step.escalate.after)}
     return body
 
 
 def _step_of_json(found: Mapping[str, Any]) -> CallStep | ApproveStep:
     if "tool" not in found:
-        expires = found["expires"] / 1_000_000
-        return ApproveStep(**{**found, "approvers": tuple(found["approvers"]), "expires": expires})
+        expires, said = found["expires"] / 1_000_000, found.get("escalate")
+        escalate = None if said is None else Escalation(tuple(said["to"]), said["after"] / 1_000_000)
+        more = {"approvers": tuple(found["approvers"]), "expires": expires, "escalate": escalate}
+        return ApproveStep(**{**found, **more})
     undo = None if found["undo"] is None else _step_of_json(found["undo"])
     assert not isinstance(undo, ApproveStep)
     rule = found["retry"]

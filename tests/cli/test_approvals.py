@@ -1,6 +1,7 @@
 """`mcp-guard approvals …` and `tasks …`: people and operators, on the command line."""
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -72,6 +73,24 @@ def test_denied_is_denied(desk: Program) -> None:
     assert (task["status"], task["result"]["guard"]["code"]) == ("failed", "approval_denied")
     assert desk.run("--json", "approvals", "list").json == []
     assert [row["state"] for row in desk.run("--json", "approvals", "list", "--all").json] == ["denied"]
+
+
+@pytest.mark.holds("approval:cli", "approval:escalates")
+def test_who_is_asked_by_now_is_listed_and_shown(desk: Program) -> None:
+    rules = desk.home / "policy" / "policy.csv"
+    text = rules.read_text(encoding="utf-8")
+    rules.write_text(text.replace("expires=4h, refunds", "expires=4h; escalate=role:manager/1s, refunds"), "utf-8")
+    pending = _ask(desk, 725)
+    end = time.monotonic() + 20
+    while (row := desk.run("--json", "approvals", "list").json[0])["approvers"] == ["role:finance"]:
+        assert row["escalation"] | {"at": ""} == {"to": ["role:manager"], "at": "", "escalated": False}
+        assert time.monotonic() < end
+        desk.run("tasks", "resume", pending["task_id"])
+    assert (row["approvers"], row["escalation"]["escalated"]) == (["role:finance", "role:manager"], True)
+    shown = desk.run("approvals", "show", pending["approval_id"]).out
+    assert "for role:finance or role:manager" in shown
+    assert "escalated to role:manager" in shown
+    assert "waiting for role:finance or role:manager" in desk.run("tasks", "show", pending["task_id"]).out
 
 
 @pytest.mark.holds("approval:demo-only")

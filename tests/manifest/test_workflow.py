@@ -11,6 +11,7 @@ NOTE = tool(
 )
 KEYED = tool(name="note_send", more="idempotency: {header: K}", connector=http())
 SAFE = tool(name="note_put", more="effects: idempotent")
+ASK = "approvers: [role:a], summary: s"
 ADD = 'id: one, call: note_put, with: {text: "{input.name}"}'
 
 
@@ -72,6 +73,21 @@ BROKEN: list[tuple[str, str, str, int]] = [
     ("retrying a question", flow("id: one, approve: {approvers: [role:a], summary: s}, retry: {}"), "step", 10),
     ("asking nobody", flow("id: one, approve: {approvers: [], summary: s}"), "value", 10),
     ("asking something", flow("id: one, approve: {approvers: [everybody], summary: s}"), "value", 10),
+    (
+        "escalated to nobody new",
+        flow(f"id: one, approve: {{{ASK}, escalate: {{to: [role:a], after: 1h}}}}"),
+        "escalate_to_nobody_new",
+        10,
+    ),
+    (
+        "escalated too late",
+        flow(f"id: one, approve: {{{ASK}, escalate: {{to: [role:b], after: 24h}}}}"),
+        "escalate_too_late",
+        10,
+    ),
+    ("escalated at once", flow(f"id: one, approve: {{{ASK}, escalate: {{to: [role:b], after: 0s}}}}"), "value", 10),
+    ("escalated to something", flow(f"id: one, approve: {{{ASK}, escalate: {{to: [boss], after: 1h}}}}"), "value", 10),
+    ("escalated never", flow(f"id: one, approve: {{{ASK}, escalate: {{to: [role:b]}}}}"), "missing_key", 10),
     ("no time", flow("id: one, approve: {approvers: [role:a], expires: 0s, summary: s}"), "value", 10),
     ("a timeout", flow(ADD, more="timeout: 5s"), "workflow_key", 7),
     ("an output schema", flow(ADD, more="outputSchema: {type: object}"), "workflow_key", 7),

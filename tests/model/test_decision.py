@@ -4,7 +4,7 @@ from dataclasses import fields
 
 import pytest
 
-from mcp_guard.model.decision import Decision, Effect, Obligations
+from mcp_guard.model.decision import Decision, Effect, Escalation, Obligations
 
 
 @pytest.mark.holds("decision:has-rule-and-reason")
@@ -25,7 +25,9 @@ def test_record_form_holds_only_what_is_asked_for() -> None:
     }
 
 
-EVERY_OBLIGATION = Obligations(("role:a", "user:b"), True, 2, 60, "tenant")
+EVERY_OBLIGATION = Obligations(
+    ("role:a", "user:b"), True, 2, 60, "tenant", escalate=Escalation(("role:c", "user:d"), 30)
+)
 
 
 @pytest.mark.holds("policy:replay")
@@ -54,6 +56,11 @@ def test_a_decision_on_record_can_be_read_again() -> None:
         {"then": {"not": "anybody"}},
         {"then": {"rows": ["all"]}},
         {"then": {"invented": 1}},
+        {"then": {"escalate": None}},
+        {"then": {"escalate": ["role:a", 60]}},
+        {"then": {"escalate": {"to": "role:a", "after": 60}}},
+        {"then": {"escalate": {"to": ["role:a"], "after": 60.5}}},
+        {"then": {"escalate": {"to": ["role:a"], "after": 60, "invented": 1}}},
     ],
     ids=repr,
 )

@@ -1,8 +1,10 @@
 """From one policy to another: what differs in the files, and which decisions are looser or stricter."""
 
+from dataclasses import replace
+
 import pytest
 
-from mcp_guard.model.decision import Decision, Effect, Obligations
+from mcp_guard.model.decision import Decision, Effect, Escalation, Obligations
 from mcp_guard.policy.compiled import Compiled
 from mcp_guard.policy.diff import Diff, Direction, LinkChange, RowChange, compare, diff
 from tests.policy.conftest import TOOLS, Files, request, row
@@ -104,6 +106,10 @@ def test_links_are_compared(files: Files) -> None:
 APPROVAL = Obligations(approvers=("role:a",), not_requester=True, quorum=2, expires=60)
 
 
+def _escalated(to: str, after: int) -> Obligations:
+    return replace(APPROVAL, escalate=Escalation((to,), after))
+
+
 @pytest.mark.holds("policy:diff")
 @pytest.mark.parametrize(
     ("before", "after", "expected"),
@@ -120,6 +126,12 @@ APPROVAL = Obligations(approvers=("role:a",), not_requester=True, quorum=2, expi
         (APPROVAL, Obligations(("role:a",), True, 2, None), "looser"),
         (APPROVAL, Obligations(("role:a",), True, 2, 30), "stricter"),
         (APPROVAL, APPROVAL, None),
+        (APPROVAL, _escalated("role:b", 30), "looser"),
+        (_escalated("role:b", 30), APPROVAL, "stricter"),
+        (_escalated("role:b", 30), _escalated("role:c", 30), "looser"),
+        (_escalated("role:b", 30), _escalated("role:b", 20), "looser"),
+        (_escalated("role:b", 30), _escalated("role:b", 40), "stricter"),
+        (_escalated("role:b", 30), _escalated("role:b", 30), None),
         (Obligations(rows="own"), Obligations(rows="all"), "looser"),
         (Obligations(rows="all"), Obligations(rows="tenant"), "stricter"),
     ],

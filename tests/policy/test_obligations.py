@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcp_guard.model.decision import Effect, Obligations
+from mcp_guard.model.decision import Effect, Escalation, Obligations
 from mcp_guard.policy.obligations import ObligationError, parse
 
 APPROVAL = Effect.REQUIRE_APPROVAL
@@ -27,6 +27,18 @@ APPROVAL = Effect.REQUIRE_APPROVAL
             "*",
             Obligations(approvers=("role:a", "user:bob"), quorum=2, expires=90),
         ),
+        (
+            "escalate=role:boss/1h; approvers=role:a",
+            APPROVAL,
+            "call",
+            Obligations(approvers=("role:a",), escalate=Escalation(("role:boss",), 3600)),
+        ),
+        (
+            "approvers=role:a; expires=2d; escalate=[role:b, user:c] / 1d",
+            APPROVAL,
+            "*",
+            Obligations(approvers=("role:a",), expires=172_800, escalate=Escalation(("role:b", "user:c"), 86_400)),
+        ),
         ("rows=tenant", Effect.ALLOW, "audit", Obligations(rows="tenant")),
     ],
 )
@@ -38,7 +50,7 @@ def test_parsed(text: str, effect: Effect, act: str, expected: Obligations) -> N
 @pytest.mark.parametrize(
     "text",
     ["redact=[/a, /b]", "rate=3/minute/who", "budget=500usd/day/who", "concurrency=2", "confirm=requester",
-     "escalate=role:boss", "assurance=token", "approvers=role:a; budget=1usd/day/who"],
+     "assurance=token", "approvers=role:a; budget=1usd/day/who"],
 )  # fmt: skip
 def test_what_this_version_does_not_enforce_is_refused(text: str) -> None:
     with pytest.raises(ObligationError) as caught:
@@ -79,6 +91,18 @@ def test_what_this_version_does_not_enforce_is_refused(text: str) -> None:
         ("approvers=role:a; expires=0s", APPROVAL, "call", "obligation_value"),
         ("approvers=role:a; expires=500ms", APPROVAL, "call", "obligation_value"),
         ("approvers=role:a; expires=999999999d", APPROVAL, "call", "obligation_value"),
+        ("escalate=role:b/1h", Effect.ALLOW, "call", "obligation_effect"),
+        ("escalate=role:b/1h", APPROVAL, "call", "approvers_missing"),
+        ("approvers=role:a; escalate=role:b", APPROVAL, "call", "obligation_value"),
+        ("approvers=role:a; escalate=role:b/", APPROVAL, "call", "obligation_value"),
+        ("approvers=role:a; escalate=/1h", APPROVAL, "call", "obligation_value"),
+        ("approvers=role:a; escalate=boss/1h", APPROVAL, "call", "obligation_value"),
+        ("approvers=role:a; escalate=agent:b/1h", APPROVAL, "call", "obligation_value"),
+        ("approvers=role:a; escalate=role:b/0s", APPROVAL, "call", "obligation_value"),
+        ("approvers=role:a; escalate=role:b/1h/2h", APPROVAL, "call", "obligation_value"),
+        ("approvers=role:a; expires=1h; escalate=role:b/1h", APPROVAL, "call", "escalate_too_late"),
+        ("approvers=role:a; escalate=role:b/24h", APPROVAL, "call", "escalate_too_late"),
+        ("approvers=[role:a, role:b]; escalate=role:b/1h", APPROVAL, "call", "escalate_to_nobody_new"),
         ("rows=mine", Effect.ALLOW, "audit", "obligation_value"),
     ],
 )

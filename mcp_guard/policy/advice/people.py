@@ -23,6 +23,7 @@ def check(subject: Subject, principals: Mapping[str, Profile]) -> list[Problem]:
         found += people.whole_log(row)
         if row.effect is Effect.REQUIRE_APPROVAL:
             found += people.approval(row)
+            found += people.escalation(row)
     return found
 
 
@@ -91,7 +92,7 @@ class _People:
 
     def approval(self, row: Row) -> Iterator[Problem]:
         """What keeps an approval from ever being decided."""
-        approvers = self._approvers(row)
+        approvers = self._named(row, row.then.approvers)
         roles = " ".join(filter(names.is_role, row.then.approvers))
         hint = f"give somebody one of {roles}, {_OR_CLAIMED}" if roles else "name a role, or more people"
         needed = row.then.quorum or 1
@@ -111,6 +112,19 @@ class _People:
         ):
             message = f"{asking[0]} may ask for this and would be needed to approve it; nobody else is left to"
             yield self._complain(row, "approver_is_requester", message, hint)
+
+    def escalation(self, row: Row) -> Iterator[Problem]:
+        """What keeps an escalation from helping."""
+        if row.then.escalate is None:
+            return
+        found = self._named(row, row.then.escalate.to)
+        if not found:
+            hint = f"give somebody the role, {_OR_CLAIMED}"
+            yield self._complain(row, "escalation_unreachable", "it is escalated to nobody known", hint)
+        elif not any(self._may_decide(name, row) for name in found):
+            message = "whom it is escalated to may not decide: none has an allow row with act approve on this tool"
+            hint = "add a row such as: p, …, role:…, *, tenant, approve, tool, True, allow, -, …"
+            yield self._complain(row, "escalation_may_not", message, hint)
 
     def confirmers(self) -> set[str]:
         """Everybody with a row that lets them approve changes of the policy."""
@@ -148,8 +162,9 @@ class _People:
         profile = self._principals.get(name)
         return profile is not None and profile.tenant not in (None, tenant)
 
-    def _approvers(self, row: Row) -> set[str]:
-        named = set(row.then.approvers)
+    def _named(self, row: Row, approvers: Iterable[str]) -> set[str]:
+        """The known people that approvers of a row are."""
+        named = set(approvers)
         return {name for name, roles in self._everybody(row) if roles & named} | {
             name for name in named if not names.is_role(name)
         }

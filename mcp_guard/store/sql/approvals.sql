@@ -1,26 +1,30 @@
 -- name: approval_insert
 INSERT INTO approval (id, task, step, tool, binds, requester, client, tenant, chain, rule, reason, approvers, not_requester,
-                      quorum, created_at, expires_at, summary, state, call)
+                      quorum, created_at, expires_at, summary, state, call, escalate_to, escalates_at)
 VALUES (:id, :task, :step, :tool, :binds, :requester, :client, :tenant, :chain, :rule, :reason, :approvers, :not_requester,
-        :quorum, :created_at, :expires_at, :summary, 'pending', :call);
+        :quorum, :created_at, :expires_at, :summary, 'pending', :call, :escalate_to, :escalates_at);
 
 -- name: approval_get
 SELECT id, task, step, tool, binds, requester, client, tenant, chain, rule, reason, approvers, not_requester,
-       quorum, created_at, expires_at, summary, state, call
+       quorum, created_at, expires_at, summary, state, call, escalate_to, escalates_at, escalated_at, escalation_seal
 FROM approval WHERE id = :id;
 
 -- name: approval_of_step
 SELECT id, task, step, tool, binds, requester, client, tenant, chain, rule, reason, approvers, not_requester,
-       quorum, created_at, expires_at, summary, state, call
+       quorum, created_at, expires_at, summary, state, call, escalate_to, escalates_at, escalated_at, escalation_seal
 FROM approval WHERE task = :task AND step = :step ORDER BY created_at DESC LIMIT 1;
 
 -- name: approval_list
 SELECT id, task, step, tool, binds, requester, client, tenant, chain, rule, reason, approvers, not_requester,
-       quorum, created_at, expires_at, summary, state, call
+       quorum, created_at, expires_at, summary, state, call, escalate_to, escalates_at, escalated_at, escalation_seal
 FROM approval WHERE (:state IS NULL OR state = :state) ORDER BY created_at, id LIMIT :limit;
 
 -- name: approval_move
 UPDATE approval SET state = :after WHERE id = :id AND state = :before;
+
+-- name: approval_escalate
+UPDATE approval SET escalated_at = :now, escalation_seal = :seal
+WHERE id = :id AND state = 'pending' AND escalated_at IS NULL AND escalates_at <= :now AND expires_at > :now;
 
 -- name: approval_decidable
 -- Time never goes back here: the log's own time counts where the clock is behind it.

@@ -72,6 +72,12 @@ def test_reading_every_record_is_said_where_there_are_several_tenants(files: Fil
         ((ask("approvers=role:finance"), row(id="d", act="approve", tenant="globex")), ["approver_may_not"]),
         ((ask("approvers=role:finance; quorum=2"), DECIDE), []),
         ((ask("approvers=role:finance; quorum=3"), DECIDE), ["quorum_unreachable"]),
+        ((ask("approvers=role:finance; escalate=role:lead/1h"), DECIDE), []),
+        ((ask("approvers=role:finance; escalate=role:nobody/1h"), DECIDE), ["escalation_unreachable"]),
+        (
+            (ask("approvers=role:finance; escalate=user:alice/1h"), DECIDE.replace("*", "role:finance", 1)),
+            ["escalation_may_not"],
+        ),
         ((ask("approvers=role:lead; not=requester"), DECIDE), []),
         ((ask("approvers=role:lead; not=requester", who="role:finance"), DECIDE), ["approver_is_requester"]),
         ((ask("approvers=role:lead; not=requester", who="*"), DECIDE), ["approver_is_requester"]),
