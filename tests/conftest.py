@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from mcp_guard.config.home import SECRETS
 from mcp_guard.demo import sandbox
 from mcp_guard.demo.home import copy_home, payments_key, seed
+from tests.simulators.canary import holding
 from tests.simulators.process import Program
 
 
@@ -23,8 +25,10 @@ def payments(payments_secret: str) -> Iterator[sandbox.Sandbox]:
 
 
 @pytest.fixture
-def desk(tmp_path: Path, payments: sandbox.Sandbox, payments_secret: str) -> Program:
-    """A fresh copy of the example home."""
+def desk(tmp_path: Path, payments: sandbox.Sandbox, payments_secret: str) -> Iterator[Program]:
+    """A fresh copy of the example home. Whatever a test does with it, its secret is a canary: when the test is over it
+    stands in no file but its own (I8)."""
     home = copy_home(tmp_path / "desk", payments.port)
     seed(home, payments_secret)
-    return Program(home)
+    yield Program(home)
+    assert holding(home, payments_secret) == {home / SECRETS / "payments_key"} & set(home.rglob("*"))

@@ -427,6 +427,18 @@ REQUIREMENTS: dict[str, Requirement] = {
     "secrets:resolved-at-use": Requirement(
         "contract 2", "A secret is resolved when it is used: a changed file or variable counts for the next call."
     ),
+    "secrets:programs": Requirement(
+        "I8",
+        "A program that hands a secret out gets no shell and no environment, is ended in time with what it began, and nothing it says but the value is kept.",
+    ),
+    "secrets:canary": Requirement(
+        "I8",
+        "Over the whole suite no file of a home holds the example home's secret, in any usual encoding, but its own.",
+    ),
+    "cli:secret-check": Requirement(
+        "contract 5",
+        "`secret check` names every secret the home refers to, who uses it, and whether it can be had, never its value.",
+    ),
     "secrets:private-files": Requirement(
         "bar: files", "A secret file that others can read or write is refused, also when that changes later."
     ),

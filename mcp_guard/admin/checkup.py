@@ -17,12 +17,12 @@ from mcp_guard.model.decision import AccessRequest
 from mcp_guard.model.errors import GuardError, Invalid, StoreUnavailable
 from mcp_guard.model.principal import Principal
 from mcp_guard.model.problem import Problem
-from mcp_guard.model.tool import HttpSpec, PythonSpec, Tool
+from mcp_guard.model.tool import PythonSpec, Tool
 
 if TYPE_CHECKING:
-    from mcp_guard.kit.references import Reference
     from mcp_guard.manifest.catalog import Catalog
     from mcp_guard.policy.snapshot import Snapshot
+    from mcp_guard.secrets.references import Resolver
 
 State = Literal["ok", "warn", "FAIL"]
 
@@ -62,7 +62,8 @@ class Subject:
     anchors: Sequence[str]
     authorities: Sequence[Path]
     environment: Mapping[str, object]
-    variables: Mapping[str, str]
+    settings: Mapping[str, object]
+    resolver: "Resolver"
     local: Callable[[Directory], Principal | None]
     shown_as: Callable[[Path], str]
     clock: Clock
@@ -227,25 +228,15 @@ def _private(subject: Subject) -> Check:
 
 
 def _secrets(subject: Subject, tools: Iterable[Tool]) -> Check:
-    from mcp_guard.secrets.redact import Redactor
-    from mcp_guard.secrets.references import Resolver, Unresolvable
+    from mcp_guard.admin.secrets import check, wanted
 
-    resolver = Resolver(subject.directory, subject.variables, Redactor())
-    wanted = [(tool, reference) for tool in tools for reference in _references(tool)]
-    for tool, reference in wanted:
-        try:
-            resolver.resolve(reference)
-        except Unresolvable as error:
-            hint = "put it there with mode 0600, or set the variable where the server is started"
-            return Check("secrets", "FAIL", f"{tool.name}: {error.message}", hint, error.exit_code)
-    return Check("secrets", "ok", f"{len({reference for _, reference in wanted})} can be resolved")
-
-
-def _references(tool: Tool) -> "list[Reference]":
-    from mcp_guard.kit.references import parse
-
-    headers = tool.connector.headers if isinstance(tool.connector, HttpSpec) else ()
-    return [part for _, text in headers for part in parse(text) if not isinstance(part, str) and part.kind != "token"]
+    secrets = wanted(tools, subject.settings)
+    for found in check(secrets, subject.resolver):
+        if found.problem:
+            hint = "`mcp-guard secret check` shows where each is looked for"
+            what = f"{found.wanted.users[0].removeprefix('tool ')}: {found.problem}"
+            return Check("secrets", "FAIL", what, hint, found.exit_code)
+    return Check("secrets", "ok", f"{len(secrets)} can be resolved")
 
 
 def _functions(subject: Subject, tools: Iterable[Tool]) -> Check:

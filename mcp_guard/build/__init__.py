@@ -5,6 +5,7 @@ from mcp_guard.build.guard import Guard
 from mcp_guard.build.keeping import open_exporting, open_holding, open_holds, open_pruning
 from mcp_guard.build.questions import (
     ask_stock,
+    check_secrets,
     cover_policy,
     diff_policies,
     lint_policy,
@@ -28,6 +29,7 @@ __all__ = [
     "Definition",
     "Guard",
     "ask_stock",
+    "check_secrets",
     "cover_policy",
     "define",
     "diff_policies",

@@ -1,6 +1,5 @@
 """From the anchors a home names to what asks them: the one place where they meet the network, secrets and the store."""
 
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -67,18 +66,19 @@ def _anchor(settings: "Settings", home: Home, store: "Store", post: "Post") -> "
 def _post(settings: "Settings", home: Home, egress: "Egress", redactor: "Redactor") -> "Post":
     """How the address of an anchor is reached: guarded like a tool's, its secrets resolved at every use."""
     from mcp_guard.audit.anchors import Reply
+    from mcp_guard.config.secrets import resolver_of
     from mcp_guard.connect.documents import Documents
     from mcp_guard.kit import references
-    from mcp_guard.secrets.references import Resolver
 
-    outside, resolver = Documents(egress, settings.networks), Resolver(home.directory, os.environ, redactor)
+    outside, resolver = Documents(egress, settings.networks), resolver_of(home, redactor)
     address = settings.address.rstrip("/") if settings.witness is not None else settings.address
 
-    def header(text: str) -> str:
-        return "".join(part if isinstance(part, str) else resolver.resolve(part) for part in references.parse(text))
+    async def header(text: str) -> str:
+        parts = [part if isinstance(part, str) else await resolver.obtain(part) for part in references.parse(text)]
+        return "".join(parts)
 
     async def post(path: str, body: bytes, kind: str) -> Reply:
-        headers = tuple((name, header(text)) for name, text in settings.headers.items())
+        headers = tuple([(name, await header(text)) for name, text in settings.headers.items()])
         response = await outside.post(address + path, body, kind, headers)
         return Reply(response.status, response.headers.get("content-type", ""), response.body)
 

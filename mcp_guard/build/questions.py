@@ -1,7 +1,6 @@
 """Questions an operator asks of a home without opening its store."""
 
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ from mcp_guard.policy.snapshot import Snapshot
 if TYPE_CHECKING:
     from mcp_guard.admin.checkup import Subject
     from mcp_guard.admin.replay import Replayed
+    from mcp_guard.admin.secrets import Found
     from mcp_guard.model.decision import AccessRequest
     from mcp_guard.policy.cases import CaseResult
     from mcp_guard.policy.coverage import Coverage
@@ -101,6 +101,8 @@ def subject_of_checkup(home: Home) -> "Subject":
     """What `mcp-guard doctor` examines of a home; nothing is read yet."""
     from mcp_guard.admin.checkup import Subject
     from mcp_guard.admin.what_if import principal_of
+    from mcp_guard.config.secrets import resolver_of
+    from mcp_guard.secrets.redact import Redactor
 
     local = home.settings.identity.local
 
@@ -123,11 +125,22 @@ def subject_of_checkup(home: Home) -> "Subject":
         anchors=[f"{anchor.kind} {anchor.called}" for anchor in home.settings.audit.anchors],
         authorities=home.authorities,
         environment={"name": home.settings.environment},
-        variables=os.environ,
+        settings=home.settings.model_dump(by_alias=True),
+        resolver=resolver_of(home, Redactor()),
         local=declared,
         shown_as=shown(home),
         clock=SystemClock(),
     )
+
+
+def check_secrets(home: Home) -> "Iterator[Found]":
+    """Every secret the tools and the settings of a home refer to, and whether it can be had. Raises `Invalid`."""
+    from mcp_guard.admin.secrets import check, wanted
+    from mcp_guard.config.secrets import resolver_of
+    from mcp_guard.secrets.redact import Redactor
+
+    tools = [entry.tool for entry in define(home).catalog.values()]
+    return check(wanted(tools, home.settings.model_dump(by_alias=True)), resolver_of(home, Redactor()))
 
 
 def questions_of_cases(definition: Definition) -> "list[AccessRequest]":

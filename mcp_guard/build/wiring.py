@@ -1,6 +1,5 @@
 """From a checked definition to what runs: the store, the pipeline, identity and the guard, opened and closed as one."""
 
-import os
 from collections.abc import AsyncIterator, Mapping, Set
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
@@ -230,14 +229,14 @@ async def _open_identity(live: Live, redactor: "Redactor") -> AsyncIterator[Iden
         yield Identity()
         return
     from mcp_guard.config.oidc import access_tokens_of, credentials_of, resource_of
+    from mcp_guard.config.secrets import resolver_of
     from mcp_guard.connect.documents import Documents
     from mcp_guard.connect.egress import Egress
     from mcp_guard.identity.protected_resource import KEYS_PATH
-    from mcp_guard.secrets.references import Resolver
 
     egress, resource, clock = Egress(), resource_of(settings), SystemClock()
     outside = Documents(egress, settings.identity.oidc.networks)
-    resolve = Resolver(definition.home.directory, os.environ, redactor).resolve
+    resolve = resolver_of(definition.home, redactor).obtain
     access_tokens = access_tokens_of(settings, live.directory, outside.get, clock)
     credentials = credentials_of(definition.home, resolve, outside.post_form, clock) if wants_credentials else None
     documents = dict(resource.documents()) if resource else {}
@@ -280,12 +279,13 @@ def _pseudonyms(home: Home, store: "Store") -> "Pseudonyms | None":
 async def _open_pipeline(
     live: Live, store: "Store", journal: "Journal", redactor: "Redactor", identity: Identity
 ) -> "AsyncIterator[tuple[Pipeline, Parking]]":
+    from mcp_guard.config.secrets import resolver_of
     from mcp_guard.connect.factory import Means
     from mcp_guard.limits.freeze import Freezes
     from mcp_guard.pipeline import Pipeline
 
-    issue = identity.credentials.issue if identity.credentials else None
-    async with Means.open(live.definition.home.directory, redactor, issue=issue) as means:
+    home, issue = live.definition.home, identity.credentials.issue if identity.credentials else None
+    async with Means.open(home.directory, resolver_of(home, redactor), redactor, issue=issue) as means:
         live.connect(means)
         parking = parking_of(live.definition.home, store, journal)
         pipeline = Pipeline(

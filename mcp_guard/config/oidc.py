@@ -1,6 +1,6 @@
 """From the settings of `identity` to what knows callers by access tokens, and what is made out to upstreams."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from types import MappingProxyType
 
@@ -20,7 +20,7 @@ from mcp_guard.identity.protected_resource import ProtectedResource
 from mcp_guard.kit.clock import Clock
 from mcp_guard.kit.references import Reference, parse
 
-Resolve = Callable[[Reference], str]
+Resolve = Callable[[Reference], Awaitable[str]]
 
 
 def resource_of(settings: Settings) -> ProtectedResource | None:

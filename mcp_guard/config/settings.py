@@ -32,6 +32,9 @@ ClaimName = Annotated[str, Matching(r"^[!-~]{1,256}$", "the name of a claim, or 
 SecretReference = Annotated[
     str, Matching(references.WHOLE_REFERENCE, "a reference such as ${secret:exchange}, never the secret itself")
 ]
+SecretName = Annotated[str, Matching(references.NAME, "the name of a secret, as in ${secret:NAME}")]
+Argument = Annotated[str, Matching(r"^[^\x00]{0,4096}$", "text without NUL, at most 4096 characters")]
+Variable = Annotated[str, Matching(r"^[A-Za-z_][A-Za-z0-9_]{0,127}$", "the name of a variable")]
 FilePath = Annotated[str, Field(min_length=1, max_length=1024)]
 # YAML has lists only; kept as tuples, settings are immutable through and through. The items stay strict.
 FilePaths = Annotated[tuple[FilePath, ...], Field(strict=False)]
@@ -247,7 +250,7 @@ class Server(Strict):
     http: Http = Http()
 
 
-class _Headers(dict[str, str]):
+class _Frozen(dict[str, Any]):
     """Hashable like all settings; nobody changes it."""
 
     def __hash__(self) -> int:  # type: ignore[override]  # a dict has none
@@ -258,7 +261,7 @@ def _own_headers(headers: dict[str, str]) -> dict[str, str]:
     names = {name.lower() for name in headers}
     if len(names) != len(headers) or names & _HTTP_HEADERS:
         raise _expected("headers of your own, each once; those of HTTP itself are set for you")
-    return _Headers(headers)
+    return _Frozen(headers)
 
 
 _HTTP_HEADERS = frozenset(
@@ -286,7 +289,7 @@ class Anchor(Strict):
     ca: FilePath | None = Field(default=None, description="The root certificates of the authority, PEM.")
     http: WebAddress | None = Field(default=None, description="Where the newest checkpoint is sent by POST.")
     headers: Annotated[dict[HeaderName, HeaderValue], AfterValidator(_own_headers)] = Field(
-        default_factory=_Headers, description="Sent along; secrets as references only."
+        default_factory=_Frozen, description="Sent along; secrets as references only."
     )
     file: FilePath | None = Field(default=None, description="A file that holds the newest checkpoint.")
     name: Label | None = Field(default=None, description="What it is called in status; else it is made of the above.")
@@ -366,6 +369,33 @@ class Tasks(Strict):
     )
 
 
+class KeyringEntry(Strict):
+    """An entry of the system's keyring. Needs the extra `mcp-guard[keyring]`."""
+
+    service: Label = "mcp-guard"
+    user: Label
+
+
+class SecretSource(Strict):
+    """Who hands a secret out: a program (`exec`, its arguments; never a shell) or the system's `keyring`."""
+
+    exec: Annotated[tuple[Argument, ...], Field(strict=False, min_length=1, max_length=64)] | None = None
+    keyring: KeyringEntry | None = None
+    variables: Annotated[tuple[Variable, ...], Field(strict=False)] = Field(
+        default=(), description="Variables of the server's environment that the program gets."
+    )
+    timeout: Duration = Field(default="10s", description="How long the program may take.")
+    keep: Duration = Field(default="1m", description="How long a value is used before the program is asked again.")
+
+    @model_validator(mode="after")
+    def _is_one(self) -> "SecretSource":
+        if (self.exec is None) == (self.keyring is None):
+            raise _expected("exactly one of exec and keyring")
+        if self.keyring is not None and self.variables:
+            raise _expected("no variables: beside keyring:")
+        return self
+
+
 class Settings(Strict):
     """Everything `mcp-guard.yaml` can say. Only `apiVersion` and `name` have no default."""
 
@@ -380,6 +410,9 @@ class Settings(Strict):
     server: Server = Server()
     audit: Audit = Audit()
     tasks: Tasks = Tasks()
+    secrets: Annotated[dict[SecretName, SecretSource], AfterValidator(_Frozen)] = Field(
+        default_factory=_Frozen, description="Secrets that a program or the keyring hands out, by name."
+    )
 
 
 def settings_schema() -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """From a tool to its connector: the one place that knows which specification is carried out by what."""
 
-import os
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -45,13 +44,13 @@ class Means:
     async def open(
         cls,
         home: Path,
+        resolver: Resolver,
         redactor: Redactor,
-        environ: Mapping[str, str] = os.environ,
         *,
         issue: "Issue | None" = None,
     ) -> AsyncIterator["Means"]:
         """The means of a home, until the end of the block. What is resolved is taught to `redactor`."""
-        means = cls(home, Resolver(home, environ, redactor), redactor, issue=issue)
+        means = cls(home, resolver, redactor, issue=issue)
         try:
             yield means
         finally:

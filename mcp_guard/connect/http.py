@@ -1,13 +1,15 @@
 """The `http` connector: one templated request, one JSON value."""
 
+import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from mcp_guard.connect.addresses import Denied
 from mcp_guard.connect.answer import failure_of, value_of
 from mcp_guard.connect.credential import NOTHING, CallCredentials, Issue, Issued
 from mcp_guard.connect.egress import Egress
+from mcp_guard.connect.failure import Failed
 from mcp_guard.connect.message import Response, parse_origin
 from mcp_guard.connect.render import plan, render
 from mcp_guard.kit.references import Reference
@@ -44,19 +46,30 @@ class HttpConnector:
         self._egress = egress
         self._resolver = resolver
         self._redactor = redactor
-        self._credentials = self._asked_for(tool, issue)
+        wanted = [part for _, text in self._plan.headers for part in text.parts if isinstance(part, Reference)]
+        self._secrets = tuple(part for part in wanted if part.kind != "token")
+        self._credentials = self._asked_for(tool, wanted, issue)
         self._now = now
 
     async def invoke(self, invocation: Invocation) -> Reply:
         started = time.monotonic()
+        secrets = await self._obtain(invocation.timeout)
         issued = NOTHING if self._credentials is None else await self._credentials.make_out(invocation)
-        resolve = issued.resolver(self._resolver.resolve)
+        resolve = issued.resolver(secrets.__getitem__)
         request = render(self._plan, invocation.arguments, resolve, self._extra_headers(invocation))
         response = await self._egress.send(request, invocation.timeout - (time.monotonic() - started))
         return self._reply(response, issued)
 
     async def aclose(self) -> None:
         """The client is shared; whoever made it closes it."""
+
+    async def _obtain(self, seconds: float) -> Mapping[Reference, str]:
+        """The tool's secrets, as of now. Nothing was executed where that takes too long."""
+        try:
+            async with asyncio.timeout(seconds):
+                return {reference: await self._resolver.obtain(reference) for reference in self._secrets}
+        except TimeoutError:
+            raise Failed("upstream_timeout", "a secret of the tool was not handed out in time") from None
 
     def _extra_headers(self, invocation: Invocation) -> dict[str, str]:
         key, trace = self._idempotency_header, invocation.trace
@@ -72,9 +85,8 @@ class HttpConnector:
             raise failure_of(response, lambda text: self._redactor.text(issued.text(text)), self._now(), longest)
         return Reply(self._redactor.value(issued.value(value_of(response))))
 
-    def _asked_for(self, tool: Tool, issue: Issue | None) -> CallCredentials | None:
-        parts = [part for _, text in self._plan.headers for part in text.parts if isinstance(part, Reference)]
-        names = {part.name for part in parts if part.kind == "token"}
+    def _asked_for(self, tool: Tool, wanted: Sequence[Reference], issue: Issue | None) -> CallCredentials | None:
+        names = {part.name for part in wanted if part.kind == "token"}
         kinds: tuple[CredentialKind, ...] = tuple(kind for kind in ("call", "exchange") if kind in names)
         if not kinds:
             return None

@@ -32,7 +32,7 @@ class Exchange:
 
     endpoint: str
     client_id: str
-    secret: Callable[[], str]
+    secret: Callable[[], Awaitable[str]]
     tokens: CallTokens
     post: PostForm
 
@@ -47,16 +47,17 @@ class Exchange:
             "scope": " ".join(sorted(wanted.scopes)),
         }
         try:
-            status, body = await self.post(self.endpoint, {k: v for k, v in form.items() if v}, self._basic())
+            credential = self._basic(await self.secret())
+            status, body = await self.post(self.endpoint, {k: v for k, v in form.items() if v}, credential)
         except Refused as refusal:
             raise _unavailable(refusal.reason) from None
         if status != 200:
             raise _unavailable(f"the token endpoint answered {status}")
         return _issued(body, wanted.scopes)
 
-    def _basic(self) -> str:
+    def _basic(self, secret: str) -> str:
         """RFC 6749 section 2.3.1: both halves are form-encoded first."""
-        pair = f"{quote_plus(self.client_id)}:{quote_plus(self.secret())}"
+        pair = f"{quote_plus(self.client_id)}:{quote_plus(secret)}"
         return "Basic " + base64.b64encode(pair.encode()).decode()
 
 

@@ -2,8 +2,14 @@
 
 import os
 import re
+import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import subprocess
 
 _NETWORK_FILESYSTEMS = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "ceph", "afs", "glusterfs"}
@@ -50,6 +56,18 @@ def is_private(path: Path) -> bool:
     if os.name != "posix":
         return True
     return path.stat().st_mode & 0o077 == 0
+
+
+def end_process_group(process: "subprocess.Popen[bytes]") -> None:
+    """Kill a process begun in a session of its own, with whatever it began; it must not have been waited for yet.
+
+    On Windows only the process itself.
+    """
+    if os.name == "posix":
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
 
 
 def is_network_filesystem(path: Path) -> bool:

@@ -18,6 +18,7 @@ WHOLE_REFERENCE = (
 )
 """A value that is one reference to a secret and nothing else."""
 
+NAME = r"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$"
 OPENING = "${"
 KINDS: tuple[Kind, ...] = ("secret", "env", "file", "token")
 

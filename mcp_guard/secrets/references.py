@@ -1,6 +1,7 @@
 """`${secret:name}`, `${env:NAME}`, `${file:/path}`: from a reference to its value, at the moment of use.
 
-    secret:name   the variable MCP_GUARD_SECRET_<NAME> (upper case, other characters become _), else the file
+    secret:name   where `secrets:` of the configuration names a program or keyring for it, that and nothing else; else
+                  the variable MCP_GUARD_SECRET_<NAME> (upper case, other characters become _), else the file
                   var/secrets/<name> below the home, which only its owner may read or write
     env:NAME      the variable NAME
     file:/path    a file somebody else put there (container secrets); its permissions are theirs
@@ -9,6 +10,7 @@
 One line break at the end of a file is not part of the value. The grammar is `mcp_guard.kit.references`.
 """
 
+import asyncio
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +19,7 @@ from typing import NamedTuple
 from mcp_guard.kit.platform import is_private
 from mcp_guard.kit.references import Reference
 from mcp_guard.model.errors import Refused
+from mcp_guard.secrets.programs import NoValue, Programs
 from mcp_guard.secrets.redact import MIN_LENGTH, Redactor
 
 MAX_BYTES = 64 * 1024
@@ -43,22 +46,49 @@ class _Version(NamedTuple):
 class Resolver:
     """Resolves references and teaches every value to its redactor before handing it out."""
 
-    def __init__(self, home: Path, environ: Mapping[str, str], redactor: Redactor) -> None:
+    def __init__(
+        self, home: Path, environ: Mapping[str, str], redactor: Redactor, programs: Programs | None = None
+    ) -> None:
         self._directory = home / SECRETS_DIRECTORY
         self._environ = environ
         self._redactor = redactor
+        self._programs = programs if programs is not None else Programs({})
         self._files: dict[Path, tuple[_Version, str]] = {}
+
+    async def obtain(self, reference: Reference) -> str:
+        """`resolve` on an event loop: a program is waited for in a thread. Raises `Unresolvable`."""
+        if self._has_program(reference) and not self._programs.is_fresh(reference.name):
+            return self._checked(reference, await asyncio.to_thread(self._find, reference))
+        return self.resolve(reference)
 
     def resolve(self, reference: Reference) -> str:
         """The value now. Raises `Unresolvable`."""
-        value = self._find(reference)
+        return self._checked(reference, self._find(reference))
+
+    def _checked(self, reference: Reference, value: str) -> str:
         # Too short to be found again in an answer; a variable may hold a plain setting, the others are secrets.
         if len(value) < MIN_LENGTH and reference.kind != "env":
             raise Unresolvable(reference, f"its value has fewer than {MIN_LENGTH} characters")
         self._redactor.learn(value)
         return value
 
+    def source_of(self, reference: Reference) -> str:
+        """Where a value comes from, in words for people."""
+        if self._has_program(reference):
+            return "a program"
+        if reference.kind != "secret":
+            return "variable" if reference.kind == "env" else reference.kind
+        return "variable" if self._environ.get(variable_of(reference.name)) else "file"
+
+    def _has_program(self, reference: Reference) -> bool:
+        return reference.kind == "secret" and reference.name in self._programs
+
     def _find(self, reference: Reference) -> str:
+        if self._has_program(reference):
+            try:
+                return self._programs.value(reference.name)
+            except NoValue as error:
+                raise Unresolvable(reference, str(error)) from None
         if reference.kind == "token":
             raise Unresolvable(reference, "it is made out during a call only")
         if reference.kind == "file":

@@ -54,7 +54,7 @@ BROKEN = [
     ("MCP_GUARD_SERVER__HTTP", "x", "unknown_key"),
     ("MCP_GUARD_SEVER__HTTP__PORT", "1", "unknown_key"),
     ("MCP_GUARD_SERVER_HTTP_PORT", "1", "unknown_key"),
-    ("MCP_GUARD_SECRETS", "x", "unknown_key"),
+    ("MCP_GUARD_SECRETZ", "x", "unknown_key"),
     ("MCP_GUARD_", "x", "unknown_key"),
     ("MCP_GUARD_STORE", "postgresql://hunter2", "unsupported"),
     ("MCP_GUARD_IDENTITY__LOCAL__APPROVE", "true", "value"),

@@ -8,6 +8,7 @@ import pytest
 from mcp_guard.connect.egress import Egress
 from mcp_guard.connect.factory import Means
 from mcp_guard.secrets.redact import Redactor
+from mcp_guard.secrets.references import Resolver
 from tests.simulators.upstream import UpstreamSimulator
 
 
@@ -31,6 +32,7 @@ def environ() -> dict[str, str]:
 
 @pytest.fixture
 async def means(tmp_path: Path, environ: dict[str, str], trust: ssl.SSLContext) -> AsyncIterator[Means]:
-    async with Means.open(tmp_path, Redactor(), environ) as opened:
+    redactor = Redactor()
+    async with Means.open(tmp_path, Resolver(tmp_path, environ, redactor), redactor) as opened:
         opened.make_egress = lambda: Egress(trust=trust)
         yield opened

@@ -11,6 +11,7 @@ from mcp_guard.connect.sql import SqlConnector
 from mcp_guard.model.errors import Invalid
 from mcp_guard.model.tool import ConnectorSpec, PythonSpec, SqlSpec
 from mcp_guard.secrets.redact import Redactor
+from mcp_guard.secrets.references import Resolver
 from tests.connect.tools import http, tool
 
 
@@ -39,9 +40,9 @@ async def test_connectors_share_one_client(means: Means) -> None:
 
 
 async def test_the_means_end_with_their_block(tmp_path: Path) -> None:
-    async with Means.open(tmp_path, Redactor(), {}) as opened:
+    async with Means.open(tmp_path, Resolver(tmp_path, {}, Redactor()), Redactor()) as opened:
         opened.egress  # noqa: B018 - made by looking at it
-    async with Means.open(tmp_path, Redactor(), {}):
+    async with Means.open(tmp_path, Resolver(tmp_path, {}, Redactor()), Redactor()):
         pass
 
 

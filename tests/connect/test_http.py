@@ -1,4 +1,6 @@
+import asyncio
 import json
+import sys
 from collections.abc import Mapping
 
 import pytest
@@ -9,6 +11,8 @@ from mcp_guard.connect.factory import Means, connect
 from mcp_guard.connect.failure import Failed
 from mcp_guard.model.errors import Refused
 from mcp_guard.model.tool import HttpSpec, Retry
+from mcp_guard.secrets.programs import Programs, Source
+from mcp_guard.secrets.references import Resolver
 from tests.connect.tools import http, invocation, tool
 from tests.simulators.naughty import NAUGHTY
 from tests.simulators.upstream import Behaviour, UpstreamSimulator, after, answer, echo, raw, reset, silent, text
@@ -178,6 +182,34 @@ async def test_a_rotated_secret_is_used_at_once(
     environ["MCP_GUARD_SECRET_PAYMENTS_KEY"] = "rotated-value"
     await call(means, spec)
     assert upstream.last.header("authorization") == "Bearer rotated-value"
+
+
+def _handing_out(means: Means, code: str) -> None:
+    """Have a program hand the payments key out."""
+    source = Source((sys.executable, "-I", "-c", code), timeout=30)
+    means.resolver = Resolver(means.home, {}, means.redactor, Programs({"payments_key": source}))
+
+
+@pytest.mark.holds("secrets:programs")
+async def test_a_program_s_secret_is_used_and_redacted(means: Means, upstream: UpstreamSimulator) -> None:
+    _handing_out(means, f"print('{SECRET}')")
+    upstream.behaviour = echo(200)
+    shown = json.dumps(await call(means, http(upstream.url(), headers=KEYED)))
+    assert upstream.last.header("authorization") == f"Bearer {SECRET}"
+    assert SECRET not in shown
+
+
+@pytest.mark.holds("secrets:programs")
+async def test_a_program_that_is_slow_holds_up_its_own_call_only(means: Means, upstream: UpstreamSimulator) -> None:
+    _handing_out(means, "import time; time.sleep(3)")
+    slow = connect(tool(http(upstream.url(), headers=KEYED)), means).invoke(invocation(timeout=0.5))
+    waiting = asyncio.create_task(slow)
+    await call(means, http(upstream.url()))
+    assert not waiting.done()
+    with pytest.raises(Failed) as failed:
+        await waiting
+    assert (failed.value.code, failed.value.executed) == ("upstream_timeout", "no")
+    assert upstream.hits == 1
 
 
 # --- failures

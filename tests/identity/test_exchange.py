@@ -28,10 +28,14 @@ def _wanted(*scopes: str) -> CredentialRequest:
     return CredentialRequest("exchange", ALICE, "c0ffee", "payments_refund", frozenset(scopes), UPSTREAM)
 
 
+async def _secret() -> str:
+    return SECRET
+
+
 @pytest.fixture
 def exchange(issuer: IssuerSimulator, outside: Documents, tmp_path: Path) -> Exchange:
     tokens = CallTokens(load_or_make(tmp_path), "https://guard.example", FakeClock())
-    return Exchange(f"{issuer.name}/token", "guard:1", lambda: SECRET, tokens, outside.post_form)
+    return Exchange(f"{issuer.name}/token", "guard:1", _secret, tokens, outside.post_form)
 
 
 @pytest.mark.holds("identity:exchange")
