@@ -81,7 +81,7 @@ REQUIREMENTS: dict[str, Requirement] = {
     ),
     "manifest:cannot-reach-home": Requirement(
         "contract 1",
-        "A tool whose database is the store, a key, a secret, the policy, a manifest or the configuration is a load error, also by link or letter case.",
+        "A tool whose database, program, directory or fixed path is the store, a key, a secret, the policy, a manifest or the configuration, or above one, is a load error, also by link or letter case.",
     ),
     "manifest:retry-needs-key": Requirement(
         "contract 2", "Retrying a tool that acts once and sends no idempotency key is a load error."
@@ -454,6 +454,40 @@ REQUIREMENTS: dict[str, Requirement] = {
         "contract 2", "A write that fails, is too large or runs out of time changed nothing."
     ),
     "sql:bounded": Requirement("contract 2", "Statements end within the tool's time, rows within its count and size."),
+    "command:argv-only": Requirement(
+        "contract 2; bar: templates",
+        "An argument of a command is one element or a part of one, whatever it holds; none becomes a part of a script.",
+    ),
+    "command:no-option-injection": Requirement(
+        "bar: templates",
+        "A value that begins with `-` is never the beginning of an element, unless behind `--` or where it is allowed.",
+    ),
+    "command:paths": Requirement(
+        "bar: templates",
+        "A value beside a slash stays one segment, a path of `within` stays below its directory, and none leads to the guard's files.",
+    ),
+    "command:nothing-inherited": Requirement(
+        "design; contract 2",
+        "A command sees the declared variables, a directory and no input, and nothing else of the server.",
+    ),
+    "command:pinned": Requirement(
+        "contract 2", "The program is fixed at load and part of the fingerprint; a pinned one that changed is not run."
+    ),
+    "command:sandbox": Requirement(
+        "design: least privilege",
+        "In a sandbox a command sees the system read-only and its directories, and no network unless declared.",
+    ),
+    "process:bounded": Requirement(
+        "bar: hostile input",
+        "Programs are held to time, output, processor, memory, files and processes, and ended beyond.",
+    ),
+    "process:nothing-left": Requirement(
+        "bar: faults",
+        "When a call is over, given up, or its server killed, nothing it started runs on, also what left its group.",
+    ),
+    "tools:documented": Requirement(
+        "models: 8", "Every tool of docs/tools.md loads, and every call is answered as it says."
+    ),
     "python:json-only": Requirement(
         "contract 2", "What a function returns is plain JSON or refused; nothing is converted quietly."
     ),

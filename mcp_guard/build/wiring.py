@@ -285,7 +285,8 @@ async def _open_pipeline(
     from mcp_guard.pipeline import Pipeline
 
     home, issue = live.definition.home, identity.credentials.issue if identity.credentials else None
-    async with Means.open(home.directory, resolver_of(home, redactor), redactor, issue=issue) as means:
+    resolver = resolver_of(home, redactor)
+    async with Means.open(home.directory, resolver, redactor, issue=issue, forbids=home.forbids) as means:
         live.connect(means)
         parking = parking_of(live.definition.home, store, journal)
         pipeline = Pipeline(

@@ -64,6 +64,10 @@ class Home:
             store=self.store,
         )
 
+    def forbids(self, path: str) -> bool:
+        """Whether a tool that is let at an absolute path would get at what it may not reach."""
+        return self.reserved.reaches(Path(path))
+
     def _matched(self) -> set[Path]:
         patterns = (*self.settings.tools, *self.settings.policy.tests)
         inside = [pattern for pattern in patterns if pattern and not PurePosixPath(pattern).is_absolute()]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, assert_never
 from mcp_guard.connect.connector import Connector
 from mcp_guard.model.errors import Invalid
 from mcp_guard.model.problem import Problem
-from mcp_guard.model.tool import HttpSpec, PythonSpec, SqlSpec, Tool, WorkflowSpec
+from mcp_guard.model.tool import CommandSpec, HttpSpec, PythonSpec, SqlSpec, Tool, WorkflowSpec
 from mcp_guard.secrets.redact import Redactor
 from mcp_guard.secrets.references import Resolver
 
@@ -25,11 +25,16 @@ def _default_egress() -> "Egress":
     return Egress()
 
 
+def _nothing(path: str) -> bool:
+    return False
+
+
 @dataclass(slots=True)
 class Means:
     """What connectors share. The HTTP client is made when the first tool needs it: others do not wait for it.
 
-    `issue` makes out the credentials of single calls, where the home can.
+    `issue` makes out the credentials of single calls, where the home can. `forbids` says which absolute paths no
+    argument of a tool may lead to: none unless said.
     """
 
     home: Path
@@ -37,6 +42,7 @@ class Means:
     redactor: Redactor
     make_egress: Callable[[], "Egress"] = _default_egress
     issue: "Issue | None" = None
+    forbids: Callable[[str], bool] = _nothing
     _egress: "Egress | None" = field(default=None, init=False)
 
     @classmethod
@@ -48,9 +54,10 @@ class Means:
         redactor: Redactor,
         *,
         issue: "Issue | None" = None,
+        forbids: Callable[[str], bool] = _nothing,
     ) -> AsyncIterator["Means"]:
         """The means of a home, until the end of the block. What is resolved is taught to `redactor`."""
-        means = cls(home, resolver, redactor, issue=issue)
+        means = cls(home, resolver, redactor, issue=issue, forbids=forbids)
         try:
             yield means
         finally:
@@ -80,6 +87,8 @@ def connect(tool: Tool, means: Means) -> Connector:
         return _http(tool, spec, means)
     if isinstance(spec, PythonSpec):
         return _python(spec, means)
+    if isinstance(spec, CommandSpec):
+        return _command(tool, spec, means)
     if isinstance(spec, WorkflowSpec):
         from mcp_guard.connect.workflow import WorkflowConnector
 
@@ -107,6 +116,15 @@ def _http(tool: Tool, spec: HttpSpec, means: Means) -> Connector:
             redactor=means.redactor,
             issue=means.issue,
         )
+    except ValueError as error:
+        raise Invalid([Problem("template", str(error), f"tool {tool.name}")]) from None
+
+
+def _command(tool: Tool, spec: CommandSpec, means: Means) -> Connector:
+    from mcp_guard.connect.command import CommandConnector
+
+    try:
+        return CommandConnector(spec, means.resolver.obtain, means.redactor, means.forbids)
     except ValueError as error:
         raise Invalid([Problem("template", str(error), f"tool {tool.name}")]) from None
 

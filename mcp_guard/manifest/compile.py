@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mcp_guard.kit import units
 from mcp_guard.manifest.arguments import Arguments
+from mcp_guard.manifest.command import Place, Said, compile_command
 from mcp_guard.manifest.document import Defaults, File, ToolEntry
 from mcp_guard.manifest.fingerprint import fingerprint
 from mcp_guard.manifest.home import HomeFiles
@@ -18,7 +19,7 @@ from mcp_guard.manifest.sql import compile_sql, writes
 from mcp_guard.manifest.workflow import check_keys, compile_workflow, retry_of
 from mcp_guard.model.tool import ConnectorSpec, Effects, HttpSpec, Mode, Retry, SqlSpec, Tool
 
-CONNECTORS = ("http", "sql", "python", "workflow")
+CONNECTORS = ("http", "sql", "python", "command", "workflow")
 RESERVED_NAMES = frozenset({"task_status", "task_cancel", "approval_list", "approval_decide"})
 RESERVED_PREFIX = "guard"
 MAX_TIMEOUT = 3600.0
@@ -48,10 +49,10 @@ def compile_tool(entry: ToolEntry, around: Surroundings, report: Report) -> Tool
     if schemas is None:
         return None
     arguments = Arguments.of(schemas.given, entry.bind)
-    connector = _connector(entry, arguments, around, report)
     effects: Effects = "once" if entry.workflow else entry.effects or around.defaults.effects
-    retry = Retry() if entry.workflow else _retry(entry, around.defaults, effects, report)
     timeout = _timeout(entry, around.defaults, report)
+    connector = _connector(entry, arguments, around, Said(effects, timeout), report)
+    retry = Retry() if entry.workflow else _retry(entry, around.defaults, effects, report)
     sensitive = check_sensitive(
         entry.sensitive,
         [schemas.given, *([schemas.output] if schemas.output is not None else [])],
@@ -97,7 +98,9 @@ def _check_name(name: str, report: Report) -> None:
         )
 
 
-def _connector(entry: ToolEntry, arguments: Arguments, around: Surroundings, report: Report) -> ConnectorSpec | None:
+def _connector(
+    entry: ToolEntry, arguments: Arguments, around: Surroundings, said: Said, report: Report
+) -> ConnectorSpec | None:
     given = [key for key in CONNECTORS if getattr(entry, key) is not None]
     if len(given) != 1:
         place = report.at(given[1]) if given else report
@@ -113,6 +116,8 @@ def _connector(entry: ToolEntry, arguments: Arguments, around: Surroundings, rep
         spec, used = compile_sql(entry.sql, arguments, place, around.home, around.reserved)
     elif entry.python is not None:
         spec, used = compile_python(entry.python, arguments, place)
+    elif entry.command is not None:
+        spec, used = compile_command(entry.command, arguments, Place(around.home, around.reserved), said, place)
     elif entry.workflow is not None:
         check_keys(entry, report)
         spec, used = compile_workflow(entry.workflow, arguments, place)

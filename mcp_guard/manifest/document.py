@@ -95,6 +95,36 @@ class Python(Strict):
     function: Function
 
 
+class CommandLimits(Strict):
+    """What a command may use. `cpu` is the tool's timeout where nothing is said."""
+
+    cpu: Duration | None = None
+    memory: Size = "2GiB"
+    file_size: Size = "64MiB"
+    open_files: Annotated[int, Field(ge=8, le=65_536)] = 256
+    processes: Annotated[int, Field(ge=1, le=4096)] | None = None
+
+
+class Command(Strict):
+    """A program and its arguments, never a shell. Arguments are placed by element: `{name}`."""
+
+    argv: Annotated[list[Annotated[str, Field(max_length=4096)]], Field(min_length=1, max_length=256)]
+    cwd: Annotated[str, Field(min_length=1, max_length=1024)] | None = Field(
+        default=None, description="A directory, from the home or absolute. Without it each call has an empty one."
+    )
+    env: dict[str, Annotated[str, Field(max_length=4096)]] = Field(default={}, description="The whole environment.")
+    within: dict[str, str] = Field(default={}, description="Arguments that are paths below a directory.")
+    allow_dash: list[str] = Field(default=[], description="Arguments whose value may look like an option.")
+    ok_exits: Annotated[list[Annotated[int, Field(ge=0, le=255)]], Field(min_length=1)] | None = Field(
+        default=None, description="Other exit statuses are failures. Without it every one is a result."
+    )
+    max_output: Size = "64KiB"
+    limits: CommandLimits = CommandLimits()
+    sandbox: Literal["bubblewrap"] | None = None
+    network: bool = Field(default=False, description="Whether the sandbox has the network.")
+    sha256: Annotated[str, Matching(r"^[0-9a-f]{64}$", "a SHA-256 in hex")] | None = None
+
+
 class Compensation(Strict):
     """The call that takes a step back where the workflow fails after it."""
 
@@ -146,9 +176,9 @@ class LongRunning(Strict):
 
 
 class ToolEntry(Strict):
-    """One tool. Exactly one of `http`, `sql`, `python`, `workflow` says what it does."""
+    """One tool. Exactly one of `http`, `sql`, `python`, `command`, `workflow` says what it does."""
 
-    unsupported: ClassVar[frozenset[str]] = frozenset({"cost", "limits", "command", "version", "icons", "execution"})
+    unsupported: ClassVar[frozenset[str]] = frozenset({"cost", "limits", "version", "icons", "execution"})
     name: ToolName
     title: Text | None = None
     description: Annotated[str, Field(min_length=1, max_length=4096)]
@@ -170,6 +200,7 @@ class ToolEntry(Strict):
     http: Http | None = None
     sql: Sql | None = None
     python: Python | None = None
+    command: Command | None = None
     workflow: Workflow | None = None
 
 

@@ -6,7 +6,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from mcp_guard.kit import strict_json
-from mcp_guard.model.tool import Tool
+from mcp_guard.model.tool import CommandSpec, SqlSpec, Tool
 
 
 def fingerprint(tool: Tool, home: Path) -> str:
@@ -21,10 +21,22 @@ def _canonical(tool: Tool, home: Path) -> dict[str, object]:
     body: dict[str, object] = {key: _plain(value) for key, value in asdict(tool).items() if key != "fingerprint"}
     if not tool.long_running:
         del body["long_running"]  # tools that were there before this could be said are what they were
-    if tool.connector.kind == "sql":
-        inside = Path(tool.connector.path).relative_to(home.resolve()).as_posix()
-        body["connector"] = {**asdict(tool.connector), "path": inside}
+    connector, root = tool.connector, home.resolve()
+    if isinstance(connector, SqlSpec):
+        body["connector"] = {**asdict(connector), "path": Path(connector.path).relative_to(root).as_posix()}
+    elif isinstance(connector, CommandSpec):
+        named = {
+            "program": _named(connector.program, root),
+            "cwd": connector.cwd and _named(connector.cwd, root),
+            "within": {name: _named(path, root) for name, path in connector.within},
+        }
+        body["connector"] = {key: _plain(value) for key, value in {**asdict(connector), **named}.items()}
     return body
+
+
+def _named(path: str, root: Path) -> str:
+    """A path from the home (`./…`) where it is inside, else absolute."""
+    return f"./{Path(path).relative_to(root).as_posix()}" if Path(path).is_relative_to(root) else path
 
 
 def _plain(value: object) -> object:

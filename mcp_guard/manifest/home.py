@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from mcp_guard.manifest.report import Report
 
 _REACHES = "a tool could reach the guard's own files here"
+_APART = "keep the data of tools apart from policy, manifests, keys and store"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,16 @@ class HomeFiles:
                 real.name == key.name or real.name.startswith((f"{key.name}-", f"{key.name}."))
             ):
                 return True
-        return any(_same_file(path, file) for file in self._everything())
+        return os.path.lexists(path) and any(_same_file(path, file) for file in self._everything())
+
+    def reaches(self, path: Path) -> bool:
+        """Whether somebody who is let into a path gets at one of these: it is one, or a directory above one."""
+        real = _key(path)
+        return self.holds(path) or any(_inside(_key(own), real) for own in (*self.files, *self.trees, *self._stores()))
+
+    def _stores(self) -> Iterable[Path]:
+        if self.store is not None:
+            yield self.store
 
     def _everything(self) -> Iterable[Path]:
         yield from self.files
@@ -59,7 +69,20 @@ def file_in_home(text: str, home: Path, reserved: HomeFiles, report: Report) -> 
         )
         return None
     if reserved.holds(path):
-        report.error("reaches_home", _REACHES, "keep the data of tools apart from policy, manifests, keys and store")
+        report.error("reaches_home", _REACHES, _APART)
+        return None
+    return path
+
+
+def directory(text: str, home: Path, reserved: HomeFiles, report: Report) -> Path | None:
+    """The real path of a directory a tool is given, written from the home or absolute; reports what is none, and what
+    lets the tool at the guard's own files."""
+    path = Path(os.path.realpath(home / text))
+    if "\0" in text or not path.is_dir():
+        report.error("path", "expected a directory that is there", "make it first; it is written from the home")
+        return None
+    if reserved.reaches(path):
+        report.error("reaches_home", _REACHES, _APART)
         return None
     return path
 

@@ -9,6 +9,7 @@ from mcp_guard.manifest.arguments import Arguments, placed
 from mcp_guard.manifest.document import Http
 from mcp_guard.manifest.report import Report
 from mcp_guard.manifest.values import keys, strings
+from mcp_guard.manifest.written_secrets import looks_secret, names_a_secret
 from mcp_guard.model.tool import HttpSpec
 
 MAX_OUTPUT = 64 * 1024 * 1024
@@ -23,8 +24,6 @@ _OWNED_HEADERS = frozenset(
     {"host", "content-length", "transfer-encoding", "connection", "keep-alive", "te", "trailer", "upgrade", "expect"}
     | {"accept-encoding", "proxy-connection", "proxy-authorization"}
 )
-_SECRET_HEADER = re.compile(r"authorization|cookie|api-?key|token|secret|password|credential", re.IGNORECASE)
-_SECRET_TEXT = re.compile(r"(?:\b(?:sk|pk|rk|ghp|gho|ghs|glpat|xox[abp])[-_]|\bAKIA|\beyJ)[A-Za-z0-9_.-]{12,}")
 
 
 def compile_http(entry: Http, arguments: Arguments, report: Report) -> tuple[HttpSpec, frozenset[str]]:
@@ -121,7 +120,8 @@ def _check_header_value(name: str, value: str, arguments: Arguments, report: Rep
     if _HEADER_TEXT.fullmatch(value) is None:
         report.error("header", "a header value is one line of ASCII text", "remove other characters")
     literals = [part for part in parts if isinstance(part, str)]
-    if len(literals) == len(parts) and (_SECRET_HEADER.search(name) or _SECRET_TEXT.search(value)) and "{" not in value:
+    written = names_a_secret(name) or looks_secret(value)
+    if len(literals) == len(parts) and written and "{" not in value:
         report.warning("literal_secret", "this looks like a secret written out", "write ${secret:NAME} instead")
     if len(parts) == 1 and literals:
         return placed(value, arguments, report)
@@ -144,7 +144,7 @@ def _check_body(entry: Http, arguments: Arguments, report: Report) -> frozenset[
 
 
 def _value(text: str, report: Report) -> Report:
-    if _SECRET_TEXT.search(text):
+    if looks_secret(text):
         report.warning(
             "literal_secret", "this looks like a secret written out", "send it in a header, as ${secret:NAME}"
         )

@@ -2,13 +2,12 @@
 
 from mcp_guard.kit import references
 from mcp_guard.manifest.catalog import Catalog
-from mcp_guard.model.tool import HttpSpec, Tool
+from mcp_guard.model.tool import Tool, secret_texts
 
 
 def token_kinds(tool: Tool) -> frozenset[str]:
     """The kinds of credential the headers of a tool ask for: `call`, `exchange`."""
-    headers = tool.connector.headers if isinstance(tool.connector, HttpSpec) else ()
-    parts = (part for _, text in headers for part in references.parse(text))
+    parts = (part for text in secret_texts(tool.connector) for part in references.parse(text))
     return frozenset(part.name for part in parts if isinstance(part, references.Reference) and part.kind == "token")
 
 

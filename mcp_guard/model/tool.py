@@ -52,6 +52,51 @@ class PythonSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class ProcessLimits:
+    """What a program may use: seconds of processor time, bytes of address space and of any file it writes, and how many
+    files and processes at a time."""
+
+    cpu: int
+    memory: int = 2 * 1024**3
+    file_size: int = 64 * 1024**2
+    open_files: int = 256
+    processes: int = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """A sandbox around a program: sees the system read-only and nothing else of the machine. With `network` it has the
+    machine's network; with `writes` it may write the directories it is given."""
+
+    kind: Literal["bubblewrap"]
+    network: bool
+    writes: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CommandSpec:
+    """A program (absolute path) and its arguments, never a shell. Elements of `argv` behind the first are templates.
+
+    `cwd` is an absolute path, or `None` for an empty directory of each call's own. Values of `env` may be references to
+    secrets. `within` names arguments that are paths below a directory, `allow_dash` those that may look like options.
+    Without `ok_exits` any exit status is a result. `max_bytes` caps each output; `sha256` pins the program's content.
+    """
+
+    kind: Literal["command"]
+    program: str
+    argv: tuple[str, ...]
+    cwd: str | None
+    env: tuple[tuple[str, str], ...]
+    within: tuple[tuple[str, str], ...]
+    allow_dash: tuple[str, ...]
+    ok_exits: tuple[int, ...] | None
+    max_bytes: int
+    limits: ProcessLimits
+    sandbox: Sandbox | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Retry:
     """`attempts` counts the first one. Times are in seconds."""
 
@@ -101,7 +146,16 @@ class WorkflowSpec:
     output: Mapping[str, object]
 
 
-ConnectorSpec = SqlSpec | HttpSpec | PythonSpec | WorkflowSpec
+ConnectorSpec = SqlSpec | HttpSpec | PythonSpec | CommandSpec | WorkflowSpec
+
+
+def secret_texts(spec: ConnectorSpec) -> tuple[str, ...]:
+    """The texts of a specification in which references to secrets may stand."""
+    if isinstance(spec, HttpSpec):
+        return tuple(text for _, text in spec.headers)
+    if isinstance(spec, CommandSpec):
+        return tuple(text for _, text in spec.env)
+    return ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from mcp_guard.connect.command import CommandConnector
 from mcp_guard.connect.factory import Means, connect
 from mcp_guard.connect.http import HttpConnector
 from mcp_guard.connect.python import PythonConnector
 from mcp_guard.connect.sql import SqlConnector
 from mcp_guard.model.errors import Invalid
-from mcp_guard.model.tool import ConnectorSpec, PythonSpec, SqlSpec
+from mcp_guard.model.tool import CommandSpec, ConnectorSpec, ProcessLimits, PythonSpec, SqlSpec
 from mcp_guard.secrets.redact import Redactor
 from mcp_guard.secrets.references import Resolver
 from tests.connect.tools import http, tool
@@ -21,6 +22,7 @@ from tests.connect.tools import http, tool
         (http("https://api.example/"), HttpConnector),
         (SqlSpec("sql", "/nowhere.db", True, "SELECT 1", 1), SqlConnector),
         (PythonSpec("python", "nowhere:f"), PythonConnector),
+        (CommandSpec("command", "/bin/ls", ("ls",), None, (), (), (), None, 1, ProcessLimits(1)), CommandConnector),
     ],
 )
 async def test_every_specification_has_its_connector(means: Means, spec: ConnectorSpec, kind: type) -> None:

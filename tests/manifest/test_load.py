@@ -109,7 +109,6 @@ BROKEN: list[tuple[str, str, str, tuple[int, int]]] = [
     ("mode", manifest(tool(more="mode: dry")), "value", (7, 5)),
     ("task", manifest(tool(more="task: optional")), "type", (7, 5)),
     ("task with more", manifest(tool(more="task: {ttl: 1h}")), "unknown_key", (7, 12)),
-    ("command", manifest(tool(connector="command: {argv: [ls]}")), "unsupported", (7, 5)),
     ("upstreams", HEAD + "upstreams: []\ntools: []\n", "unsupported", (3, 1)),
     ("imports", HEAD + "imports: []\ntools: []\n", "unsupported", (3, 1)),
     (

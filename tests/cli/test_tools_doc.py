@@ -1,0 +1,104 @@
+"""docs/tools.md is run: its tools are loaded together into a home, and every call is answered as the page says."""
+
+import json
+import re
+import shutil
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from textwrap import indent
+
+import pytest
+
+from tests.simulators.process import Program
+from tests.simulators.upstream import Seen, UpstreamSimulator, Wire
+
+PAGE = (Path(__file__).parents[2] / "docs" / "tools.md").read_text(encoding="utf-8")
+BLOCKS: list[tuple[str, str]] = re.findall(r"^```(\w+ [^\n]+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+CALLS = [(*kind.split(" ", 3)[2:], text) for kind, text in BLOCKS if kind.startswith("json call ")]
+NEEDS = {"repo_log": "git"}
+RULES = """\
+p, docs-list, user:me, *, home, list, *, True, allow, -, the tools of the page
+p, docs-call, user:me, *, home, call, *, True, allow, -, the tools of the page
+"""
+
+
+def stock(seen: Seen, wire: Wire) -> None:
+    known = seen.header("authorization") == "Bearer stock-key-of-the-docs"
+    answer = {"sku": seen.target.rpartition("/")[2], "level": 7 if known else None}
+    wire.respond(200, [("Content-Type", "application/json")], json.dumps(answer).encode())
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
+    program = Program(tmp_path_factory.mktemp("docs") / "home")
+    done = subprocess.run([*program.command()[:3], "init", str(program.home)], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    with UpstreamSimulator() as upstream:
+        upstream.behaviour = stock
+        _write(program.home, upstream.port)
+        yield program
+
+
+def _write(home: Path, port: int) -> None:
+    tools = ""
+    (home / "var").mkdir(mode=0o700, exist_ok=True)
+    for kind, text in BLOCKS:
+        language, name = kind.split(" ", 1)
+        if kind == "yaml tool":
+            tools += indent(text, "  ")
+        elif language == "sql":
+            with closing(sqlite3.connect(home / name)) as database:
+                database.executescript(text)
+        elif language == "python":
+            (home / name).write_text(text, encoding="utf-8")
+    head = "apiVersion: mcp-guard/v1\nkind: Tools\ntoolset: docs\ntools:\n"
+    (home / "tool_manifests" / "docs.yaml").write_text(head + tools.replace("127.0.0.1:8080", f"127.0.0.1:{port}"))
+    (home / "tool_manifests" / "hello.yaml").unlink()
+    (home / "policy" / "tests" / "hello.yaml").unlink()
+    rules = (home / "policy" / "policy.csv").read_text().splitlines(keepends=True)
+    (home / "policy" / "policy.csv").write_text("".join(row for row in rules if "hello" not in row) + RULES)
+    _repository(home / "var" / "repos" / "site")
+
+
+def _repository(directory: Path) -> None:
+    directory.mkdir(parents=True)
+    git = shutil.which("git")
+    if git is None:
+        return
+    who = ["-c", "user.name=docs", "-c", "user.email=docs@docs.example"]
+    subprocess.run([git, "init", "-q", str(directory)], check=True)
+    for subject in ("First", "Second"):
+        commit = ["commit", "-q", "--allow-empty", "-m", subject]
+        subprocess.run([git, "-C", str(directory), *who, *commit], check=True)
+
+
+def test_every_tool_of_the_page_loads_without_a_warning(home: Program) -> None:
+    done = home.run("--json", "tools", "lint")
+    assert (done.status, done.json) == (0, []), done.out
+
+
+@pytest.mark.holds("tools:documented")
+@pytest.mark.parametrize(("name", "arguments", "answer"), CALLS, ids=[f"{call[0]}-{n}" for n, call in enumerate(CALLS)])
+def test_every_call_is_answered_as_the_page_says(home: Program, name: str, arguments: str, answer: str) -> None:
+    if name in NEEDS and shutil.which(NEEDS[name]) is None:
+        pytest.skip(f"{NEEDS[name]} is not installed here")
+    done = home.run("--json", "call", name, "--args", arguments, environ={"STOCK_KEY": "stock-key-of-the-docs"})
+    assert done.status == 0, done.out + done.err
+    assert done.json["structuredContent"] == json.loads(answer)
+
+
+def test_every_kind_has_a_recipe() -> None:
+    from mcp_guard.manifest.compile import CONNECTORS
+
+    shown = "".join(text for kind, text in BLOCKS if kind == "yaml tool")
+    assert [kind for kind in CONNECTORS if f"\n  {kind}:" not in shown] == []
+
+
+def test_every_key_of_a_command_is_explained() -> None:
+    from mcp_guard.manifest.document import Command
+
+    keys = {field.alias or name for name, field in Command.model_fields.items()} - {"network"}
+    assert {key for key in keys if f"| `{key}` |" not in PAGE} == set()
