@@ -16,22 +16,24 @@ from mcp_guard.kit.clock import Clock
 from mcp_guard.kit.failpoint import failpoint
 from mcp_guard.kit.pointer import MISSING
 from mcp_guard.kit.text import visible
+from mcp_guard.manifest.catalog import Entry
 from mcp_guard.manifest.schemas import JUSTIFICATION
 from mcp_guard.model.call import Answer, ToolCall
-from mcp_guard.model.errors import UnknownTool
+from mcp_guard.model.errors import Refused, UnknownTool
 from mcp_guard.model.moves import StepState, TaskStatus
 from mcp_guard.model.principal import Principal
 from mcp_guard.model.tool import ApproveStep, CallStep, WorkflowSpec
 from mcp_guard.parking import Parking, new_id, waiting_for
 from mcp_guard.store.transaction import Transaction, Work, together
-from mcp_guard.tasks import interpreter, templates
+from mcp_guard.tasks import interpreter, probing, templates
 from mcp_guard.tasks.carried import ApprovalWait, Carried, Ended
 from mcp_guard.tasks.interpreter import Break, Fail, Finish, Skip
 from mcp_guard.tasks.plan import CALL
 from mcp_guard.tasks.task import Content, Step, Task
 from mcp_guard.tasks.templates import Missing, Scope
 
-IN_DOUBT = "it is not known whether an earlier attempt took effect; an operator has to say"
+UNKNOWN = "it is not known whether an earlier attempt took effect"
+IN_DOUBT = f"{UNKNOWN}; an operator has to say"
 
 
 class Call(Protocol):
@@ -59,7 +61,7 @@ class Doing:
     @property
     def is_whole(self) -> bool:
         """Whether the task ends with it."""
-        return self.content.workflow is None
+        return self.content.workflow is None and self.is_call
 
     @property
     def state(self) -> StepState | None:
@@ -98,7 +100,7 @@ class Carrying:
             fingerprint=step.fingerprint,
             arguments=content.arguments if doing.is_call else None,
             justification=content.justification,
-            key=task.id if doing.is_call else f"{task.id}-{step.id}",
+            key=key_of(task, step),
             approved=None if doing.request is None else doing.request.rule,
             deadline=deadline_of(task, content),
             begin=lambda bound: self._beginning(doing, started, bound),
@@ -166,25 +168,32 @@ class Carrying:
             state["not_undone"] = list(action.left)
         await self._end(task, status, state, reason, {"structured": {"guard": shown}, "is_error": True})
 
-    async def after_a_crash(self, task: Task, row: Step, tool: str) -> None:
+    def begun_as(self, step: CallStep) -> Entry | None:
+        """The tool of a step, as long as it is the one the step is meant for."""
+        entry = self.in_force.current.catalog.get(step.tool)
+        return entry if entry is not None and entry.tool.fingerprint == step.fingerprint else None
+
+    async def after_a_crash(self, task: Task, row: Step, step: CallStep) -> None:
         """A step begun by a process that is gone: to be done again where that cannot act twice, else in doubt."""
-        entry = self.in_force.current.catalog.get(tool)
+        entry = self.in_force.current.catalog.get(step.tool)
         safe = entry is not None and (
             entry.tool.effects != "once"
-            or entry.tool.idempotency_header is not None
+            or (entry.tool.idempotency_header is not None and entry.tool.probe is None)
             or isinstance(entry.tool.connector, WorkflowSpec)
         )
         now = self.clock.now_us()
         after = replace(row, state=StepState.PENDING if safe else StepState.IN_DOUBT)
-        works = [self.parking.tasks.stepping(task.id, StepState.STARTED, after, now)]
+        work = self.parking.tasks.stepping(task.id, StepState.STARTED, after, now)
         state: dict[str, object] = {"what": "again" if safe else "in-doubt", "task": task.id, "step": row.id}
         if not safe:
-            works.append(
-                self.parking.tasks.moving(
-                    task.id, task.status, TaskStatus.INPUT_REQUIRED, message=IN_DOUBT, now=now, wake_at=None
-                )
+            same = self.begun_as(step)
+            asks = same is not None and same.tool.probe is not None
+            status, message = (TaskStatus.WORKING, UNKNOWN) if asks else (TaskStatus.INPUT_REQUIRED, IN_DOUBT)
+            moved = self.parking.tasks.moving(
+                task.id, task.status, status, message=message, now=now, wake_at=now if asks else None
             )
-        await self.parking.journal.task(state, work=together(*works))
+            work = together(work, moved)
+        await self.parking.journal.task(state, work=work)
 
     # --- what commits -----------------------------------------------------------------------------------------------
 
@@ -195,14 +204,27 @@ class Carrying:
         moved = self.parking.tasks.moving(
             task.id, task.status, TaskStatus.WORKING, message=message, now=now, wake_at=now
         )
-        begun = self.parking.tasks.stepping(task.id, doing.state, started, now)
+        begun = self.parking.tasks.stepping(task.id, doing.state, self._with_values(doing, started, bound), now)
         if request is None:
             return together(begun, moved)
         about = binding(doing.step.tool, doing.step.fingerprint, doing.content.principal, bound, request.rule)
         return together(self.parking.using(task.id, doing.step.id, about), begun, moved)
 
+    def _with_values(self, doing: Doing, started: Step, bound: Mapping[str, object]) -> Step:
+        """A step of a workflow as it is begun. Where it may have to be asked about, with exactly what it was begun
+        with: made again later, that could be something else."""
+        entry = self.begun_as(doing.step)
+        if doing.is_call or entry is None or entry.tool.probe is None:
+            return started
+        return replace(started, result=self.parking.sealed(doing.task.id, started.id, bound))
+
     def _waiting(self, doing: Doing, bound: Mapping[str, object], waits: ApprovalWait) -> Work:
-        """What commits with a question of policy about a step: the values it is about, for whoever decides."""
+        """What commits with a question of policy about a step: the values it is about, for whoever decides.
+
+        Raises `Refused` for a probe: finding out by itself is all it is for.
+        """
+        if probing.is_probe(doing.step.id):
+            raise Refused("policy_denied", "policy wants people to approve it", effect="require_approval")
         attempt = 0 if doing.row is None else doing.row.attempt
         sealed = self.parking.sealed(doing.task.id, doing.step.id, bound)
         return self._waits(doing.task, doing.row, Step(doing.step.id, StepState.WAITING, attempt, result=sealed), waits)
@@ -403,6 +425,11 @@ def _for_people(value: object) -> str:
 def _visible_part(value: object) -> object:
     """A masked value; one that lies within something sensitive is not there to see."""
     return HIDDEN if value is MISSING else value
+
+
+def key_of(task: Task, step: CallStep) -> str:
+    """The idempotency key of every attempt of a step."""
+    return task.id if step.id == CALL else f"{task.id}-{step.id}"
 
 
 def deadline_of(task: Task, content: Content) -> int | None:

@@ -21,13 +21,16 @@ from mcp_guard.model.errors import StoreUnavailable
 from mcp_guard.model.moves import ApprovalState, StepState
 from mcp_guard.model.tool import ApproveStep, CallStep
 from mcp_guard.parking import Parking
+from mcp_guard.probing import RETRY_SECONDS, Probing
+from mcp_guard.resolving import Doubt
 from mcp_guard.store.store import Store
 from mcp_guard.store.transaction import Work
 from mcp_guard.store.values import Unit
 from mcp_guard.tasks.interpreter import Ask, Break, Fail, Finish, Moment, Run, Skip, Sleep, Wait, next_action
-from mcp_guard.tasks.plan import CALL, CANCEL, step_of, undone_by
+from mcp_guard.tasks.plan import CALL, CANCEL, undone_by
+from mcp_guard.tasks.probing import is_probe
 from mcp_guard.tasks.store import Moved, Rest
-from mcp_guard.tasks.task import Content, Step, Task
+from mcp_guard.tasks.task import Content, Step, Task, step_of
 from mcp_guard.tasks.templates import Scope, fill
 
 Rows = Mapping[str, Step]
@@ -38,8 +41,6 @@ LOOK_SECONDS = 0.05
 """How often a serving process looks for work that others woke; its own is seen at once."""
 AT_ONCE = 16
 """Tasks one process carries on at the same time."""
-RETRY_SECONDS = 5.0
-"""When a task is looked at again that could not be moved for a reason outside it."""
 
 
 class Runner:
@@ -49,6 +50,7 @@ class Runner:
         self._store = store
         self._parking = parking
         self._carrying = Carrying(parking, in_force, call, clock)
+        self._probing = Probing(self._carrying)
         self._clock = clock
         self._poked = asyncio.Event()
         self._busy: dict[str, asyncio.Task[None]] = {}
@@ -140,7 +142,8 @@ class Runner:
                 return Rest(None, forced=True)
             if self._stopping:
                 return Rest(self._clock.now_us(), forced=True)
-            rows = {row.id: row for row in await self._parking.tasks.steps(identifier)}
+            steps = await self._parking.tasks.steps(identifier)
+            rows = {row.id: row for row in steps if not is_probe(row.id)}
             rest = await self._step(task, self._parking.content(task), rows)
             if rest is not None:
                 return replace(rest, seen=task.wake_at)
@@ -181,11 +184,13 @@ class Runner:
 
     async def _held(self, task: Task, content: Content, rows: Rows, row: Step) -> Rest | None:
         """See to a step that waits: for people, for an operator, or for whoever finds that its process died."""
+        step = step_of(task, content, row.id)
         if row.state is StepState.IN_DOUBT:
-            return Rest(None)
-        step = self._step_of(task, content, row.id)
+            assert isinstance(step, CallStep)
+            return await self._probing.see(Doubt(task, content, step, row, rows.get(undone_by(row.id))))
         if row.state is StepState.STARTED:
-            await self._carrying.after_a_crash(task, row, step.tool if isinstance(step, CallStep) else task.tool)
+            assert isinstance(step, CallStep), "only calls are begun"
+            await self._carrying.after_a_crash(task, row, step)
             return None
         request = await self._parking.approvals.of_step(task.id, row.id)
         if request is None or request.state not in (ApprovalState.PENDING, ApprovalState.APPROVED):
@@ -219,20 +224,13 @@ class Runner:
 
     def _doing(self, task: Task, content: Content, rows: Rows, row: Step) -> Doing:
         """The call of a step that is journaled, made from what was journaled when it came up."""
-        step = self._step_of(task, content, row.id)
+        step = step_of(task, content, row.id)
         assert isinstance(step, CallStep)
         if row.id == CALL:
             return Doing(task, content, step, content.arguments, row)
         arguments = fill(step.arguments, self._scope(task, content, rows))
         assert isinstance(arguments, Mapping)
         return Doing(task, content, step, arguments, row, undoes=rows.get(undone_by(row.id)))
-
-    def _step_of(self, task: Task, content: Content, identifier: str) -> CallStep | ApproveStep:
-        if identifier == CALL or content.workflow is None:
-            return CallStep(CALL, task.tool, {}, fingerprint=content.fingerprint)
-        found = step_of(content.workflow, identifier)
-        assert found is not None, "a journal holds steps of its plan"
-        return found
 
     def _scope(self, task: Task, content: Content, rows: Rows) -> Scope:
         """What templates may take: the bound arguments, and the results of steps done."""

@@ -78,7 +78,8 @@ class Desk:
                 while waiting := [task for task in self.tasks() if task["status"] not in _ENDED]:
                     await self._decide(serving)
                     for task in waiting:
-                        self._settle(task["id"])
+                        if task["status"] == "input_required":  # where a tool has a probe, nobody has to say
+                            self._settle(task["id"])
 
     def tasks(self) -> list[dict[str, Any]]:
         listed: list[dict[str, Any]] = self.program.run("--json", "tasks", "list").json

@@ -368,6 +368,23 @@ REQUIREMENTS: dict[str, Requirement] = {
         "I1; I2; I5; bar: faults",
         "Killed at any named point a workflow ends as if it had not been, or waits for an operator; nothing happens twice.",
     ),
+    # --- probes -----------------------------------------------------------------------------------------------------
+    "probe:checked-at-load": Requirement(
+        "contract 2",
+        "A probe is refused with code and place where it could act, could never be needed, or does not fit the tool it asks; it is bound to exactly that.",
+    ),
+    "probe:decides": Requirement(
+        "I2; design 7",
+        "A step in doubt is done again only where its probe said no, is done only where it said yes, and is asked about only once it settled; nothing happens twice as long as the probe tells the truth.",
+    ),
+    "probe:crash": Requirement(
+        "I1; I2; I5; bar: faults",
+        "Killed before the act, after it, or while it is asked about, a step with a probe happens exactly once, and what was asked and concluded is on record.",
+    ),
+    "probe:person": Requirement(
+        "I2",
+        "Where the probe is refused, fails, or says neither, the step stays in doubt with the reason, and a person's word is taken first.",
+    ),
     # --- connect and secrets --------------------------------------------------------------------------------------
     "egress:judged-addresses": Requirement(
         "design 2; bar: egress",

@@ -15,12 +15,14 @@ from mcp_guard.model.disclosure import Disclosure
 from mcp_guard.model.errors import StoreUnavailable, UsageError
 from mcp_guard.model.moves import ApprovalState, StepState, TaskStatus
 from mcp_guard.model.principal import Principal
+from mcp_guard.model.tool import CallStep
 from mcp_guard.parking import Parking
+from mcp_guard.resolving import Doubt, Said, resolving
 from mcp_guard.store.transaction import together
 from mcp_guard.store.values import Unit
-from mcp_guard.tasks.plan import CANCEL
+from mcp_guard.tasks.plan import CANCEL, undone_by
 from mcp_guard.tasks.store import Moved
-from mcp_guard.tasks.task import Step, Task
+from mcp_guard.tasks.task import Step, Task, step_of
 
 LONGEST_WAIT_S = 25
 MOST_TOLD = 50
@@ -126,27 +128,16 @@ class Tasks:
         Raises `UsageError` where nothing is in doubt.
         """
         task = await self.parking.tasks.find(identifier)
-        steps = await self.parking.tasks.steps(identifier)
-        step = next((found for found in steps if found.state is StepState.IN_DOUBT), None)
-        if task is None or step is None:
+        rows = {row.id: row for row in await self.parking.tasks.steps(identifier)}
+        row = next((found for found in rows.values() if found.state is StepState.IN_DOUBT), None)
+        if task is None or row is None:
             raise UsageError("Nothing is in doubt about this task.", hint="`mcp-guard tasks list` shows what is")
-        now = self.clock.now_us()
-        result = self.parking.sealed(task.id, step.id, {}) if how is StepState.DONE else None
-        code = "in_doubt" if how is StepState.FAILED else None
-        after = Step(step.id, how, step.attempt, step.call, code, result)
-        status, message = _RESOLVED[how]
-        if self.parking.content(task).workflow is not None:
-            status = TaskStatus.WORKING  # what follows is up to its plan
-        moved = self.parking.tasks.moving(
-            task.id,
-            task.status,
-            status,
-            message=message,
-            now=now,
-            wake_at=now if status is TaskStatus.WORKING else None,
-        )
-        work = together(self.parking.tasks.stepping(task.id, StepState.IN_DOUBT, after, now), moved)
-        state = {"what": f"said-{how.value}", "task": task.id, "step": step.id}
+        content = self.parking.content(task)
+        step = step_of(task, content, row.id)
+        assert isinstance(step, CallStep), "only calls are in doubt"
+        doubt = Doubt(task, content, step, row, rows.get(undone_by(row.id)))
+        work = resolving(self.parking, doubt, Said(how, _RESOLVED[how]), self.clock.now_us())
+        state = {"what": f"said-{how.value}", "task": task.id, "step": row.id}
         await self.journal.task(state, principal, work=work)
         found = await self.parking.tasks.find(identifier)
         assert found is not None
@@ -185,7 +176,7 @@ class Tasks:
 
 
 _RESOLVED = {
-    StepState.DONE: (TaskStatus.COMPLETED, "an operator says it was done"),
-    StepState.FAILED: (TaskStatus.FAILED, "an operator says it failed"),
-    StepState.PENDING: (TaskStatus.WORKING, "an operator wants it done again"),
+    StepState.DONE: "an operator says it was done",
+    StepState.FAILED: "an operator says it failed",
+    StepState.PENDING: "an operator wants it done again",
 }

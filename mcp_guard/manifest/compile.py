@@ -12,6 +12,7 @@ from mcp_guard.manifest.fingerprint import fingerprint
 from mcp_guard.manifest.home import HomeFiles
 from mcp_guard.manifest.http import compile_http
 from mcp_guard.manifest.pointers import check_sensitive
+from mcp_guard.manifest.probe import compile_probe
 from mcp_guard.manifest.python import compile_python
 from mcp_guard.manifest.report import Report
 from mcp_guard.manifest.schemas import compile_schemas
@@ -61,6 +62,7 @@ def compile_tool(entry: ToolEntry, around: Surroundings, report: Report) -> Tool
     )
     tags = _tags(entry, around)
     obeyed = _mode(entry, around, tags, report)
+    probe = compile_probe(entry.probe, effects, arguments, report.at("probe")) if entry.probe else None
     if connector is not None:
         _check_effects(entry, effects, connector, report)
     if connector is None or any(problem.severity == "error" for problem in report.problems[before:]):
@@ -87,6 +89,7 @@ def compile_tool(entry: ToolEntry, around: Surroundings, report: Report) -> Tool
         labels=tuple(sorted({*entry.labels, *around.defaults.labels})),
         mode=obeyed,
         long_running=entry.task is not None,
+        probe=probe,
     )
     return replace(tool, fingerprint=fingerprint(tool, around.home))
 

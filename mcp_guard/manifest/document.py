@@ -140,6 +140,17 @@ class Escalating(Strict):
     after: Duration
 
 
+class Probing(Strict):
+    """The call that finds out whether this one took effect, where the process that made it died."""
+
+    call: ToolName
+    arguments: dict[str, Any] = Field(default={}, alias="with", description="Look-ups: {input.NAME} and {call.key}.")
+    done: str = Field(description="One look-up into the answer: true or 1 is yes, false or 0 is no.")
+    output: dict[str, Any] | None = Field(default=None, description="What this call gave, from {result.…}.")
+    settle: Duration = Field(default="30s", description="How long after a crash a request may still be carried out.")
+    retry: RetryRule | None = None
+
+
 class Asking(Strict):
     """A question to people. `expires` without a decision fails the step."""
 
@@ -194,6 +205,7 @@ class ToolEntry(Strict):
     timeout: Duration | None = None
     retry: RetryRule | None = None
     idempotency: Idempotency | None = None
+    probe: Probing | None = None
     justification: JustificationMode | None = None
     mode: Mode | None = Field(default=None, description="observe: policy is asked and recorded, and stops nothing.")
     task: LongRunning | None = Field(default=None, description="`{}`: a call is a durable task, whoever waits for it.")

@@ -1,4 +1,4 @@
-"""Workflows against the tools they call, once all tools of a home are known."""
+"""Workflows and probes against the tools they call, once all tools of a home are known."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -64,7 +64,7 @@ def _bound(step: CallStep, tool: Tool, known: Mapping[str, Tool | None], report:
         return step
     target = known[step.tool]
     if isinstance(target and target.connector, WorkflowSpec) or step.tool == tool.name:
-        report.at("call").error("nested_workflow", "a step cannot call a workflow", "write its steps here")
+        report.at("call").error("nested_workflow", "a workflow cannot be called here", "call its tools one by one")
         return step
     if target is None:
         return step
@@ -101,6 +101,23 @@ def _fits(value: object, schema: object, root: Mapping[str, object]) -> bool:
     return schema_check.validator({**schema, **definitions}).is_valid(value)
 
 
+def _probed(tool: Tool, known: Mapping[str, Tool | None], report: Report, home: Path) -> Tool | None:
+    """The tool; one with a probe bound to exactly the tool that is asked, and bringing what that brings, because its
+    answer stands for the result. `None` where the report now holds an error."""
+    if tool.probe is None:
+        return tool
+    before, place = len(report.problems), report.at("probe")
+    call = _bound(tool.probe.call, tool, known, place)
+    target = known.get(call.tool)
+    if target is not None and target.effects != "none" and not isinstance(target.connector, WorkflowSpec):
+        place.at("call").error("probe", f"{target.name} may act, and a probe only looks", "ask a tool of effects: none")
+    if len(report.problems) > before:
+        return None
+    labels = tuple(sorted({*tool.labels, *(target.labels if target is not None else ())}))
+    bound = replace(tool, probe=replace(tool.probe, call=call), labels=labels)
+    return replace(bound, fingerprint=fingerprint(bound, home))
+
+
 def _check_retry(step: CallStep, target: Tool, report: Report) -> None:
     if step.retry.attempts > 1 and target.effects == "once" and target.idempotency_header is None:
         message = f"a repeated attempt of {target.name} could act twice"
@@ -108,6 +125,14 @@ def _check_retry(step: CallStep, target: Tool, report: Report) -> None:
 
 
 def linked(found: Sequence[tuple[str, Tool | None, Report]], home: Path) -> list[Tool | None]:
-    """Every tool, workflows linked. `found` has name, tool and place of each."""
-    known = {name: tool for name, tool, _ in found}
-    return [None if tool is None else link(tool, known, report, home) for _, tool, report in found]
+    """Every tool, linked. `found` has name, tool and place of each.
+
+    Probes come first: they ask tools that have none, and workflows bind tools as they are with their probes.
+    """
+    plain = {name: tool for name, tool, _ in found}
+    probed = [None if tool is None else _probed(tool, plain, report, home) for _, tool, report in found]
+    known = {name: tool for (name, _, _), tool in zip(found, probed, strict=True)}
+    places = [report for _, _, report in found]
+    return [
+        None if tool is None else link(tool, known, report, home) for tool, report in zip(probed, places, strict=True)
+    ]

@@ -5,6 +5,8 @@ What needs the other tools of the home is checked by `links`.
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
 
 from mcp_guard.kit import lookup, references, units
 from mcp_guard.manifest import suggest
@@ -25,7 +27,14 @@ _NOT_FOR_WORKFLOWS = {
     "effects": "its steps have effects of their own",
     "outputSchema": "what it gives is workflow.output",
     "task": "a workflow is a task already",
+    "probe": "its steps are probed as their tools say",
 }
+
+
+class Check(Protocol):
+    """Reports a look-up of what is not there; says whether it is of an argument."""
+
+    def __call__(self, found: lookup.Lookup, *, report: Report) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +145,7 @@ def _check_templates(step: WorkflowStep, known: _Known, report: Report) -> froze
     used = _templates(step.arguments, known, report.at("with"))
     if step.when is not None:
         used |= _templates(step.when, known, report.at("when"))
-        if not _is_lone(step.when):
+        if not is_lone(step.when):
             report.at("when").error("template", "expected one look-up and nothing else", 'write "{input.NAME}"')
     if step.approve is not None:
         used |= _templates(step.approve.summary, known, report.at("approve", "summary"))
@@ -146,7 +155,8 @@ def _check_templates(step: WorkflowStep, known: _Known, report: Report) -> froze
     return used
 
 
-def _is_lone(text: str) -> bool:
+def is_lone(text: str) -> bool:
+    """Whether a template that parses is one look-up and nothing else."""
     try:
         parts = lookup.parse(text)
     except ValueError:
@@ -155,7 +165,11 @@ def _is_lone(text: str) -> bool:
 
 
 def _templates(value: object, known: _Known, report: Report) -> frozenset[str]:
-    """The arguments that the templates of a value use."""
+    return templates(value, partial(_check_lookup, known=known), report)
+
+
+def templates(value: object, check: Check, report: Report) -> frozenset[str]:
+    """The arguments that the templates of a value use, as `check` finds them."""
     used: set[str] = set()
     for tokens, _ in (found for found in keys(value) if "{" in found[1] or references.OPENING in found[1]):
         report.at(*tokens).error("template", "a name is never a template", "write it out")
@@ -171,11 +185,11 @@ def _templates(value: object, known: _Known, report: Report) -> frozenset[str]:
         except ValueError as error:
             place.error("template", str(error), "write {{ and }} for literal braces")
             continue
-        used |= {one.path[1] for one in found if _check_lookup(one, known, place)}
+        used |= {one.path[1] for one in found if check(one, report=place)}
     return frozenset(used)
 
 
-def _check_lookup(found: lookup.Lookup, known: _Known, report: Report) -> bool:
+def _check_lookup(found: lookup.Lookup, *, known: _Known, report: Report) -> bool:
     """Report a look-up of what is not there; whether it is of an argument."""
     root, name, *rest = found.path
     if root == "input":

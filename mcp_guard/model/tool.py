@@ -123,6 +123,21 @@ class CallStep:
 
 
 @dataclass(frozen=True, slots=True)
+class Probe:
+    """How to find out whether a call took effect, where the process that made it died: a call without effects.
+
+    `done` is a look-up into its answer: true or 1 is yes, false or 0 is no, anything else is no answer. `output` says
+    what the probed call gave, from that answer (all of it where nothing is said). It is asked `settle` seconds after
+    the crash was found: by then the request that is asked about must have been carried out, or never will be.
+    """
+
+    call: CallStep
+    done: str
+    output: Mapping[str, object] | None
+    settle: float
+
+
+@dataclass(frozen=True, slots=True)
 class ApproveStep:
     """A step of a workflow that asks people. `expires` is in seconds; `summary` holds templates."""
 
@@ -190,6 +205,7 @@ class Tool:
     fingerprint: str
     labels: tuple[str, ...] = ()
     mode: Mode = "enforce"
+    probe: Probe | None = None
     long_running: bool = False
 
     @property

@@ -153,7 +153,7 @@ def _back(
         elif back is not None and back.state is StepState.FAILED:
             left.append(step.id)
         else:
-            return _call(undo, back, scope, moment, undoes=step.id)
+            return attempt(undo, back, scope, moment, undoes=step.id)
     return Fail(*reason, tuple(undone), tuple(left))
 
 
@@ -168,13 +168,14 @@ def _begin(step: CallStep | ApproveStep, row: Step | None, scope: Scope, moment:
         return Skip(step.id)
     if isinstance(step, ApproveStep):
         return Ask(step)
-    action = _call(step, row, scope, moment)
+    action = attempt(step, row, scope, moment)
     return Sleep(min(action.until, moment.deadline)) if isinstance(action, Sleep) else action
 
 
-def _call(
+def attempt(
     step: CallStep, row: Step | None, scope: Scope, moment: Moment, undoes: str | None = None
 ) -> Run | Sleep | Break:
+    """Another attempt of a call, once the wait behind one that failed is over."""
     if row is not None and row.code is not None:  # an attempt failed; a call that was only kept from happening has none
         due = row.updated_at + delay_us(moment.task, step.id, row.attempt, step.retry)
         if moment.now < due:

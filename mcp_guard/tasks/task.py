@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from mcp_guard.kit import strict_json
 from mcp_guard.model.moves import StepState, TaskStatus
 from mcp_guard.model.principal import Principal
-from mcp_guard.model.tool import WorkflowSpec
+from mcp_guard.model.tool import ApproveStep, CallStep, WorkflowSpec
 from mcp_guard.model.trace import Trace, parse
 from mcp_guard.tasks import plan
 
@@ -126,3 +126,12 @@ class Step:
         if self.code is not None:
             shown["code"] = self.code
         return shown
+
+
+def step_of(task: Task, content: Content, identifier: str) -> CallStep | ApproveStep:
+    """A step of a task as it is to be carried out; the call itself where a task is one."""
+    if identifier == plan.CALL or content.workflow is None:
+        return CallStep(plan.CALL, task.tool, {}, fingerprint=content.fingerprint)
+    found = plan.step_of(content.workflow, identifier)
+    assert found is not None, "a journal holds steps of its plan"
+    return found

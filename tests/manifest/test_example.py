@@ -37,7 +37,7 @@ def test_the_tools_of_the_support_desk(catalog: Catalog) -> None:
         **_onboarding(
             once=("customers_onboard", "customers_add", "accounts_open"),
             idempotent=("customers_activate", "customers_remove", "accounts_activate", "accounts_close"),
-            none=("customers_get",),
+            none=("customers_get", "customers_entered"),
         ),
         "customers_delete": ("once", ("risk:high", "toolset:customers"), ["customers:delete"]),
         "mail_send": ("once", ("risk:medium", "toolset:mail"), ["mail:send"]),
