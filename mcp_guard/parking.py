@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+from mcp_guard.approval.outbox import Outbox
 from mcp_guard.approval.request import RULE_STEP, ApprovalRequest, binding, due
 from mcp_guard.approval.store import ApprovalStore, Channel, Verdict, Vote, using
 from mcp_guard.approval.summary import summary
@@ -15,7 +16,7 @@ from mcp_guard.kit import strict_json
 from mcp_guard.kit.clock import Clock
 from mcp_guard.kit.failpoint import failpoint
 from mcp_guard.model.decision import DEFAULT_EXPIRES_S, Decision
-from mcp_guard.model.moves import ApprovalState, StepState, TaskStatus
+from mcp_guard.model.moves import ApprovalEvent, ApprovalState, StepState, TaskStatus
 from mcp_guard.model.principal import Principal
 from mcp_guard.model.tool import Tool, WorkflowSpec
 from mcp_guard.model.trace import Trace
@@ -67,13 +68,17 @@ class _Start:
 
 @dataclass(frozen=True, slots=True)
 class Parking:
-    """The rows of tasks and approvals, moved together. Every method raises `StoreUnavailable`."""
+    """The rows of tasks and approvals, moved together. Every method raises `StoreUnavailable`.
+
+    `outbox` is where messages to receivers elsewhere wait, where the home names any.
+    """
 
     tasks: TaskStore
     approvals: ApprovalStore
     journal: Journal
     vault: Callable[[], Vault]
     clock: Clock
+    outbox: Outbox | None = None
 
     async def park(self, wish: Wish) -> Parked:
         """Have a call wait for people. The same call of the same requester waits once.
@@ -83,7 +88,7 @@ class Parking:
         request, new = self._asked(wish)
         asked, began = self.approvals.asking(request), self.tasks.beginning(new)
         try:
-            await self.journal.approval(wish.principal, _about(request, "requested"), together(began, asked))
+            await self._record(wish.principal, request, "requested", together(began, asked))
         except Alike as alike:
             known = await self.approvals.of_step(alike.task, CALL)
             assert known is not None, "a call that waits has its approval"
@@ -118,9 +123,7 @@ class Parking:
 
     async def ask(self, request: ApprovalRequest, requester: Principal, waiting: Work) -> None:
         """Put a question to people, in one commit with the rows of whatever waits for it."""
-        await self.journal.approval(
-            requester, _about(request, "requested"), together(self.approvals.asking(request), waiting)
-        )
+        await self._record(requester, request, "requested", together(self.approvals.asking(request), waiting))
         failpoint("tasks.parked")
 
     async def asked(self, request: ApprovalRequest, *, whole: bool) -> Mapping[str, object]:
@@ -161,12 +164,12 @@ class Parking:
         now = self.clock.now_us()
         cast = Vote.of(who, verdict, channel, now)
         vote = self.approvals.voting(request, replace(cast, seal=self.vote_seal(request, cast)))
-        about = _about(request, verdict) | {"channel": channel, "ms": max(0, now - request.created_at) // 1000}
+        ms = max(0, now - request.created_at) // 1000
         if verdict == "denied":
             then = self._ending(request, TaskStatus.FAILED, "approval_denied", "somebody decided against it", now)
         else:
             then = self.tasks.waking(request.task, now)
-        await self.journal.approval(who, about, together(vote, then))
+        await self._record(who, request, verdict, together(vote, then), channel=channel, ms=ms)
         failpoint("approvals.decided")
 
     async def expire(self, request: ApprovalRequest, requester: Principal) -> None:
@@ -174,7 +177,7 @@ class Parking:
         now = self.clock.now_us()
         moved = self.approvals.moving(request.id, request.state, ApprovalState.EXPIRED)
         ended = self._ending(request, TaskStatus.FAILED, "approval_expired", "nobody decided in time", now)
-        await self.journal.approval(requester, _about(request, "expired"), together(moved, ended))
+        await self._record(requester, request, "expired", together(moved, ended))
 
     async def escalate(self, request: ApprovalRequest, requester: Principal) -> None:
         """Have more people asked about what nobody decided so far. Raises `NotPending` where somebody was quicker."""
@@ -188,8 +191,8 @@ class Parking:
             now=now,
             wake_at=request.expires_at,
         )
-        about = _about(request, "escalated") | {"to": list(request.escalate_to)}
-        await self.journal.approval(requester, about, together(widened, waits))
+        to = list(request.escalate_to)
+        await self._record(requester, request, "escalated", together(widened, waits), to=to)
 
     def is_escalated(self, request: ApprovalRequest) -> bool:
         """Whether the guard said so, at the time it was to be: no row says it that was written without the key."""
@@ -207,7 +210,7 @@ class Parking:
         now = self.clock.now_us()
         moved = self.approvals.moving(request.id, request.state, ApprovalState.WITHDRAWN)
         ended = self._ending(request, TaskStatus.CANCELLED, "cancelled", "withdrawn by whoever asked", now)
-        await self.journal.approval(requester, _about(request, "withdrawn"), together(moved, ended))
+        await self._record(requester, request, "withdrawn", together(moved, ended))
 
     def content(self, task: Task) -> Content:
         """What a task executes from. Raises `SealBroken`."""
@@ -222,6 +225,13 @@ class Parking:
         """What shows that the guard counted a decision about exactly this request."""
         said = [vote.subject, vote.verdict, vote.channel, vote.assurance, vote.voted_at]
         return self.vault().digest(strict_json.dumps(["vote", request.terms(), request.binds, said]))
+
+    async def _record(
+        self, actor: Principal, request: ApprovalRequest, verdict: ApprovalEvent, work: Work, **more: object
+    ) -> None:
+        """Put on record what became of a request, in one commit with its rows and with what others are told of it."""
+        told = None if self.outbox is None else self.outbox.noting(verdict, request, self.clock.now_us())
+        await self.journal.approval(actor, _about(request, verdict) | more, together(work, told))
 
     def _escalation_seal(self, request: ApprovalRequest, at: int) -> str:
         return self.vault().digest(strict_json.dumps(["escalated", request.terms(), request.binds, at]))

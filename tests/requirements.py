@@ -231,6 +231,36 @@ REQUIREMENTS: dict[str, Requirement] = {
         "design 7",
         "Whoever can write the store but has no key can escalate nothing sooner, or to somebody else.",
     ),
+    "webhooks:standard": Requirement(
+        "Standard Webhooks 1.0", "Messages about approvals are formed and signed as the specification says."
+    ),
+    "webhooks:says-little": Requirement(
+        "I8; design 7",
+        "A message holds no value of a call unless the summary is wanted, never a sensitive one, and nothing in a summary leaves its place.",
+    ),
+    "webhooks:who": Requirement(
+        "I12; design 7", "A receiver is told of the events and tenants it is named for, and only of what is true."
+    ),
+    "webhooks:none-lost": Requirement(
+        "design 7; bar: faults",
+        "What was recorded is told at least once, by one process at a time, also after a kill at any point and by another process; what was erased is not.",
+    ),
+    "webhooks:retried": Requirement(
+        "Standard Webhooks 1.0",
+        "What fails is sent again as the same message, with growing pauses over about a day; then it is given up, on record and listed.",
+    ),
+    "webhooks:gone": Requirement(
+        "Standard Webhooks 1.0", "Who answers 410 is told nothing more until an operator says so, or it is elsewhere."
+    ),
+    "webhooks:apart": Requirement(
+        "design 7",
+        "A receiver that hangs, floods, redirects or breaks off affects no call, no decision and no other receiver.",
+    ),
+    "webhooks:guarded-egress": Requirement(
+        "design 1; contract 2", "Messages reach private networks only where the configuration opts in."
+    ),
+    "webhooks:secret": Requirement("I8", "The secret of a webhook stands in no store, listing, log line or error."),
+    "webhooks:kept-for-a-week": Requirement("design 4", "What became of messages is removed after a week."),
     "approval:hash-gives-nothing-away": Requirement(
         "design 5",
         "The binding hash of an approval is keyed: records alone tell nobody who can guess what was asked for.",

@@ -48,7 +48,10 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is examined: the parts of a home whose configuration could be read. Paths are absolute."""
+    """What is examined: the parts of a home whose configuration could be read. Paths are absolute.
+
+    `webhooks` are who is told of approvals, each with the reference to its secret.
+    """
 
     directory: Path
     tools: Sequence[str]
@@ -67,6 +70,7 @@ class Subject:
     local: Callable[[Directory], Principal | None]
     shown_as: Callable[[Path], str]
     clock: Clock
+    webhooks: Sequence[tuple[str, str]] = ()
 
 
 def failed(name: str, error: GuardError) -> Iterator[Check]:
@@ -99,6 +103,7 @@ def examine(subject: Subject) -> Iterator[Check]:
     yield from _store(subject)
     yield _private(subject)
     yield from _anchors(subject)
+    yield from _webhooks(subject)
     if catalog is not None:
         tools = [entry.tool for entry in catalog.values()]
         yield _secrets(subject, tools)
@@ -118,6 +123,27 @@ def _anchors(subject: Subject) -> Iterator[Check]:
         yield Check("anchors", "ok", f"named, not asked: {', '.join(subject.anchors)}", hint)
     except Invalid as error:
         yield from failed("anchors", error)
+
+
+def _webhooks(subject: Subject) -> Iterator[Check]:
+    """Who is told of approvals. Nobody is told anything now: how that went is in `approvals webhooks`."""
+    if not subject.webhooks:
+        return
+    from mcp_guard.approval.webhooks import key_of
+    from mcp_guard.kit.references import parse
+    from mcp_guard.secrets.references import Unresolvable
+
+    for name, secret in subject.webhooks:
+        try:
+            key_of("".join(subject.resolver.resolve(part) for part in parse(secret) if not isinstance(part, str)))
+        except Unresolvable:
+            continue  # told where secrets are
+        except ValueError as error:
+            hint = "make one with: echo whsec_$(openssl rand -base64 32)"
+            yield Check("webhooks", "FAIL", f"{name}: {error}", hint, Invalid.exit_code)
+            return
+    names = ", ".join(name for name, _ in subject.webhooks)
+    yield Check("webhooks", "ok", f"named, not asked: {names}", "`mcp-guard approvals webhooks` says whether they hear")
 
 
 def _as_check(name: str, problem: Problem) -> Check:

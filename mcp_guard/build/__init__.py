@@ -3,6 +3,7 @@
 from mcp_guard.build.definition import Definition, define, load_directory, observing
 from mcp_guard.build.guard import Guard
 from mcp_guard.build.keeping import open_exporting, open_holding, open_holds, open_pruning
+from mcp_guard.build.notifying import open_webhooks
 from mcp_guard.build.questions import (
     ask_stock,
     check_secrets,
@@ -50,6 +51,7 @@ __all__ = [
     "open_signing",
     "open_token_store",
     "open_tokens",
+    "open_webhooks",
     "replay_policy",
     "run_policy_cases",
     "subject_of_checkup",

@@ -4,6 +4,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from mcp_guard.build.live import Live
+from mcp_guard.build.notifying import outbox_of
 from mcp_guard.config.home import Home
 from mcp_guard.kit.clock import SystemClock
 
@@ -26,7 +27,8 @@ def parking_of(home: Home, store: "Store", journal: "Journal") -> "Parking":
     from mcp_guard.tasks.store import TaskStore
 
     vault = cache(lambda: load_or_make(home.keys))
-    return Parking(TaskStore(store), ApprovalStore(store), journal, vault, SystemClock())
+    outbox = outbox_of(home, store)
+    return Parking(TaskStore(store), ApprovalStore(store), journal, vault, SystemClock(), outbox)
 
 
 def runner_of(live: Live, store: "Store", parking: "Parking", pipeline: "Pipeline") -> "Runner":

@@ -130,6 +130,7 @@ def subject_of_checkup(home: Home) -> "Subject":
         local=declared,
         shown_as=shown(home),
         clock=SystemClock(),
+        webhooks=[(hook.called, hook.secret) for hook in home.settings.approvals.webhooks],
     )
 
 

@@ -9,6 +9,7 @@ from mcp_guard.build.anchoring import open_anchoring
 from mcp_guard.build.definition import Definition, define
 from mcp_guard.build.guard import DRAIN_SECONDS, Guard, Identity
 from mcp_guard.build.live import Live
+from mcp_guard.build.notifying import open_notifying
 from mcp_guard.build.parking import approvals_of, inline_of, parking_of, runner_of, tasks_of
 from mcp_guard.build.questions import define_tested
 from mcp_guard.build.signing import signing_of
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from mcp_guard.admin.change_control import ChangeControl
     from mcp_guard.admin.erase import EraseAdmin
     from mcp_guard.admin.freeze import FreezeAdmin
+    from mcp_guard.admin.notifying import Notifying
     from mcp_guard.admin.reveal import RevealAdmin
     from mcp_guard.admin.signing import SigningAdmin
     from mcp_guard.admin.tokens import TokenAdmin
@@ -77,7 +79,8 @@ async def open_guard(home: Home, *, serving: bool, verbosity: int = 0) -> AsyncI
             return
         async with (
             open_anchoring(home, store, journal, signing.newest, redactor) as anchoring,
-            _serving(guard, Reloader(live, journal, guard.pipeline, stamp, control), signing, anchoring),
+            open_notifying(home, journal, work[1], redactor) as notifying,
+            _serving(guard, Reloader(live, journal, guard.pipeline, stamp, control), signing, anchoring, notifying),
         ):
             try:
                 yield guard
@@ -101,10 +104,14 @@ async def _change_controlled(live: Live, store: "Store", journal: "Journal") -> 
 
 @asynccontextmanager
 async def _serving(
-    guard: Guard, reloader: "Reloader", signing: "SigningAdmin", anchoring: "Anchoring | None"
+    guard: Guard,
+    reloader: "Reloader",
+    signing: "SigningAdmin",
+    anchoring: "Anchoring | None",
+    notifying: "Notifying | None",
 ) -> AsyncIterator[None]:
     """What a serving guard does beside answering: close what dead ones left open, carry tasks on, have the log
-    confirmed elsewhere, and keep up with its files and keys."""
+    confirmed elsewhere, tell others of approvals, and keep up with its files and keys."""
     import asyncio
 
     from mcp_guard.build.reload import Standing
@@ -115,6 +122,8 @@ async def _serving(
     running = [_tend_for_ever(journal, signing), reloader.watch(), guard.runner.watch()]
     if anchoring is not None:
         running.append(anchoring.watch())
+    if notifying is not None:
+        running.append(notifying.watch())
     beside = [asyncio.create_task(coroutine) for coroutine in running]
     try:
         yield

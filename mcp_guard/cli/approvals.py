@@ -8,6 +8,7 @@ import click
 
 from mcp_guard.cli.opened import with_guard
 from mcp_guard.cli.output import Output, pass_output
+from mcp_guard.cli.webhooks import webhooks
 from mcp_guard.cli.who import Who, acting
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ _SHORT = 12
 @click.group()
 def approvals() -> None:
     """List, show and decide what waits for people."""
+
+
+approvals.add_command(webhooks)
 
 
 @approvals.command("list")

@@ -14,6 +14,7 @@ from pydantic_core import PydanticCustomError
 from mcp_guard.kit import references, units
 from mcp_guard.manifest.fields import Duration, Label, Matching, Strict
 from mcp_guard.model.disclosure import Disclosure
+from mcp_guard.model.moves import ApprovalEvent
 from mcp_guard.model.note import COSIGNATURE, NoteError, VerifierKey
 
 # The audit origin is `<name>/<instance>`, and an origin is one line without white space (C2SP tlog-checkpoint).
@@ -360,6 +361,43 @@ class Audit(Strict):
         return tuple(VerifierKey.parse(anchor.key) for anchor in self.anchors if anchor.key is not None)
 
 
+class Webhook(Strict):
+    """Somebody elsewhere who is told of approvals, by messages of Standard Webhooks. What is told decides nothing."""
+
+    url: WebAddress = Field(description="Where messages are sent by POST.")
+    secret: SecretReference = Field(description="What they are signed with: whsec_ and the base64 of 24 to 64 bytes.")
+    on: Annotated[tuple[ApprovalEvent, ...], Field(strict=False), AfterValidator(_some)] = ("requested", "escalated")
+    tenants: Annotated[
+        tuple[Tenant, ...], Field(strict=False, description="Whose approvals it is told of; else those of every one.")
+    ] = ()
+    detail: Literal["none", "summary"] = Field(
+        default="none", description="Whether it is told what approvers are shown of the values, sensitive ones never."
+    )
+    name: Label | None = Field(default=None, description="What it is called in listings; else the host of url.")
+    networks: Networks = ()
+
+    @property
+    def called(self) -> str:
+        """What tells it apart. Of its address only the host: the rest may be a secret."""
+        return self.name or urlsplit(self.url).netloc
+
+
+def _named_apart(hooks: tuple[Webhook, ...]) -> tuple[Webhook, ...]:
+    if len({hook.called for hook in hooks}) != len(hooks):
+        raise _expected("webhooks that can be told apart; give one of them a name:")
+    return hooks
+
+
+class Approvals(Strict):
+    """What people are asked."""
+
+    webhooks: Annotated[
+        tuple[Webhook, ...],
+        Field(strict=False, max_length=16, description="Who elsewhere is told when something waits."),
+        AfterValidator(_named_apart),
+    ] = ()
+
+
 class Tasks(Strict):
     """Long-running work."""
 
@@ -413,6 +451,7 @@ class Settings(Strict):
     secrets: Annotated[dict[SecretName, SecretSource], AfterValidator(_Frozen)] = Field(
         default_factory=_Frozen, description="Secrets that a program or the keyring hands out, by name."
     )
+    approvals: Approvals = Approvals()
 
 
 def settings_schema() -> dict[str, Any]:

@@ -17,10 +17,15 @@ _ACCEPT = ("accept", "application/json")
 
 @dataclass(frozen=True, slots=True)
 class Documents:
-    """`networks` are the private networks (CIDR) that may be reached, none unless the configuration says so."""
+    """`networks` are the private networks (CIDR) that may be reached, none unless the configuration says so.
+
+    `seconds` are for one exchange, `max_bytes` cap the body of its answer.
+    """
 
     egress: Egress
     networks: tuple[str, ...]
+    seconds: float = SECONDS
+    max_bytes: int = MAX_BYTES
 
     async def get(self, url: str) -> bytes:
         """The body of a 200. Raises `Refused`."""
@@ -46,4 +51,5 @@ class Documents:
         if not target.isascii() or not target.isprintable() or " " in target:
             raise Refused("egress_denied", "the address is not one")
         origin = f"{parts.scheme}://{parts.netloc}"
-        return await self.egress.send(Request(method, origin, target, headers, body, self.networks, MAX_BYTES), SECONDS)
+        request = Request(method, origin, target, headers, body, self.networks, self.max_bytes)
+        return await self.egress.send(request, self.seconds)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 
 class IllegalMove(Exception):
@@ -34,6 +34,10 @@ class StepState(StrEnum):
     SKIPPED = "skipped"
     IN_DOUBT = "in_doubt"
     COMPENSATED = "compensated"
+
+
+ApprovalEvent = Literal["requested", "escalated", "approved", "denied", "expired", "withdrawn"]
+"""What can happen to an approval, in the words of its records."""
 
 
 class ApprovalState(StrEnum):

@@ -66,6 +66,20 @@ def _edit(file: str, old: str, new: str) -> Breakage:
     return lambda home: change(home / file, old, new)
 
 
+def _hook(secret: str) -> Breakage:
+    """Name a webhook whose secret is this, or nowhere."""
+
+    def breakage(home: Path) -> None:
+        hook = "approvals: {webhooks: [{url: 'https://chat.example/x', secret: '${secret:hook}'}]}\n"
+        with (home / "mcp-guard.yaml").open("a", encoding="utf-8") as file:
+            file.write(hook)
+        if secret:
+            (home / "var" / "secrets" / "hook").touch(0o600)
+            (home / "var" / "secrets" / "hook").write_text(secret, encoding="utf-8")
+
+    return breakage
+
+
 BROKEN: list[tuple[str, Breakage, tuple[str, str], int]] = [
     ("no home", lambda home: (home / "mcp-guard.yaml").unlink(), ("home", "fail"), 2),
     ("configuration", _edit("mcp-guard.yaml", "name: support-desk", "nam: x"), ("configuration", "fail"), 3),
@@ -78,6 +92,8 @@ BROKEN: list[tuple[str, Breakage, tuple[str, str], int]] = [
     ("nobody", _edit("mcp-guard.yaml", "user:alice", "user:zoe"), ("local identity", "warn"), 0),
     ("no store", lambda home: (home / "var" / "guard.db").write_bytes(b"x" * 4096), ("store", "fail"), 8),
     ("no secret", lambda home: (home / "var" / "secrets" / "payments_key").unlink(), ("secrets", "fail"), 7),
+    ("no secret of a webhook", _hook(""), ("secrets", "fail"), 7),
+    ("a secret of a webhook in another form", _hook("hunter2hunter2"), ("webhooks", "fail"), 3),
     ("function", _edit("tool_manifests/mail.yaml", "mcp_guard.demo", "mcp_guard.demi"), ("functions", "fail"), 7),
 ]
 

@@ -30,6 +30,13 @@ def _anchor(text: str) -> str:
     return f"{HEAD}audit: {{anchors: [{text}]}}\n"
 
 
+GOOD_HOOK = "url: 'https://c.example/x', secret: '${secret:h}'"
+
+
+def _hook(*hooks: str) -> str:
+    return HEAD + f"approvals: {{webhooks: [{', '.join(f'{{{hook}}}' for hook in hooks)}]}}\n"
+
+
 BROKEN: list[tuple[str, str | bytes, str, tuple[int, int]]] = [
     ("empty", "", "empty", (1, 1)),
     ("a list", "- 1\n", "type", (1, 1)),
@@ -118,6 +125,15 @@ BROKEN: list[tuple[str, str | bytes, str, tuple[int, int]]] = [
     ("a retention that is no duration", HEAD + "audit: {retention: long}\n", "value", (3, 9)),
     ("engine", HEAD + "tasks: {engine: sqlite}\n", "unsupported", (3, 9)),
     ("inline wait that is no duration", HEAD + "tasks: {inline_wait: long}\n", "value", (3, 9)),
+    ("a webhook without a secret", _hook("url: 'https://c.example/x'"), "missing_key", (3, 24)),
+    ("a webhook with its secret", _hook("url: 'https://c.example/x', secret: hunter2"), "value", (3, 53)),
+    ("a webhook over plain http", _hook("url: 'http://c.example/x', secret: '${env:H}'"), "value", (3, 25)),
+    ("a webhook with a password", _hook("url: 'https://u:hunter2@c.example', secret: '${env:H}'"), "value", (3, 25)),
+    ("a webhook into a file", _hook("url: 'file:///etc/x', secret: '${env:H}'"), "value", (3, 25)),
+    ("an event that is none", _hook(f"{GOOD_HOOK}, on: [decided]"), "value", (3, 81)),
+    ("no event", _hook(f"{GOOD_HOOK}, on: []"), "value", (3, 76)),
+    ("a webhook told everything", _hook(f"{GOOD_HOOK}, detail: all"), "value", (3, 76)),
+    ("two webhooks of one name", _hook(GOOD_HOOK, GOOD_HOOK), "value", (3, 13)),
     ("change control", HEAD + "policy: {change_control: true}\n", "value", (3, 10)),
 ]
 
