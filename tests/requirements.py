@@ -231,6 +231,9 @@ REQUIREMENTS: dict[str, Requirement] = {
         "design 7",
         "Whoever can write the store but has no key can escalate nothing sooner, or to somebody else.",
     ),
+    "approval:watched": Requirement(
+        "contract 5", "Whoever watches sees every event of every approval once, whichever process makes it happen."
+    ),
     "webhooks:standard": Requirement(
         "Standard Webhooks 1.0", "Messages about approvals are formed and signed as the specification says."
     ),

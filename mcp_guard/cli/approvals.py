@@ -115,32 +115,15 @@ def deny(output: Output, *, identifier: str, subject: str | None, client: str | 
 
 @approvals.command()
 @pass_output
-def watch(output: Output) -> None:
-    """Show what waits, and what newly does, until interrupted. With --json one line for each."""
-    import asyncio
+@click.pass_context
+def watch(ctx: click.Context, output: Output) -> None:
+    """Show what waits, and then whatever is asked, escalated, decided, withdrawn or expires, until interrupted.
 
-    from mcp_guard.build import open_guard
-    from mcp_guard.kit.signals import stop_on_signals
+    One line for each event; with --json a document for each.
+    """
+    from mcp_guard.cli.approvals_watch import follow
 
-    async def follow() -> None:
-        known: set[str] = set()
-        home = output.load_recorded_home()
-        async with stop_on_signals() as stop, open_guard(home, serving=False, verbosity=output.verbosity) as guard:
-            while not stop.is_set():
-                for request in await guard.approvals.all():
-                    if request.id not in known:
-                        known.add(request.id)
-                        shown = await guard.approvals.shown(request)
-                        output.data(
-                            shown, (f"{request.id[:_SHORT]} {'; '.join(request.summary)} (by {request.requester})",)
-                        )
-                try:
-                    async with asyncio.timeout(1.0):
-                        await stop.wait()
-                except TimeoutError:
-                    continue
-
-    asyncio.run(follow())
+    ctx.exit(follow(output))
 
 
 def _escalation(found: Mapping[str, Any] | None) -> list[str]:
