@@ -541,6 +541,14 @@ REQUIREMENTS: dict[str, Requirement] = {
     "python:json-only": Requirement(
         "contract 2", "What a function returns is plain JSON or refused; nothing is converted quietly."
     ),
+    "python:worker": Requirement(
+        "contract 2; bar: hostile input",
+        "A function in a worker sees what is declared; its crash, exit or endlessness fails its call and nothing else.",
+    ),
+    "python:signature": Requirement(
+        "contract 2; I10",
+        "A schema read from a signature says what the annotations say; what they cannot say is refused with file and line, and nothing is imported.",
+    ),
     "python:exceptions-stay-inside": Requirement(
         "I8",
         "An exception reaches the operator's log, redacted, and the agent only as a `ToolError`, bounded and redacted.",

@@ -6,7 +6,6 @@ read as UTF-8, and what is not UTF-8 shows as U+FFFD. A program that is ended by
 of what it says has not answered: nobody knows what it did.
 """
 
-import asyncio
 import hashlib
 import shutil
 import tempfile
@@ -17,10 +16,10 @@ from pathlib import Path
 
 from mcp_guard.connect.answer import bounded
 from mcp_guard.connect.argv import Elements
+from mcp_guard.connect.environment import Environment
 from mcp_guard.connect.failure import Failed
 from mcp_guard.connect.process import Ended, Program, Running
 from mcp_guard.connect.threads import Threads
-from mcp_guard.kit import references
 from mcp_guard.kit.programs import Bubble, bubblewrap
 from mcp_guard.kit.references import Reference
 from mcp_guard.kit.text import strip_hidden, visible
@@ -47,13 +46,13 @@ class CommandConnector:
     ) -> None:
         self._spec = spec
         self._elements = Elements.of(spec, forbidden)
-        self._obtain = obtain
+        self._environment = Environment(spec.env, obtain)
         self._redactor = redactor
         self._threads = Threads()
 
     async def invoke(self, invocation: Invocation) -> Reply:
         started = time.monotonic()
-        env = await self._environment(invocation.timeout)
+        env = await self._environment.values(invocation.timeout)
         running = Running(invocation.timeout - (time.monotonic() - started), self._spec.max_bytes)
         work = self._threads.start(partial(self._run, invocation, env, running))
         try:
@@ -105,23 +104,6 @@ class CommandConnector:
             found = ""
         if found != pin:
             raise Failed("upstream_unavailable", "its program is not the one that was pinned", retry="never")
-
-    async def _environment(self, seconds: float) -> dict[str, str]:
-        limit = asyncio.timeout(seconds)
-        try:
-            async with limit:
-                return {name: await self._value(text) for name, text in self._spec.env}
-        except TimeoutError:
-            if not limit.expired():
-                raise
-            raise Failed("upstream_timeout", "a secret of the tool was not handed out in time") from None
-
-    async def _value(self, text: str) -> str:
-        (part,) = references.parse(text) or ("",)
-        value = await self._obtain(part) if isinstance(part, Reference) else part
-        if "\0" in value:
-            raise Failed("upstream_unavailable", "a variable it needs holds a NUL")
-        return value
 
     def _result(self, ended: Ended) -> dict[str, object]:
         stdout, stderr = ended.output.decode("utf-8", "replace"), ended.errors.decode("utf-8", "replace")

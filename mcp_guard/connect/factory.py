@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, assert_never
 from mcp_guard.connect.connector import Connector
 from mcp_guard.model.errors import Invalid
 from mcp_guard.model.problem import Problem
-from mcp_guard.model.tool import CommandSpec, HttpSpec, PythonSpec, SqlSpec, Tool, WorkflowSpec
+from mcp_guard.model.tool import CommandSpec, HttpSpec, PythonSpec, SqlSpec, Tool, WorkerSpec, WorkflowSpec
 from mcp_guard.secrets.redact import Redactor
 from mcp_guard.secrets.references import Resolver
 
@@ -86,7 +86,7 @@ def connect(tool: Tool, means: Means) -> Connector:
     if isinstance(spec, HttpSpec):
         return _http(tool, spec, means)
     if isinstance(spec, PythonSpec):
-        return _python(spec, means)
+        return _python(spec, means) if spec.worker is None else _worker(spec, spec.worker, means)
     if isinstance(spec, CommandSpec):
         return _command(tool, spec, means)
     if isinstance(spec, WorkflowSpec):
@@ -127,6 +127,12 @@ def _command(tool: Tool, spec: CommandSpec, means: Means) -> Connector:
         return CommandConnector(spec, means.resolver.obtain, means.redactor, means.forbids)
     except ValueError as error:
         raise Invalid([Problem("template", str(error), f"tool {tool.name}")]) from None
+
+
+def _worker(spec: PythonSpec, worker: WorkerSpec, means: Means) -> Connector:
+    from mcp_guard.connect.python_worker import WorkerConnector
+
+    return WorkerConnector(spec, worker, means.resolver.obtain, means.redactor, means.home)
 
 
 def _python(spec: PythonSpec, means: Means) -> Connector:

@@ -21,6 +21,7 @@ from typing import cast
 
 from mcp_guard.connect.answer import bounded
 from mcp_guard.connect.attempts import timed_out
+from mcp_guard.connect.building import Builders
 from mcp_guard.connect.failure import Failed
 from mcp_guard.connect.threads import Outcome, Threads
 from mcp_guard.kit import strict_json
@@ -58,6 +59,8 @@ class PythonConnector:
     def __init__(self, spec: PythonSpec, redactor: Redactor, home: Path | None = None) -> None:
         self._home = home
         self._name = spec.function
+        self._built = spec.built
+        self._builders = Builders({})
         self._redactor = redactor
         self._function: Function | None = None
         self._threads = Threads()
@@ -68,6 +71,7 @@ class PythonConnector:
         function = self._function or await self._load()
         # The function gets a copy: what it does to its arguments must not change what is on record.
         arguments = cast(dict[str, object], strict_json.loads(strict_json.dumps(dict(invocation.arguments))))
+        arguments = self._builders.build(arguments)
         try:
             async with asyncio.timeout(invocation.timeout):
                 outcome = await self._call(function, arguments)
@@ -77,7 +81,7 @@ class PythonConnector:
             ) from None
         if outcome.error is not None:
             raise self._failure(outcome.error)
-        return Reply(self._redactor.value(_plain(outcome.value)))
+        return Reply(self._redactor.value(plain_json(outcome.value)))
 
     async def aclose(self) -> None:
         """A function that outlived its call is not waited for."""
@@ -89,12 +93,16 @@ class PythonConnector:
         return await self._threads.start(partial(function, **arguments))
 
     async def _load(self) -> Function:
-        outcome = await self._threads.start(partial(find, self._name))
+        outcome = await self._threads.start(self._find)
         if outcome.error is not None:
             self._record(outcome.error, "cannot be imported")
             raise Failed("upstream_unavailable", "the tool's function cannot be imported", retry="never")
-        self._function = cast(Function, outcome.value)
+        self._function, self._builders = cast(tuple[Function, Builders], outcome.value)
         return self._function
+
+    def _find(self) -> tuple[Function, Builders]:
+        function = find(self._name)
+        return function, Builders.of(function, self._built)
 
     def _failure(self, error: BaseException) -> Failed:
         if isinstance(error, ToolError):
@@ -136,7 +144,7 @@ async def _carried(function: Function, arguments: Mapping[str, object]) -> Outco
         return Outcome(error=error)
 
 
-def _plain(value: object) -> object:
+def plain_json(value: object) -> object:
     """`value` as JSON reads it back. Raises `Failed` where that is not the same value, or it is too large."""
     try:
         data = strict_json.dumps(value)

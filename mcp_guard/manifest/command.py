@@ -5,55 +5,28 @@ a directory or a path that leads to the guard's own files, and text that a shell
 """
 
 import hashlib
-import math
 import os
 import re
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from mcp_guard.kit import programs, references, template, units
 from mcp_guard.kit.template import Placeholder
 from mcp_guard.manifest.arguments import Arguments
-from mcp_guard.manifest.document import Command, CommandLimits
-from mcp_guard.manifest.home import HomeFiles, directory
+from mcp_guard.manifest.document import Command
+from mcp_guard.manifest.home import directory
+from mcp_guard.manifest.process import Place, Said, check_env, limits_of
 from mcp_guard.manifest.report import Report
-from mcp_guard.manifest.written_secrets import looks_secret, names_a_secret
-from mcp_guard.model.tool import CommandSpec, Effects, ProcessLimits, Sandbox
+from mcp_guard.manifest.written_secrets import looks_secret
+from mcp_guard.model.tool import CommandSpec, Sandbox
 
 MAX_OUTPUT = 1024 * 1024
-PROCESSES = 64
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _CODE_OPTIONS = frozenset({"-c", "-e", "-E", "-p", "--eval", "--print", "-r", "--command", "/c"})
 _INTERPRETERS = re.compile(
     r"(?:(?:ba|da|z|k|mk|c|tc|fi|a)?sh|python|perl|ruby|node|nodejs|php|lua|busybox|env|osascript)[0-9.]*"
 )
 _END_OF_OPTIONS = "--"
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """The home of a tool, and what belongs to the guard there."""
-
-    home: Path
-    reserved: HomeFiles
-
-    def reaches(self, text: str, start: Path | None) -> bool:
-        """Whether an element of a command leads to the guard's own files, as a path or behind `--option=`.
-
-        Without a directory to start in, a command starts in an empty one, and only absolute paths lead anywhere.
-        """
-        found = (path for path in (text, text.partition("=")[2]) if _is_path(path) and (start or path.startswith("/")))
-        return any(self.reserved.reaches((start or Path("/")) / path) for path in found)
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """What the tool says of itself: its effects, and its timeout in seconds."""
-
-    effects: Effects
-    timeout: float
 
 
 def compile_command(
@@ -78,7 +51,7 @@ def compile_command(
             token = name if key == "within" else index
             if name not in used and (key == "within" or arguments.check_name(name, report.at(key, token))):
                 report.at(key, token).error("unused_argument", "argv does not use this argument", "remove it")
-    _check_env(entry.env, report.at("env"))
+    check_env(entry.env, report.at("env"))
     if program is not None and entry.sha256 not in (None, digest(program)):
         report.at("sha256").error("pin", "the program is not the one that was pinned", "look at it, then pin it anew")
     if program is None or (entry.cwd is not None and cwd is None):
@@ -93,7 +66,7 @@ def compile_command(
         allow_dash=tuple(sorted(entry.allow_dash)),
         ok_exits=tuple(sorted(set(entry.ok_exits))) if entry.ok_exits is not None else None,
         max_bytes=_max_output(entry.max_output, report.at("max_output")),
-        limits=_limits(entry.limits, said.timeout, report.at("limits")),
+        limits=limits_of(entry.limits, said.timeout, report.at("limits")),
         sandbox=_sandbox(entry, said, report),
         sha256=entry.sha256,
     ), used
@@ -197,41 +170,11 @@ def _fixed_paths(argv: list[str]) -> Iterator[tuple[int, str]]:
             yield index, first.rpartition("/")[0]
 
 
-def _is_path(text: str) -> bool:
-    return bool(text) and "\0" not in text and not text.startswith("-") and len(text) < 4096
-
-
-def _check_env(env: dict[str, str], report: Report) -> None:
-    for name, value in env.items():
-        place = report.at(name)
-        if _VARIABLE.fullmatch(name) is None:
-            place.error("variable", "expected the name of a variable", "letters, digits and _")
-        if "\0" in value:
-            place.error("value", "a variable holds no NUL", "remove it")
-        if references.OPENING in value:
-            if re.fullmatch(references.WHOLE_REFERENCE, value) is None:
-                hint = "write ${secret:NAME}, ${env:NAME} or ${file:/PATH} and nothing else"
-                place.error("reference", "a reference is the whole value of a variable", hint)
-        elif names_a_secret(name) or looks_secret(value):
-            place.warning("literal_secret", "this looks like a secret written out", "write ${secret:NAME} instead")
-
-
 def _max_output(text: str, report: Report) -> int:
     size = units.size(text)
     if not 0 < size <= MAX_OUTPUT:
         report.error("value", "expected a size between 1B and 1MiB", "a command with a longer output is ended")
     return size
-
-
-def _limits(entry: CommandLimits, timeout: float, report: Report) -> ProcessLimits:
-    cpu = units.seconds(entry.cpu) if entry.cpu is not None else timeout
-    memory, file_size = units.size(entry.memory), units.size(entry.file_size)
-    for key, value in (("cpu", cpu), ("memory", memory), ("file_size", file_size)):
-        if value <= 0:
-            report.at(key).error("value", "expected more than nothing", "leave it out for what is usual")
-    if entry.processes is not None and not programs.COUNTS_PROCESSES:
-        report.at("processes").error("unsupported", "processes cannot be counted on this system", "remove it")
-    return ProcessLimits(max(1, math.ceil(cpu)), memory, file_size, entry.open_files, entry.processes or PROCESSES)
 
 
 def _sandbox(entry: Command, said: Said, report: Report) -> Sandbox | None:

@@ -6,14 +6,15 @@ from pathlib import Path
 
 from mcp_guard.kit import units
 from mcp_guard.manifest.arguments import Arguments
-from mcp_guard.manifest.command import Place, Said, compile_command
+from mcp_guard.manifest.command import compile_command
 from mcp_guard.manifest.document import Defaults, File, ToolEntry
 from mcp_guard.manifest.fingerprint import fingerprint
 from mcp_guard.manifest.home import HomeFiles
 from mcp_guard.manifest.http import compile_http
 from mcp_guard.manifest.pointers import check_sensitive
 from mcp_guard.manifest.probe import compile_probe
-from mcp_guard.manifest.python import compile_python
+from mcp_guard.manifest.process import Place, Said
+from mcp_guard.manifest.python import compile_python, with_schema
 from mcp_guard.manifest.report import Report
 from mcp_guard.manifest.schemas import compile_schemas
 from mcp_guard.manifest.sql import compile_sql, writes
@@ -46,13 +47,17 @@ def compile_tool(entry: ToolEntry, around: Surroundings, report: Report) -> Tool
     before = len(report.problems)
     _check_name(entry.name, report.at("name"))
     mode = entry.justification or around.defaults.justification
+    described = with_schema(entry, around.home, report)
+    if described is None:
+        return None
+    entry, built = described
     schemas = compile_schemas(entry, mode, report)
     if schemas is None:
         return None
     arguments = Arguments.of(schemas.given, entry.bind)
     effects: Effects = "once" if entry.workflow else entry.effects or around.defaults.effects
     timeout = _timeout(entry, around.defaults, report)
-    connector = _connector(entry, arguments, around, Said(effects, timeout), report)
+    connector = _connector(entry, arguments, around, Said(effects, timeout, built), report)
     retry = Retry() if entry.workflow else _retry(entry, around.defaults, effects, report)
     sensitive = check_sensitive(
         entry.sensitive,
@@ -118,7 +123,7 @@ def _connector(
     elif entry.sql is not None:
         spec, used = compile_sql(entry.sql, arguments, place, around.home, around.reserved)
     elif entry.python is not None:
-        spec, used = compile_python(entry.python, arguments, place)
+        spec, used = compile_python(entry.python, arguments, Place(around.home, around.reserved), said, place)
     elif entry.command is not None:
         spec, used = compile_command(entry.command, arguments, Place(around.home, around.reserved), said, place)
     elif entry.workflow is not None:

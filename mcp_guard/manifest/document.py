@@ -88,21 +88,26 @@ class Sql(Strict):
     max_rows: Annotated[int, Field(ge=1, le=10_000)] = 100
 
 
-class Python(Strict):
-    """A function, called with the arguments by keyword."""
-
-    unsupported: ClassVar[frozenset[str]] = frozenset({"mode", "worker"})
-    function: Function
-
-
-class CommandLimits(Strict):
-    """What a command may use. `cpu` is the tool's timeout where nothing is said."""
+class ProcessLimitsEntry(Strict):
+    """What a process may use. `cpu` is the tool's timeout where nothing is said."""
 
     cpu: Duration | None = None
     memory: Size = "2GiB"
     file_size: Size = "64MiB"
     open_files: Annotated[int, Field(ge=8, le=65_536)] = 256
     processes: Annotated[int, Field(ge=1, le=4096)] | None = None
+
+
+class Python(Strict):
+    """A function, called with the arguments by keyword."""
+
+    function: Function
+    worker: bool = Field(default=False, description="Each call runs in a process of its own.")
+    cwd: Annotated[str, Field(min_length=1, max_length=1024)] | None = Field(
+        default=None, description="The worker's directory. Without it each call has an empty one."
+    )
+    env: dict[str, Annotated[str, Field(max_length=4096)]] = Field(default={}, description="The worker's variables.")
+    limits: ProcessLimitsEntry | None = Field(default=None, description="What a worker may use.")
 
 
 class Command(Strict):
@@ -119,7 +124,7 @@ class Command(Strict):
         default=None, description="Other exit statuses are failures. Without it every one is a result."
     )
     max_output: Size = "64KiB"
-    limits: CommandLimits = CommandLimits()
+    limits: ProcessLimitsEntry = ProcessLimitsEntry()
     sandbox: Literal["bubblewrap"] | None = None
     network: bool = Field(default=False, description="Whether the sandbox has the network.")
     sha256: Annotated[str, Matching(r"^[0-9a-f]{64}$", "a SHA-256 in hex")] | None = None
@@ -198,7 +203,9 @@ class ToolEntry(Strict):
     labels: Labels = Field(default=[], description="What results bring along: untrusted, pii, secret, …")
     effects: Effects | None = Field(default=None, description="The operator's word; `once` where nothing is said.")
     scopes: list[Scope] = Field(default=[])
-    inputSchema: JsonSchema
+    inputSchema: JsonSchema | None = Field(
+        default=None, description="The arguments. Only a function can be without: then its signature is read."
+    )
     outputSchema: JsonSchema | None = None
     bind: dict[str, Binding] = Field(default={})
     sensitive: list[str] = Field(default=[])

@@ -6,7 +6,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from mcp_guard.kit import strict_json
-from mcp_guard.model.tool import CommandSpec, SqlSpec, Tool
+from mcp_guard.model.tool import CommandSpec, PythonSpec, SqlSpec, Tool
 
 
 def fingerprint(tool: Tool, home: Path) -> str:
@@ -33,7 +33,20 @@ def _canonical(tool: Tool, home: Path) -> dict[str, object]:
             "within": {name: _named(path, root) for name, path in connector.within},
         }
         body["connector"] = {key: _plain(value) for key, value in {**asdict(connector), **named}.items()}
+    elif isinstance(connector, PythonSpec):
+        body["connector"] = _function(connector, root)
     return body
+
+
+def _function(connector: PythonSpec, root: Path) -> dict[str, object]:
+    """What is not said is left out, so that functions that were there before it could be said are what they were."""
+    found: dict[str, object] = {"kind": connector.kind, "function": connector.function}
+    if connector.built:
+        found["built"] = list(connector.built)
+    if connector.worker is not None:
+        cwd = connector.worker.cwd and _named(connector.worker.cwd, root)
+        found["worker"] = {key: _plain(value) for key, value in {**asdict(connector.worker), "cwd": cwd}.items()}
+    return found
 
 
 def _named(path: str, root: Path) -> str:

@@ -33,6 +33,7 @@ class Schemas:
 
 def compile_schemas(entry: ToolEntry, mode: JustificationMode, report: Report) -> Schemas | None:
     """All schemas of a tool, or `None` where one cannot be used; problems go to the report."""
+    assert entry.inputSchema is not None, "described before"
     _check_references(entry, report)
     place = report.at("inputSchema")
     usable = schema_check.check(entry.inputSchema, place)

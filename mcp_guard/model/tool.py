@@ -44,14 +44,6 @@ class HttpSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class PythonSpec:
-    """An importable function, `module:function`; arguments by keyword. Coroutine functions are awaited."""
-
-    kind: Literal["python"]
-    function: str
-
-
-@dataclass(frozen=True, slots=True)
 class ProcessLimits:
     """What a program may use: seconds of processor time, bytes of address space and of any file it writes, and how many
     files and processes at a time."""
@@ -61,6 +53,30 @@ class ProcessLimits:
     file_size: int = 64 * 1024**2
     open_files: int = 256
     processes: int = 64
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSpec:
+    """A process for each call of a function: an absolute directory or an empty one of its own, variables (values may be
+    references to secrets), limits."""
+
+    cwd: str | None
+    env: tuple[tuple[str, str], ...]
+    limits: ProcessLimits
+
+
+@dataclass(frozen=True, slots=True)
+class PythonSpec:
+    """An importable function, `module:function`; arguments by keyword. Coroutine functions are awaited.
+
+    The arguments named by `built` are made into the dataclasses the function is annotated with. Without `worker` it
+    runs inside the server.
+    """
+
+    kind: Literal["python"]
+    function: str
+    built: tuple[str, ...] = ()
+    worker: WorkerSpec | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +186,8 @@ def secret_texts(spec: ConnectorSpec) -> tuple[str, ...]:
         return tuple(text for _, text in spec.headers)
     if isinstance(spec, CommandSpec):
         return tuple(text for _, text in spec.env)
+    if isinstance(spec, PythonSpec) and spec.worker is not None:
+        return tuple(text for _, text in spec.worker.env)
     return ()
 
 

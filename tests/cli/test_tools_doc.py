@@ -12,12 +12,14 @@ from textwrap import indent
 
 import pytest
 
-from tests.simulators.process import Program
+from mcp_guard.cli.root import run
+from tests.cli.conftest import Guard
 from tests.simulators.upstream import Seen, UpstreamSimulator, Wire
 
 PAGE = (Path(__file__).parents[2] / "docs" / "tools.md").read_text(encoding="utf-8")
 BLOCKS: list[tuple[str, str]] = re.findall(r"^```(\w+ [^\n]+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-CALLS = [(*kind.split(" ", 3)[2:], text) for kind, text in BLOCKS if kind.startswith("json call ")]
+_ASKED = [(kind.split(" ", 3), text) for kind, text in BLOCKS if kind.startswith("json call ")]
+CALLS = [(words[2], words[3], text) for words, text in _ASKED]
 NEEDS = {"repo_log": "git"}
 RULES = """\
 p, docs-list, user:me, *, home, list, *, True, allow, -, the tools of the page
@@ -32,14 +34,13 @@ def stock(seen: Seen, wire: Wire) -> None:
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
-    program = Program(tmp_path_factory.mktemp("docs") / "home")
-    done = subprocess.run([*program.command()[:3], "init", str(program.home)], capture_output=True, check=False)
-    assert done.returncode == 0, done.stderr
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    directory = tmp_path_factory.mktemp("docs") / "home"
+    assert run(("--quiet", "init", str(directory))) == 0
     with UpstreamSimulator() as upstream:
         upstream.behaviour = stock
-        _write(program.home, upstream.port)
-        yield program
+        _write(directory, upstream.port)
+        yield directory
 
 
 def _write(home: Path, port: int) -> None:
@@ -75,17 +76,21 @@ def _repository(directory: Path) -> None:
         subprocess.run([git, "-C", str(directory), *who, *commit], check=True)
 
 
-def test_every_tool_of_the_page_loads_without_a_warning(home: Program) -> None:
-    done = home.run("--json", "tools", "lint")
+def test_every_tool_of_the_page_loads_without_a_warning(home: Path, run_here: Guard) -> None:
+    done = run_here("--home", str(home), "--json", "tools", "lint")
     assert (done.status, done.json) == (0, []), done.out
 
 
 @pytest.mark.holds("tools:documented")
-@pytest.mark.parametrize(("name", "arguments", "answer"), CALLS, ids=[f"{call[0]}-{n}" for n, call in enumerate(CALLS)])
-def test_every_call_is_answered_as_the_page_says(home: Program, name: str, arguments: str, answer: str) -> None:
+@pytest.mark.parametrize("call", CALLS, ids=[f"{name}-{n}" for n, (name, *_) in enumerate(CALLS)])
+def test_every_call_is_answered_as_the_page_says(
+    home: Path, run_here: Guard, monkeypatch: pytest.MonkeyPatch, call: tuple[str, str, str]
+) -> None:
+    name, arguments, answer = call
     if name in NEEDS and shutil.which(NEEDS[name]) is None:
         pytest.skip(f"{NEEDS[name]} is not installed here")
-    done = home.run("--json", "call", name, "--args", arguments, environ={"STOCK_KEY": "stock-key-of-the-docs"})
+    monkeypatch.setenv("STOCK_KEY", "stock-key-of-the-docs")
+    done = run_here("--home", str(home), "--json", "call", name, "--args", arguments)
     assert done.status == 0, done.out + done.err
     assert done.json["structuredContent"] == json.loads(answer)
 
@@ -95,6 +100,12 @@ def test_every_kind_has_a_recipe() -> None:
 
     shown = "".join(text for kind, text in BLOCKS if kind == "yaml tool")
     assert [kind for kind in CONNECTORS if f"\n  {kind}:" not in shown] == []
+
+
+def test_every_key_of_a_function_is_explained() -> None:
+    from mcp_guard.manifest.document import Python
+
+    assert {name for name in Python.model_fields if name not in PAGE} == set()
 
 
 def test_every_key_of_a_command_is_explained() -> None:
