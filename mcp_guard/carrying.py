@@ -107,7 +107,7 @@ class Carrying:
             wait=lambda bound, waits: self._waiting(doing, bound, waits),
             end=lambda ended: self._ending(doing, started, ended),
         )
-        failpoint("tasks.resuming")
+        failpoint("tasks.resuming" if doing.undoes is None else "tasks.undoing")
         assert started.call is not None
         sent = ToolCall(started.call, step.tool, self._sent(doing), content.trace)
         try:
@@ -117,6 +117,8 @@ class Carrying:
             ended = Ended(_GONE, True, "no", "approval_mismatch")
             state = {"what": "failed", "task": task.id, "code": "approval_mismatch"}
             await self.parking.journal.task(state, work=self._ending(doing, started, ended))
+        if doing.undoes is not None:
+            failpoint("tasks.undone")
 
     async def ask(self, asking: Asking) -> None:
         """Ask people about a step, showing them what it says, with every value quoted."""
@@ -194,6 +196,7 @@ class Carrying:
             )
             work = together(work, moved)
         await self.parking.journal.task(state, work=work)
+        failpoint("tasks.recovered")
 
     # --- what commits -----------------------------------------------------------------------------------------------
 

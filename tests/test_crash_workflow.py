@@ -3,14 +3,19 @@
 import asyncio
 import json
 import os
+import random
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mcp_guard.demo.sandbox import Sandbox
+from mcp_guard.demo.home import payments_key
+from mcp_guard.demo.sandbox import Sandbox, running
 from tests import crash_tasks
+from tests.crash_check import violations
+from tests.crash_desk import Desk
 from tests.flow import add_flow, mails, things
 from tests.simulators.process import Program, Serving
 from tests.simulators.raw import call_body, exchange, request
@@ -138,7 +143,26 @@ async def test_a_question_outlives_the_process_that_asked(flow: Program, payment
     _one_outcome_each(flow)
 
 
-@pytest.mark.holds("workflow:crash", "workflow:example")
+@pytest.mark.holds("workflow:crash", "workflow:example", "approval:crash", "crash:intent-before-act")
 async def test_customers_are_whole_or_not_there_after_kills_under_load() -> None:
-    """A short run of `make crash-tasks`."""
-    assert await crash_tasks.campaign(["tasks.parked", "pipeline.before-act"], number=1) == 2
+    """A short run of `make crash-tasks`, on one home."""
+    rows = await crash_tasks.campaign(crash_tasks.SHORT, number=1)
+    assert {row.point: row.violations for row in rows.values() if row.violations} == {}
+    assert sum(row.killed for row in rows.values()) > len(rows) // 2
+
+
+async def test_what_crash_runs_hold_can_be_broken(tmp_path: Path) -> None:
+    secret = payments_key()
+    with running(secret) as payments:
+        desk = Desk(tmp_path, payments, random.Random(1))
+        with desk.program.serve() as serving:
+            await desk.take_in(serving)
+            assert await desk.see_through(serving)
+        assert violations(desk) == []
+        desk.ledger.change_account(desk.ledger.open_account({"customer_id": desk.asked[0]})["account_id"], "active")
+        receipt = next(iter(desk.receipts.values()))
+        desk.receipts["0" * 32] = {**receipt, "n": 10**6}
+        mailed = (desk.program.home / "var" / "outbox.jsonl").read_text(encoding="utf-8")
+        (desk.program.home / "var" / "outbox.jsonl").write_text(mailed + mailed, encoding="utf-8")
+    found = violations(desk)
+    assert {text.partition(":")[0] for text in found} >= {"I1", "I2", "I3", "I4"}, found

@@ -12,6 +12,7 @@ from mcp_guard.connect.egress import Egress
 from mcp_guard.connect.failure import Failed
 from mcp_guard.connect.message import Response, parse_origin
 from mcp_guard.connect.render import plan, render
+from mcp_guard.kit.failpoint import failpoint
 from mcp_guard.kit.references import Reference
 from mcp_guard.model.call import CredentialKind, Invocation, Reply
 from mcp_guard.model.tool import HttpSpec, Tool
@@ -57,7 +58,9 @@ class HttpConnector:
         issued = NOTHING if self._credentials is None else await self._credentials.make_out(invocation)
         resolve = issued.resolver(secrets.__getitem__)
         request = render(self._plan, invocation.arguments, resolve, self._extra_headers(invocation))
+        failpoint("http.before-request")
         response = await self._egress.send(request, invocation.timeout - (time.monotonic() - started))
+        failpoint("http.after-response")
         return self._reply(response, issued)
 
     async def aclose(self) -> None:

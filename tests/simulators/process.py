@@ -6,7 +6,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +68,7 @@ class Program:
         )
         assert process.stderr is not None
         try:
-            yield Serving(process, _port(process))
+            yield Serving(process, port_of(process.stderr))
         finally:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
@@ -87,10 +87,10 @@ class Serving:
         return f"http://127.0.0.1:{self.port}/mcp"
 
 
-def _port(process: "subprocess.Popen[str]") -> int:
-    assert process.stderr is not None
+def port_of(lines: Iterable[str]) -> int:
+    """The port a serving process says it listens on."""
     seen = []
-    for line in process.stderr:
+    for line in lines:
         seen.append(line)
         if match := re.search(r"http://127\.0\.0\.1:(\d+)/mcp", line):
             return int(match.group(1))
