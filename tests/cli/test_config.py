@@ -23,9 +23,9 @@ def test_show_and_where_it_comes_from(guard: Guard, monkeypatch: pytest.MonkeyPa
 
 def test_validate(guard: Guard) -> None:
     ran = guard("--json", "config", "validate")
-    assert (ran.status, ran.json["ok"], ran.json["tools"]) == (0, True, 14)
+    assert (ran.status, ran.json["ok"], ran.json["tools"]) == (0, True, 15)
     assert len(ran.json["policy"]) == 64
-    assert guard("config", "validate").out.startswith("ok: 14 tools")
+    assert guard("config", "validate").out.startswith("ok: 15 tools")
 
 
 def test_schema(run_here: Guard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
