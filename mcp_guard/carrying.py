@@ -111,7 +111,9 @@ class Carrying:
         assert started.call is not None
         sent = ToolCall(started.call, step.tool, self._sent(doing), content.trace)
         try:
-            principal = self._as_of_now(content.principal)
+            principal = self.in_force.current.as_of_now(content.principal)
+            if principal is None:
+                raise UnknownTool()
             await self.call(principal, sent, carried)
         except UnknownTool:
             ended = Ended(_GONE, True, "no", "approval_mismatch")
@@ -392,18 +394,6 @@ class Carrying:
         if doing.is_call or why is None or entry is None or entry.tool.justification == "none":
             return doing.arguments
         return {**doing.arguments, JUSTIFICATION: why}
-
-    def _as_of_now(self, principal: Principal) -> Principal:
-        """The requester as they are known now: what was taken from them meanwhile is gone.
-
-        Raises `UnknownTool` for somebody who belongs to another tenant by now: nothing here is there for them (I12).
-        """
-        known = self.in_force.current.directory.profiles.get(principal.subject)
-        if known is None:
-            return principal if principal.auth == "oidc" else replace(principal, scopes=frozenset(), attributes={})
-        if known.tenant not in (None, principal.tenant):
-            raise UnknownTool()
-        return replace(principal, scopes=principal.scopes & known.scopes, attributes=known.attributes)
 
     def _why(self, task: Task, action: Fail, rows: Mapping[str, Step]) -> str:
         row = rows.get(action.step) if action.step is not None else None

@@ -5,7 +5,7 @@ nothing is ever decided half by the old and half by the new.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -75,6 +75,16 @@ class Generation:
     def visible(self, principal: Principal, now: datetime, seen: frozenset[str] | None = None) -> Sequence[Tool]:
         """The tools `principal` sees, by name: exactly those a call does not answer as unknown."""
         return [tool for tool, decision in self.listing(principal, now, seen) if is_shown(tool, decision)]
+
+    def as_of_now(self, principal: Principal) -> Principal | None:
+        """A principal that was kept, as they are known now: what was taken from them meanwhile is gone. `None` for
+        somebody who belongs to another tenant by now: nothing of this one is there for them (I12)."""
+        known = self.directory.profiles.get(principal.subject)
+        if known is None:
+            return principal if principal.auth == "oidc" else replace(principal, scopes=frozenset(), attributes={})
+        if known.tenant not in (None, principal.tenant):
+            return None
+        return replace(principal, scopes=principal.scopes & known.scopes, attributes=known.attributes)
 
 
 def is_shown(tool: Tool, listing: Decision) -> bool:

@@ -6,9 +6,11 @@ A parked call is rows and nothing else: no coroutine, no thread, no open request
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from mcp_guard.approval.outbox import Outbox
 from mcp_guard.approval.request import RULE_STEP, ApprovalRequest, binding, due
+from mcp_guard.approval.rules import is_hasty
 from mcp_guard.approval.store import ApprovalStore, Channel, Verdict, Vote, using
 from mcp_guard.approval.summary import summary
 from mcp_guard.audit.journal import Journal
@@ -44,6 +46,13 @@ class Wish:
     justification: str | None
     trace: Trace | None
     decision: Decision
+
+
+class Beside(NamedTuple):
+    """What commits with a decision besides: rows, and what its record says of them."""
+
+    work: Work
+    said: Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +113,7 @@ class Parking:
         """
         task, now = new_id(), self.clock.now_us()
         step = None if isinstance(wish.tool.connector, WorkflowSpec) else Step(CALL, StepState.PENDING)
-        new = self._new(wish, task, binding_of(wish), _Start(TaskStatus.WORKING, "begun", now, step), now)
+        new = self._new(wish, task, _Start(TaskStatus.WORKING, "begun", now, step), now)
         about = {"what": "begun", "task": task, "call": wish.call, "tool": wish.tool.name}
         try:
             await self.journal.task(about, wish.principal, work=self.tasks.beginning(new))
@@ -155,7 +164,14 @@ class Parking:
         assert isinstance(found, dict)
         return found
 
-    async def decide(self, request: ApprovalRequest, who: Principal, verdict: Verdict, channel: Channel) -> None:
+    async def decide(
+        self,
+        request: ApprovalRequest,
+        who: Principal,
+        verdict: Verdict,
+        channel: Channel,
+        beside: Beside | None = None,
+    ) -> None:
         """Count the decision of somebody who may decide (`approval.rules`): a denial ends the task, an approval wakes
         it.
 
@@ -164,13 +180,22 @@ class Parking:
         now = self.clock.now_us()
         cast = Vote.of(who, verdict, channel, now)
         vote = self.approvals.voting(request, replace(cast, seal=self.vote_seal(request, cast)))
-        ms = max(0, now - request.created_at) // 1000
+        said: dict[str, object] = {"channel": channel, "ms": max(0, now - request.created_at) // 1000}
+        if is_hasty(request, now):
+            said["hasty"] = 1
         if verdict == "denied":
             then = self._ending(request, TaskStatus.FAILED, "approval_denied", "somebody decided against it", now)
         else:
             then = self.tasks.waking(request.task, now)
-        await self._record(who, request, verdict, together(vote, then), channel=channel, ms=ms)
+        if beside is not None:
+            then, said = together(then, beside.work), {**said, **beside.said}
+        await self._record(who, request, verdict, together(vote, then), **said)
         failpoint("approvals.decided")
+
+    async def revoke(self, request: ApprovalRequest, who: Principal, channel: Channel, beside: Beside) -> None:
+        """Take back what was granted with a decision. Raises what the rows raise."""
+        about = _about(request, "revoked") | {"channel": channel, **beside.said}
+        await self.journal.approval(who, about, beside.work)
 
     async def expire(self, request: ApprovalRequest, requester: Principal) -> None:
         """End a task nobody decided about in time. Raises `NotPending` where somebody did."""
@@ -240,15 +265,22 @@ class Parking:
         """Use up the approval of a step for what it is about. Raises `NotApproved`."""
         return using(task, step, lambda request: self.bound(request, about), self.vote_seal)
 
+    def apart(self, wish: Wish) -> Work:
+        """Change nothing. Raises `Alike` where the same call of the same requester waits or is carried out already."""
+        return self.tasks.apart(self._alike(wish))
+
     def _asked(self, wish: Wish) -> tuple[ApprovalRequest, NewTask]:
         task = new_id()
         request = self._request(wish, task, CALL, None)
         message = waiting_for(CALL, request.approvers)
         start = _Start(TaskStatus.INPUT_REQUIRED, message, request.moves_at, Step(CALL, StepState.WAITING))
-        new = self._new(wish, task, binding_of(wish), start, request.created_at)
+        new = self._new(wish, task, start, request.created_at)
         return request, new
 
-    def _new(self, wish: Wish, task: str, binds: str, start: _Start, now: int) -> NewTask:
+    def _alike(self, wish: Wish) -> str:
+        return self.vault().digest(binding_of(wish).encode())
+
+    def _new(self, wish: Wish, task: str, start: _Start, now: int) -> NewTask:
         who, tool, vault = wish.principal, wish.tool, self.vault()
         plan = tool.connector if isinstance(tool.connector, WorkflowSpec) else None
         content = Content(who, wish.arguments, tool.fingerprint, wish.justification, wish.trace, plan, wish.call)
@@ -259,7 +291,7 @@ class Parking:
             subject=who.subject,
             client=who.client,
             tenant=who.tenant,
-            alike=vault.digest(binds.encode()),
+            alike=self._alike(wish),
             sealed=vault.seal(content.as_bytes(), task),
             message=start.message,
             now=now,

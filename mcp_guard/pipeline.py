@@ -6,7 +6,8 @@
     policy        what an operator froze, scopes, then allow | require_approval | deny, with the rule and its reason;
                   at a tool in observe mode it is recorded as what would have been, and only a freeze stops the call
     approval      when the decision asks for people the call is parked as a task and answered at once; once they agreed
-                  it comes back here as a step of that task, from what was journaled, and policy is asked again
+                  it comes back here as a step of that task, from what was journaled, and policy is asked again; or it
+                  goes ahead under a grant of theirs, which its intent names and uses
     workflow      and a long-running tool are made a task and answered; each step that calls a tool comes here as a
                   call of its own
     audit intent  durable before the act (`effects: none` needs none: it has nothing to repeat)
@@ -26,6 +27,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Literal
 
+from mcp_guard.approval.grants import NotGranted
 from mcp_guard.approval.store import NotApproved, NotPending
 from mcp_guard.audit import listings
 from mcp_guard.audit.facts import Ending
@@ -34,6 +36,7 @@ from mcp_guard.connect.attempts import attempt
 from mcp_guard.connect.failure import Failed
 from mcp_guard.connect.shape import Shaped, shape
 from mcp_guard.generation import InForce, is_shown
+from mcp_guard.granting import Granting
 from mcp_guard.identity.binding import bound
 from mcp_guard.kit.clock import Clock, as_datetime
 from mcp_guard.kit.failpoint import failpoint
@@ -71,7 +74,7 @@ from mcp_guard.store.errors import InDoubt
 from mcp_guard.store.transaction import together
 from mcp_guard.store.values import Stored
 from mcp_guard.tasks.carried import Carried, Ended
-from mcp_guard.tasks.store import Moved, TooManyWaiting
+from mcp_guard.tasks.store import Alike, Moved, TooManyWaiting
 from mcp_guard.telemetry.context import enter_call
 from mcp_guard.trail import Trail
 
@@ -96,6 +99,7 @@ class Pipeline:
         freezes: Freezes,
         seen: Seen,
         parking: Parking,
+        granting: Granting,
         journal: Journal,
         refusals: Disclosure,
         redact: Callable[[object], object],
@@ -105,6 +109,7 @@ class Pipeline:
         self._freezes = freezes
         self._seen = seen
         self._parking = parking
+        self._granting = granting
         self._journal = journal
         self._refusals = refusals
         self._redact = redact
@@ -170,11 +175,15 @@ class Pipeline:
             decision = self._decide_call(trail, entry.tool, arguments)
             if call.dry_run == "no":
                 self._authorize(trail, decision)
+                wish = _wish(trail, entry.tool, arguments, decision)
                 if trail.waits_for_people(decision):
-                    return await self._park(trail, entry.tool, arguments, decision)
-                if carried is None and entry.tool.becomes_task:
-                    return await self._begin(trail, entry.tool, arguments, decision)
-                await self._record_intent(trail, entry.tool)
+                    trail.leave = await self._granting.covering(wish)
+                    if trail.leave is None:
+                        return await self._park(trail, wish)
+                elif carried is None and entry.tool.becomes_task:
+                    return await self._begin(trail, wish)
+                if not await self._record_intent(trail, wish):
+                    return await self._park(trail, wish)
                 value = await self._invoke(trail, entry.tool, arguments)
                 shaped = self._shape(trail, entry, value)
         except UnknownTool:
@@ -252,9 +261,9 @@ class Pipeline:
         if decision.effect is Effect.DENY:
             raise denial(decision, "why")
 
-    async def _park(self, trail: Trail, tool: Tool, arguments: Mapping[str, object], decision: Decision) -> Answer:
+    async def _park(self, trail: Trail, wish: Wish) -> Answer:
         """Have the call wait for people; what is answered now is whom it waits for."""
-        wish = Wish(trail.principal, trail.call.id, tool, arguments, trail.justification, trail.call.trace, decision)
+        decision = wish.decision
         try:
             carried = trail.carried
             parked = await (self._parking.park_step(wish, carried) if carried else self._parking.park(wish))
@@ -276,13 +285,12 @@ class Pipeline:
         told = {"guard": view.as_dict()}
         return Answer(trail.call.id, told, view.as_text(), False, receipt, PENDING_EXIT, task=parked.task)
 
-    async def _begin(self, trail: Trail, tool: Tool, arguments: Mapping[str, object], decision: Decision) -> Answer:
+    async def _begin(self, trail: Trail, wish: Wish) -> Answer:
         """Have a workflow or a long-running tool begin as a task; what becomes of it is told by the task."""
-        wish = Wish(trail.principal, trail.call.id, tool, arguments, trail.justification, trail.call.trace, decision)
         try:
             trail.task, is_new = await self._parking.begin(wish)
         except TooManyWaiting:
-            raise Refused("rate_limited", TOO_MANY, rule=decision.rule) from None
+            raise Refused("rate_limited", TOO_MANY, rule=wish.decision.rule) from None
         ending = Ending("ok", "yes" if is_new else "no", self._elapsed_us(trail))
         try:
             stored = await self._end(trail, ending)
@@ -294,20 +302,26 @@ class Pipeline:
             trail.call.id, {"guard": view.as_dict()}, view.as_text(), False, receipt, PENDING_EXIT, task=trail.task
         )
 
-    async def _record_intent(self, trail: Trail, tool: Tool) -> None:
-        carried = trail.carried
-        if tool.effects == "none" and carried is None:
+    async def _record_intent(self, trail: Trail, wish: Wish) -> bool:
+        """What is to be done is on record. False where it was to go ahead under a grant and cannot: then people are
+        asked."""
+        carried, leave = trail.carried, trail.leave
+        if wish.tool.effects == "none" and carried is None and leave is None:
             self._journal.require_writable()
-        else:
-            try:
-                trail.intent = await self._journal.intent(
-                    trail.facts(), carried.begin(trail.arguments or {}) if carried else None
-                )
-            except NotApproved:
-                raise Refused("approval_mismatch", "nobody approved exactly this") from None
-            except (InDoubt, asyncio.CancelledError):
-                trail.ended_by_journal = True  # whether the intent is stored is not known yet; the journal will know
-                raise
+            return True
+        begin = carried.begin(wish.arguments) if carried else None
+        use = self._granting.using(leave, wish, is_step=carried is not None) if leave else None
+        try:
+            trail.intent = await self._journal.intent(trail.facts(), together(use, begin) if use else begin)
+        except (NotGranted, Alike):
+            trail.leave = None
+            return False
+        except NotApproved:
+            raise Refused("approval_mismatch", "nobody approved exactly this") from None
+        except (InDoubt, asyncio.CancelledError):
+            trail.ended_by_journal = True  # whether the intent is stored is not known yet; the journal will know
+            raise
+        return True
 
     async def _invoke(self, trail: Trail, tool: Tool, arguments: Mapping[str, object]) -> object:
         failpoint("pipeline.before-act")
@@ -413,6 +427,11 @@ class Pipeline:
 
     def _elapsed_us(self, trail: Trail) -> int:
         return int((self._clock.monotonic() - trail.started) * 1_000_000)
+
+
+def _wish(trail: Trail, tool: Tool, arguments: Mapping[str, object], decision: Decision) -> Wish:
+    """The call, as far as it came: what waits for people, begins as a task or goes ahead."""
+    return Wish(trail.principal, trail.call.id, tool, arguments, trail.justification, trail.call.trace, decision)
 
 
 def _unrecorded(executed: Executed) -> Refused:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from mcp_guard.approval.grant_store import Leave
 from mcp_guard.audit.facts import CallFacts
 from mcp_guard.generation import Generation
 from mcp_guard.identity.binding import sensitive_attributes
@@ -34,6 +35,7 @@ class Trail:
     ended_by_journal: bool = False
     carried: Carried | None = None
     task: str | None = None
+    leave: Leave | None = None
 
     def facts(self) -> CallFacts:
         tool = self.entry.tool if self.entry else None
@@ -55,6 +57,7 @@ class Trail:
             step=carried.step if carried else None,
             attempt=carried.attempt if carried else None,
             dry_run=self.call.dry_run == "yes",
+            grant=self.leave.grant.id if self.leave else None,
         )
 
     @property

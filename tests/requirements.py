@@ -298,6 +298,38 @@ REQUIREMENTS: dict[str, Requirement] = {
         "I4; bar: approvals",
         "After its time an approval is neither decided nor used, also with the clock set back afterwards.",
     ),
+    "approval:hasty": Requirement(
+        "bar: approvals", "A decision within two seconds of its request is marked, on record and where it is shown."
+    ),
+    "grant:bounded": Requirement(
+        "bar: approvals",
+        "Under a grant go ahead the very same calls, or of the same shape with smaller numbers, so many and no more; then people are asked again.",
+    ),
+    "grant:exact": Requirement(
+        "I9; bar: approvals", "N uses admit exactly N, over parallel calls, processes and restarts."
+    ),
+    "grant:whose": Requirement(
+        "I4",
+        "Nobody else goes ahead under a grant, and nothing once the rule, the tool, the requester or the right of who gave it changed; a freeze wins.",
+    ),
+    "grant:expires": Requirement("I4", "After its time a grant is none, also with the clock set back."),
+    "grant:revocable": Requirement(
+        "bar: approvals", "Who gave a grant, or may approve its tool, takes it back, and nobody else."
+    ),
+    "grant:unforgeable": Requirement(
+        "design 7",
+        "Whoever can write the store but has no key can neither make nor widen a grant, nor win back uses or a revoked one without changing the log.",
+    ),
+    "grant:limits": Requirement(
+        "I4",
+        "A grant has a bound time and number of uses, one person's leave suffices for it, and it goes with a decision that counts.",
+    ),
+    "grant:steps": Requirement("design 7", "A step of a workflow goes ahead under a grant like any call."),
+    "grant:on-record": Requirement(
+        "contract 6", "Making, each use and revoking of a grant are on record; the agent is told nothing of it."
+    ),
+    "grant:shown": Requirement("bar: approvals", "All that a grant admits is said on one line before it is recorded."),
+    "grant:cli": Requirement("contract 5", "Grants are made, listed and revoked from the command line."),
     "approval:caps": Requirement("design 7", "One requester can have only so many calls waiting for people."),
     "approval:parked-is-rows": Requirement("design 7", "A call that waits is no coroutine and no thread."),
     "approval:summary": Requirement(

@@ -4,16 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mcp_guard.approval.request import ApprovalRequest
-from mcp_guard.approval.rules import Decider, objection
+from mcp_guard.approval.rules import is_hasty
 from mcp_guard.approval.store import Channel, NotPending, Verdict, VotedAlready
 from mcp_guard.approval.summary import masked
+from mcp_guard.deciding import Deciders
 from mcp_guard.generation import InForce
 from mcp_guard.kit.clock import Clock, as_datetime
-from mcp_guard.limits.freeze import Freezes
 from mcp_guard.model.errors import Refused, UsageError
 from mcp_guard.model.moves import ApprovalState
 from mcp_guard.model.principal import Principal
-from mcp_guard.parking import Parking
+from mcp_guard.parking import Beside, Parking
 
 NO_SUCH = "There is no such approval."
 _LISTED = "`mcp-guard approvals list` shows what waits"
@@ -21,13 +21,12 @@ _LISTED = "`mcp-guard approvals list` shows what waits"
 
 @dataclass(frozen=True, slots=True)
 class Approvals:
-    """Use-cases of people who decide. `trusted_declared`: a demo home takes a declared identity at its word."""
+    """Use-cases of people who decide."""
 
     parking: Parking
     in_force: InForce
-    freezes: Freezes
+    deciders: Deciders
     clock: Clock
-    trusted_declared: bool = False
 
     async def all(self, state: ApprovalState | None = ApprovalState.PENDING) -> list[ApprovalRequest]:
         """Approvals in a state, oldest first. One whose time is over does not wait, whatever its row says."""
@@ -37,7 +36,7 @@ class Approvals:
 
     async def for_decider(self, principal: Principal) -> list[ApprovalRequest]:
         """What waits and `principal` may decide."""
-        return [request for request in await self.all() if self._objection(principal, request) is None]
+        return [request for request in await self.all() if self.deciders.objection(principal, request) is None]
 
     def may_decide_any(self, principal: Principal) -> bool:
         """Whether policy lets the principal approve anything at all, for listing."""
@@ -50,7 +49,13 @@ class Approvals:
         entry = self.in_force.current.catalog.get(request.tool)
         hidden = () if whole or entry is None else entry.tool.sensitive
         votes = [
-            {"subject": vote.subject, "verdict": vote.verdict, "channel": vote.channel, "assurance": vote.assurance}
+            {
+                "subject": vote.subject,
+                "verdict": vote.verdict,
+                "channel": vote.channel,
+                "assurance": vote.assurance,
+                "hasty": is_hasty(request, vote.voted_at),
+            }
             for vote in await self.parking.approvals.votes(request.id)
         ]
         escalated = self.parking.is_escalated(request)
@@ -67,16 +72,16 @@ class Approvals:
         return near[0]
 
     async def decide(
-        self, principal: Principal, identifier: str, verdict: Verdict, channel: Channel
+        self, principal: Principal, identifier: str, verdict: Verdict, channel: Channel, beside: Beside | None = None
     ) -> ApprovalRequest:
-        """Decide an approval; the request as it stands afterwards.
+        """Decide an approval; the request as it stands afterwards. `beside` commits with it.
 
         Raises `Refused` where the principal may not, and `UsageError` where there is nothing (left) to decide.
         """
         request = await self.find(identifier)
         self.require_decider(principal, request)
         try:
-            await self.parking.decide(request, principal, verdict, channel)
+            await self.parking.decide(request, principal, verdict, channel, beside)
         except VotedAlready:
             raise UsageError("You have decided this already.", hint="a person counts once") from None
         except NotPending:
@@ -85,13 +90,5 @@ class Approvals:
 
     def require_decider(self, principal: Principal, request: ApprovalRequest) -> None:
         """Raise `Refused` where the principal may not decide this."""
-        if (why := self._objection(principal, request)) is not None:
+        if (why := self.deciders.objection(principal, request)) is not None:
             raise Refused("policy_denied", why, effect="deny")
-
-    def _objection(self, principal: Principal, request: ApprovalRequest) -> str | None:
-        under, now = self.in_force.current, as_datetime(self.clock.now_us())
-        frozen = self.freezes.decision(principal, request.tool, under.policy.version)
-        decision = frozen or under.decide(principal, "approve", request.tool, now)
-        roles = under.policy.rules.roles.closure(principal.subject, principal.tenant, principal.roles)
-        decider = Decider(principal, roles, decision, self.trusted_declared)
-        return objection(request, decider, escalated=self.parking.is_escalated(request))

@@ -12,6 +12,9 @@ REQUESTER = "whoever asked cannot decide this, through whatever client"
 DECLARED = "deciding needs a token: a declared identity is not enough here"
 DELEGATED = "an approval is decided in person, not on behalf of somebody"
 
+HASTY_US = 2_000_000
+"""A decision that came sooner than this after it was asked for was hardly read."""
+
 
 @dataclass(frozen=True, slots=True)
 class Decider:
@@ -41,3 +44,12 @@ def objection(request: ApprovalRequest, decider: Decider, *, escalated: bool = F
     if request.not_requester and who.subject in (request.requester, *request.chain):
         return REQUESTER
     return None
+
+
+def is_hasty(request: ApprovalRequest, decided_at: int) -> bool:
+    """Whether a decision (unix µs) came too soon to have been thought about.
+
+    Measured from when it was asked for: nobody can have been shown it sooner, so what is flagged was hasty, and what
+    was looked at late and decided at once is not.
+    """
+    return decided_at - request.created_at < HASTY_US

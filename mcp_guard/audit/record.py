@@ -30,7 +30,10 @@ def intent(boot: str, facts: CallFacts, commitments: Mapping[str, Commitment]) -
     """What is about to be done, by whom and why it may. Raises `ValueError` where nothing was decided."""
     if facts.decision is None:
         raise ValueError("nothing is done without a decision")
-    return _bytes({"v": VERSION, "kind": "intent", "boot": boot} | _ids(facts) | _head(facts) | dict(commitments))
+    record: Fields = {"v": VERSION, "kind": "intent", "boot": boot} | _ids(facts) | _head(facts) | dict(commitments)
+    if facts.grant is not None:
+        record["grant"] = facts.grant
+    return _bytes(record)
 
 
 def outcome(
@@ -63,8 +66,8 @@ def ids(facts: CallFacts) -> Ids:
 
 def approval(boot: str, actor: Principal, about: Mapping[str, object]) -> bytes:
     """What was asked of people, or what they said. `about` are the fields of contract 6 beside the actor: `call`,
-    `task`, `step`, `approval`, `verdict`, `binds`, where somebody decided `channel` and `ms`, and where it was
-    escalated `to` whom."""
+    `task`, `step`, `approval`, `verdict`, `binds`; where somebody decided `channel`, `ms` and perhaps `hasty`, where it
+    was escalated `to` whom, where a grant was made or revoked `grant`."""
     check_profile(about)
     return _bytes({"v": VERSION, "kind": "approval", "boot": boot, "actor": actor.as_actor()} | dict(about))
 

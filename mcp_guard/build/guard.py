@@ -14,6 +14,7 @@ from mcp_guard.model.tool import Tool
 if TYPE_CHECKING:
     from mcp_guard.admin.approvals import Approvals
     from mcp_guard.admin.feed import RecordFeed, Who
+    from mcp_guard.admin.grants import Grants
     from mcp_guard.admin.own_tools import OwnTool, OwnTools
     from mcp_guard.admin.permissions import Permissions
     from mcp_guard.admin.records import Completion, RecordReader
@@ -58,6 +59,7 @@ class Guard:
     inline: "Inline"
     tasks: "Tasks"
     approvals: "Approvals"
+    grants: "Grants"
     own_tools: "OwnTools"
     task_reader: "TaskReader"
 

@@ -10,8 +10,10 @@ from mcp_guard.kit.clock import SystemClock
 
 if TYPE_CHECKING:
     from mcp_guard.admin.approvals import Approvals
+    from mcp_guard.admin.grants import Grants
     from mcp_guard.admin.tasks import Tasks
     from mcp_guard.audit.journal import Journal
+    from mcp_guard.granting import Granting
     from mcp_guard.inline import Inline
     from mcp_guard.parking import Parking
     from mcp_guard.pipeline import Pipeline
@@ -37,12 +39,27 @@ def runner_of(live: Live, store: "Store", parking: "Parking", pipeline: "Pipelin
     return Runner(store, parking, live.in_force, pipeline.call, SystemClock())
 
 
-def approvals_of(live: Live, store: "Store", parking: "Parking") -> "Approvals":
-    from mcp_guard.admin.approvals import Approvals
+def granting_of(live: Live, store: "Store", parking: "Parking") -> "Granting":
+    from mcp_guard.approval.grant_store import GrantStore
+    from mcp_guard.deciding import Deciders
+    from mcp_guard.granting import Granting
     from mcp_guard.limits.freeze import Freezes
 
-    local = live.definition.home.settings.identity.local
-    return Approvals(parking, live.in_force, Freezes(store), SystemClock(), trusted_declared=local.approve)
+    clock, local = SystemClock(), live.definition.home.settings.identity.local
+    deciders = Deciders(parking, live.in_force, Freezes(store), clock, trusted_declared=local.approve)
+    return Granting(GrantStore(store, parking.vault), parking, deciders, clock)
+
+
+def approvals_of(live: Live, granting: "Granting") -> "Approvals":
+    from mcp_guard.admin.approvals import Approvals
+
+    return Approvals(granting.parking, live.in_force, granting.deciders, SystemClock())
+
+
+def grants_of(live: Live, granting: "Granting", approvals: "Approvals") -> "Grants":
+    from mcp_guard.admin.grants import Grants
+
+    return Grants(granting, approvals, live.in_force, SystemClock())
 
 
 def inline_of(live: Live, tasks: "Tasks", runner: "Runner") -> "Inline":

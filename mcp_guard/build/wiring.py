@@ -10,7 +10,7 @@ from mcp_guard.build.definition import Definition, define
 from mcp_guard.build.guard import DRAIN_SECONDS, Guard, Identity
 from mcp_guard.build.live import Live
 from mcp_guard.build.notifying import open_notifying
-from mcp_guard.build.parking import approvals_of, inline_of, parking_of, runner_of, tasks_of
+from mcp_guard.build.parking import approvals_of, granting_of, grants_of, inline_of, parking_of, runner_of, tasks_of
 from mcp_guard.build.questions import define_tested
 from mcp_guard.build.signing import signing_of
 from mcp_guard.build.watch import stamp_of
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
     from mcp_guard.audit.pseudonyms import Pseudonyms
     from mcp_guard.audit.query import Query
     from mcp_guard.build.reload import Reloader
+    from mcp_guard.granting import Granting
     from mcp_guard.identity.store import TokenStore
     from mcp_guard.limits.freeze import Freezes
     from mcp_guard.limits.seen import Seen
-    from mcp_guard.parking import Parking
     from mcp_guard.pipeline import Pipeline
     from mcp_guard.secrets.redact import Redactor
     from mcp_guard.store.store import Store
@@ -79,7 +79,7 @@ async def open_guard(home: Home, *, serving: bool, verbosity: int = 0) -> AsyncI
             return
         async with (
             open_anchoring(home, store, journal, signing.newest, redactor) as anchoring,
-            open_notifying(home, journal, work[1], redactor) as notifying,
+            open_notifying(home, journal, work[1].parking, redactor) as notifying,
             _serving(guard, Reloader(live, journal, guard.pipeline, stamp, control), signing, anchoring, notifying),
         ):
             try:
@@ -162,7 +162,7 @@ def _boot_state(definition: Definition, recovered: int) -> Mapping[str, object]:
 
 
 def _wire(
-    live: Live, store: "Store", journal: "Journal", work: "tuple[Pipeline, Parking]", identity: Identity
+    live: Live, store: "Store", journal: "Journal", work: "tuple[Pipeline, Granting]", identity: Identity
 ) -> Guard:
     from mcp_guard.admin.feed import RecordFeed
     from mcp_guard.admin.own_tools import OwnTools
@@ -175,7 +175,8 @@ def _wire(
     from mcp_guard.identity.store import TokenStore
     from mcp_guard.limits.freeze import NO_TOOL, Freezes
 
-    pipeline, parking = work
+    pipeline, granting = work
+    parking = granting.parking
     freezes, seen, in_force, clock = Freezes(store), _seen(live, store), live.in_force, SystemClock()
 
     refusals = live.definition.home.settings.policy.refusals
@@ -198,7 +199,7 @@ def _wire(
     runner, tasks, approvals = (
         runner_of(live, store, parking, pipeline),
         tasks_of(live, parking, journal),
-        approvals_of(live, store, parking),
+        approvals_of(live, granting),
     )
     own = OwnTools(tasks, approvals, freezes, seen, in_force, journal, clock, runner.poke, refusals)
     return Guard(
@@ -214,6 +215,7 @@ def _wire(
         inline=inline_of(live, tasks, runner),
         tasks=tasks,
         approvals=approvals,
+        grants=grants_of(live, granting, approvals),
         own_tools=own,
         task_reader=TaskReader(tasks, frozen, noting, journal, refusals),
     )
@@ -287,7 +289,7 @@ def _pseudonyms(home: Home, store: "Store") -> "Pseudonyms | None":
 @asynccontextmanager
 async def _open_pipeline(
     live: Live, store: "Store", journal: "Journal", redactor: "Redactor", identity: Identity
-) -> "AsyncIterator[tuple[Pipeline, Parking]]":
+) -> "AsyncIterator[tuple[Pipeline, Granting]]":
     from mcp_guard.config.secrets import resolver_of
     from mcp_guard.connect.factory import Means
     from mcp_guard.limits.freeze import Freezes
@@ -298,18 +300,20 @@ async def _open_pipeline(
     async with Means.open(home.directory, resolver, redactor, issue=issue, forbids=home.forbids) as means:
         live.connect(means)
         parking = parking_of(live.definition.home, store, journal)
+        granting = granting_of(live, store, parking)
         pipeline = Pipeline(
             in_force=live.in_force,
             freezes=Freezes(store),
             seen=_seen(live, store),
             parking=parking,
+            granting=granting,
             journal=journal,
             refusals=live.definition.home.settings.policy.refusals,
             redact=redactor.value,
             clock=SystemClock(),
         )
         try:
-            yield pipeline, parking
+            yield pipeline, granting
         finally:
             await pipeline.drain(DRAIN_SECONDS)
             await live.aclose()

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mcp_guard.cli.grants import approve_and_grant, granting, grants, revoke
 from mcp_guard.cli.opened import with_guard
 from mcp_guard.cli.output import Output, pass_output
 from mcp_guard.cli.webhooks import webhooks
 from mcp_guard.cli.who import Who, acting
 
 if TYPE_CHECKING:
+    from mcp_guard.admin.grants import WantedGrant
     from mcp_guard.approval.store import Verdict
     from mcp_guard.build import Guard
 
@@ -48,7 +50,7 @@ def list_approvals(output: Output, *, everything: bool) -> None:
             ", ".join(row["summary"][1:]),
             " ".join(row["approvers"]),
             row["expires_at"],
-            row["state"],
+            _state(row),
         )
         for row in shown
     ]
@@ -84,10 +86,7 @@ def show(
         f"for {' or '.join(row['approvers'])}; {row['quorum']} of them; until {row['expires_at']}",
         *_escalation(row["escalation"]),
         f"state: {row['state']}",
-        *(
-            f"  {said['verdict']} by {said['subject']} ({said['channel']}, {said['assurance']})"
-            for said in row["decisions"]
-        ),
+        *map(_said, row["decisions"]),
         f"binds {row['binds']}",
     ]
     if values:
@@ -97,11 +96,24 @@ def show(
 
 @approvals.command()
 @click.argument("identifier", metavar="ID")
+@granting
 @acting
 @pass_output
-def approve(output: Output, *, identifier: str, subject: str | None, client: str | None, token: str | None) -> None:
-    """Approve a waiting call. This only decides: a serving process carries it out."""
-    _decide(output, identifier, "approved", Who(subject, client, token))
+def approve(
+    output: Output,
+    *,
+    identifier: str,
+    wanted: "WantedGrant | None",
+    subject: str | None,
+    client: str | None,
+    token: str | None,
+) -> None:
+    """Approve a waiting call. This only decides: a serving process carries it out.
+
+    With --for and --uses the same requester may make so many further calls like it in that time without asking again:
+    with the very same arguments, or with --same-shape. What that admits is said before it is recorded.
+    """
+    _decide(output, identifier, "approved", Who(subject, client, token), wanted)
 
 
 @approvals.command()
@@ -133,12 +145,29 @@ def _escalation(found: Mapping[str, Any] | None) -> list[str]:
     return [f"escalated to {whom}" if found["escalated"] else f"escalates to {whom} at {found['at']}"]
 
 
-def _decide(output: Output, identifier: str, verdict: "Verdict", who: Who) -> None:
+def _said(decision: Mapping[str, Any]) -> str:
+    how = ", ".join((decision["channel"], decision["assurance"], *(["hasty"] if decision["hasty"] else [])))
+    return f"  {decision['verdict']} by {decision['subject']} ({how})"
+
+
+def _state(row: Mapping[str, Any]) -> str:
+    return f"{row['state']} (hasty)" if any(said["hasty"] for said in row["decisions"]) else str(row["state"])
+
+
+def _decide(output: Output, identifier: str, verdict: "Verdict", who: Who, wanted: "WantedGrant | None" = None) -> None:
     async def ask(guard: "Guard") -> tuple[Mapping[str, Any], bool]:
-        request = await guard.approvals.decide(await who.principal(guard), identifier, verdict, "cli")
-        return await guard.approvals.shown(request), guard.somebody_serves()
+        principal = await who.principal(guard)
+        if wanted is None:
+            request = await guard.approvals.decide(principal, identifier, verdict, "cli")
+            return await guard.approvals.shown(request), guard.somebody_serves()
+        request, grant = await approve_and_grant(output, guard, principal, identifier, wanted)
+        return {**await guard.approvals.shown(request), "grant": grant}, guard.somebody_serves()
 
     row, served = with_guard(output, ask)
     output.data(row, (f"{row['state']}: {row['summary'][0]} ({row['id'][:_SHORT]})",))
     if row["state"] == "approved" and not served:
         output.note(f"no process serves this home now: `mcp-guard tasks resume {row['task_id']}` carries it out")
+
+
+approvals.add_command(grants)
+approvals.add_command(revoke)

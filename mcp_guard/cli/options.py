@@ -113,6 +113,20 @@ class _Bytes32(click.ParamType):  # type: ignore[type-arg]  # generic in newer v
         return bytes.fromhex(str(value))
 
 
+class _Duration(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions of click only
+    """`90s`, `1h`; seconds."""
+
+    name = "duration"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, float):  # click converts a default that is already converted
+            return value
+        try:
+            return float(seconds(str(value)))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
 class _OnRecord(_Principal):
     """A subject as records may name them: by their name, or by the pseudonym that is left."""
 
@@ -128,6 +142,7 @@ HOP = _Principal("principal", ("user:", "service:", "agent:"))
 ACT = click.Choice(["list", "call", "approve", "task", "audit"])
 TENANT = _Tenant()
 MOMENT = _Moment()
+DURATION = _Duration()
 ADDRESS = _Address()
 SALT = _Bytes32("a salt")
 LEAF = _Bytes32("a leaf")

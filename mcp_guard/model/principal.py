@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 Auth = Literal["local", "bearer", "oidc"]
 Assurance = Literal["declared", "token", "oidc"]
@@ -46,6 +46,37 @@ class Principal:
             self.attributes,
             self.chain,
             software,
+        )
+
+    def as_kept(self) -> dict[str, object]:
+        """All of it, for a row under seal."""
+        return {
+            "sub": self.subject,
+            "via": self.client,
+            "tenant": self.tenant,
+            "auth": self.auth,
+            "assurance": self.assurance,
+            "scopes": sorted(self.scopes),
+            "roles": sorted(self.roles),
+            "attributes": dict(self.attributes),
+            "chain": list(self.chain),
+            "software": self.software,
+        }
+
+    @classmethod
+    def of_kept(cls, found: Mapping[str, Any]) -> "Principal":
+        """What `as_kept` wrote."""
+        return cls(
+            subject=found["sub"],
+            client=found["via"],
+            tenant=found["tenant"],
+            auth=found["auth"],
+            assurance=found["assurance"],
+            scopes=frozenset(found["scopes"]),
+            roles=frozenset(found["roles"]),
+            attributes=found["attributes"],
+            chain=tuple(found["chain"]),
+            software=found["software"],
         )
 
     def as_actor(self) -> dict[str, object]:

@@ -45,6 +45,7 @@ def overwriting_tasks(tasks: Sequence[str], subject: str | None) -> Callable[[Tr
             raise SidesChanged
         transaction.run("steps_overwrite", row)
         transaction.run("approvals_overwrite", row)
+        transaction.run("grants_overwrite", row)
         if subject is not None:
             transaction.run("votes_overwrite", row)
 

@@ -158,6 +158,16 @@ class TaskStore:
 
         return work
 
+    def apart(self, alike: str) -> Work:
+        """Change nothing. Raises `Alike` where the same call of the same requester waits or is carried out already."""
+
+        def work(transaction: Transaction) -> None:
+            known = transaction.one("task_alike", {"alike": alike})
+            if known is not None:
+                raise Alike(str(known[0]))
+
+        return work
+
     def moving(
         self,
         identifier: str,

@@ -28,21 +28,9 @@ class Content:
     call: str = ""
 
     def as_bytes(self) -> bytes:
-        who = self.principal
         return strict_json.dumps(
             {
-                "who": {
-                    "sub": who.subject,
-                    "via": who.client,
-                    "tenant": who.tenant,
-                    "auth": who.auth,
-                    "assurance": who.assurance,
-                    "scopes": sorted(who.scopes),
-                    "roles": sorted(who.roles),
-                    "attributes": dict(who.attributes),
-                    "chain": list(who.chain),
-                    "software": who.software,
-                },
+                "who": self.principal.as_kept(),
                 "args": dict(self.arguments),
                 "fp": self.fingerprint,
                 "why": self.justification,
@@ -56,19 +44,7 @@ class Content:
     def of_bytes(cls, data: bytes) -> "Content":
         found = strict_json.loads(data)
         assert isinstance(found, dict)
-        who = found["who"]
-        principal = Principal(
-            subject=who["sub"],
-            client=who["via"],
-            tenant=who["tenant"],
-            auth=who["auth"],
-            assurance=who["assurance"],
-            scopes=frozenset(who["scopes"]),
-            roles=frozenset(who["roles"]),
-            attributes=who["attributes"],
-            chain=tuple(who["chain"]),
-            software=who["software"],
-        )
+        principal = Principal.of_kept(found["who"])
         steps = found.get("plan")
         workflow = None if steps is None else plan.of_json(steps)
         trace = parse(found["trace"])

@@ -40,3 +40,9 @@ WHERE task IN (SELECT value FROM json_each(:tasks)) AND length(CAST(summary AS B
 -- Not where people still decide: there nobody may count twice.
 UPDATE vote SET subject = '-' || substr(hex(randomblob(64)), 1, max(16, length(subject) - 1))
 WHERE subject = :subject AND approval IN (SELECT id FROM approval WHERE state <> 'pending');
+
+-- name: grants_overwrite
+-- One that does not open is none: what its calls would be like is not known any more.
+UPDATE approval_grant SET sealed = zeroblob(length(sealed)), grantor = iif(grantor = :subject, :blank, grantor)
+WHERE sealed <> zeroblob(length(sealed))
+  AND (grantor = :subject OR approval IN (SELECT id FROM approval WHERE task IN (SELECT value FROM json_each(:tasks))));
