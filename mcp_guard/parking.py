@@ -263,7 +263,7 @@ class Parking:
 
     def using(self, task: str, step: str, about: str) -> Work:
         """Use up the approval of a step for what it is about. Raises `NotApproved`."""
-        return using(task, step, lambda request: self.bound(request, about), self.vote_seal)
+        return using(task, step, self.clock.now_us(), lambda request: self.bound(request, about), self.vote_seal)
 
     def apart(self, wish: Wish) -> Work:
         """Change nothing. Raises `Alike` where the same call of the same requester waits or is carried out already."""

@@ -12,7 +12,6 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
-from mcp_guard.approval.request import ApprovalRequest
 from mcp_guard.approval.store import NotPending
 from mcp_guard.carrying import Asking, Call, Carrying, Doing, deadline_of
 from mcp_guard.generation import InForce
@@ -195,7 +194,7 @@ class Runner:
         request = await self._parking.approvals.of_step(task.id, row.id)
         if request is None or request.state not in (ApprovalState.PENDING, ApprovalState.APPROVED):
             return Rest(None)
-        if self._is_late(request):
+        if await self._parking.approvals.is_late(request, self._clock.now_us()):
             await self._parking.expire(request, content.principal)
         elif CANCEL in rows:
             await self._parking.withdraw(request, content.principal)
@@ -236,9 +235,6 @@ class Runner:
         """What templates may take: the bound arguments, and the results of steps done."""
         done = [row for row in rows.values() if row.result is not None and row.state in _RESULTS]
         return {"input": content.arguments, "steps": {row.id: self._parking.opened(task.id, row) for row in done}}
-
-    def _is_late(self, request: ApprovalRequest) -> bool:
-        return self._clock.now_us() >= request.expires_at
 
     async def _commit(self, work: Work) -> None:
         await self._store.writer.submit(Unit((), work=work))

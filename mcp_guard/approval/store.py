@@ -65,6 +65,12 @@ class ApprovalStore:
         )
         return [_request(row) for row in rows]
 
+    async def is_late(self, request: ApprovalRequest, now: int) -> bool:
+        """Whether the time of a request is over. Time never goes back: the log's own counts where the clock is behind
+        it."""
+        row = await self.store.reader.one("log_time")
+        return request.expires_at <= max(now, int(str(row[0])) if row is not None else 0)
+
     async def votes(self, identifier: str) -> list[Vote]:
         rows = await self.store.reader.all("votes_of", {"approval": identifier})
         return [_vote(row) for row in rows]
@@ -139,9 +145,13 @@ class ApprovalStore:
 
 
 def using(
-    task: str, step: str, bound: Callable[[ApprovalRequest], str], sealed: Callable[[ApprovalRequest, Vote], str]
+    task: str,
+    step: str,
+    now: int,
+    bound: Callable[[ApprovalRequest], str],
+    sealed: Callable[[ApprovalRequest, Vote], str],
 ) -> Work:
-    """Use up the approval of a step, for exactly what it is bound to. Raises `NotApproved`.
+    """Use up the approval of a step in its time, for exactly what it is bound to. Raises `NotApproved`.
 
     A step that was begun before and is begun again (after a crash, where that is safe) uses the same one. The row's
     state alone is no approval: `bound` says what its `binds` has to be, and `sealed` which decisions count, so whoever
@@ -157,7 +167,7 @@ def using(
         agreed = [vote for vote in votes if vote.verdict == "approved" and vote.seal == sealed(request, vote)]
         if len(agreed) < max(1, request.quorum) or bound(request) != request.binds:
             raise NotApproved
-        if transaction.run("approval_use", {"id": request.id}) != 1:
+        if transaction.run("approval_use", {"id": request.id, "now": now}) != 1:
             raise NotApproved
 
     return work

@@ -33,8 +33,13 @@ WHERE id = :id AND state = 'pending'
   AND expires_at > max(:now, coalesce((SELECT json_extract(line, '$._t') FROM log ORDER BY n DESC LIMIT 1), 0));
 
 -- name: approval_use
+-- In its time for the first time, which never goes back; what was begun then may be begun again.
 UPDATE approval SET state = 'used'
-WHERE id = :id AND (state = 'approved' OR state = 'used');
+WHERE id = :id AND (state = 'used' OR (state = 'approved'
+  AND expires_at > max(:now, coalesce((SELECT json_extract(line, '$._t') FROM log ORDER BY n DESC LIMIT 1), 0))));
+
+-- name: log_time
+SELECT json_extract(line, '$._t') FROM log ORDER BY n DESC LIMIT 1;
 
 -- name: vote_insert
 INSERT INTO vote (approval, subject, verdict, channel, assurance, voted_at, seal)
