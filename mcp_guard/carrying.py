@@ -145,6 +145,21 @@ class Carrying:
         except NotApproved:
             await self._fail_step(task, step.id, row, "approval_mismatch")
 
+    async def mismatched(self, task: Task, content: Content, row: Step) -> None:
+        """Fail a step that waits for an approval that is not there, or that ended without it: no state of the guard's
+        own, so somebody else wrote the rows."""
+        code, why = "approval_mismatch", "the approval it waits for is not one that can be given"
+        if content.workflow is not None and row.id != CALL:
+            await self._fail_step(task, row.id, row, code, why)
+            return
+        now = self.clock.now_us()
+        told = {"guard": {"code": code, "reason": why, "executed": "no", "retry": "never"}}
+        failed = self.parking.tasks.stepping(task.id, row.state, replace(row, state=StepState.FAILED, code=code), now)
+        shown = self._result(task, {"structured": told, "is_error": True})
+        ended = self.parking.tasks.moving(task.id, task.status, TaskStatus.FAILED, message=why, now=now, result=shown)
+        state = {"what": "failed", "task": task.id, "step": row.id, "code": code}
+        await self.parking.journal.task(state, work=together(failed, ended))
+
     async def skip(self, task: Task, action: Skip) -> None:
         """Leave a step out."""
         work = self.parking.tasks.stepping(task.id, None, Step(action.step, StepState.SKIPPED), self.clock.now_us())

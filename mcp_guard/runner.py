@@ -52,7 +52,7 @@ class Runner:
         self._probing = Probing(self._carrying)
         self._clock = clock
         self._poked = asyncio.Event()
-        self._busy: dict[str, asyncio.Task[None]] = {}
+        self._busy: dict[str, asyncio.Task[bool]] = {}
         self._stopping = False
 
     def poke(self) -> None:
@@ -94,11 +94,15 @@ class Runner:
         self._stopping = True
         await self.settle()
 
-    async def carry_on(self, identifier: str) -> None:
-        """Carry one task on as far as it goes, for a command. Raises `StoreUnavailable`."""
+    async def carry_on(self, identifier: str) -> bool:
+        """Carry one task on as far as it goes, for a command. Not where a living process works on it: then false.
+
+        Raises `StoreUnavailable`.
+        """
         task = await self._parking.tasks.find(identifier)
-        if task is not None and self._is_free(task.owner):
-            await self._carry_on(identifier, task.owner)
+        if task is None or task.status.is_final:
+            return True
+        return self._is_free(task.owner) and await self._carry_on(identifier, task.owner)
 
     def others_live(self) -> bool:
         """Whether another process uses this store."""
@@ -109,18 +113,21 @@ class Runner:
         self._busy[identifier] = task
         task.add_done_callback(partial(self._done, identifier))
 
-    def _done(self, identifier: str, _: asyncio.Task[None]) -> None:
+    def _done(self, identifier: str, _: asyncio.Task[bool]) -> None:
         self._busy.pop(identifier, None)
         self.poke()
 
     def _is_free(self, owner: str | None) -> bool:
         return owner is None or (owner != self._store.boot and not self._store.liveness.is_alive(owner))
 
-    async def _carry_on(self, identifier: str, owner: str | None) -> None:
+    async def _carry_on(self, identifier: str, owner: str | None) -> bool:
+        """Move a task as far as it goes; whether it was this process that could."""
         try:
             await self._commit(self._parking.tasks.claiming(identifier, owner))
-        except (Moved, StoreUnavailable):
-            return
+        except Moved:
+            return False
+        except StoreUnavailable:
+            return True  # nobody works on it: it is looked at again
         rest = Rest(self._clock.now_us() + int(RETRY_SECONDS * 1_000_000), forced=True)
         try:
             rest = await self._move(identifier)
@@ -132,6 +139,7 @@ class Runner:
             _log.exception("a task cannot go on", extra={"task": identifier})
         with suppress(StoreUnavailable):
             await self._commit(self._parking.tasks.releasing(identifier, rest, self._clock.now_us()))
+        return True
 
     async def _move(self, identifier: str) -> Rest:
         """Move a task as far as it goes."""
@@ -193,7 +201,8 @@ class Runner:
             return None
         request = await self._parking.approvals.of_step(task.id, row.id)
         if request is None or request.state not in (ApprovalState.PENDING, ApprovalState.APPROVED):
-            return Rest(None)
+            await self._carrying.mismatched(task, content, row)
+            return None
         if await self._parking.approvals.is_late(request, self._clock.now_us()):
             await self._parking.expire(request, content.principal)
         elif CANCEL in rows:

@@ -381,6 +381,18 @@ REQUIREMENTS: dict[str, Requirement] = {
     ),
     "tasks:own": Requirement("I12; contract 4", "A task that is not the caller's looks like one that does not exist."),
     "tasks:cancel": Requirement("contract 4", "Whoever asked can withdraw what waits."),
+    "tasks:pages": Requirement(
+        "contract 5", "Pages of tasks show every task once, in order, and say whether there are more."
+    ),
+    "tasks:watch": Requirement(
+        "contract 5", "A task is shown again whenever it moves, until it ended or somebody says stop."
+    ),
+    "tasks:held": Requirement(
+        "design 7", "What a living process works on no command takes from it; what a dead one worked on is taken over."
+    ),
+    "tasks:mismatch": Requirement(
+        "I4", "A step whose approval was written over by hand fails on record; nothing waits for ever for it."
+    ),
     # --- workflows --------------------------------------------------------------------------------------------------
     "workflow:checked-at-load": Requirement(
         "contract 2",

@@ -116,7 +116,7 @@ class Tasks:
         return shown
 
     async def all(self, principal: Principal | None = None, status: TaskStatus | None = None) -> list[Task]:
-        """Tasks, newest first: those the principal may see, or all of the store."""
+        """The newest tasks, newest first: those the principal may see, or all of the store."""
         if principal is None:
             return await self.parking.tasks.all(status=status)
         found = await self.parking.tasks.all(status=status, tenant=principal.tenant)

@@ -71,6 +71,11 @@ class ApprovalStore:
         row = await self.store.reader.one("log_time")
         return request.expires_at <= max(now, int(str(row[0])) if row is not None else 0)
 
+    async def awaited(self, tasks: Sequence[str]) -> dict[str, ApprovalRequest]:
+        """What each of these tasks waits for, where it waits for people."""
+        rows = await self.store.reader.all("approval_awaited", {"tasks": json.dumps(tasks)})
+        return {request.task: request for request in map(_request, rows)}
+
     async def votes(self, identifier: str) -> list[Vote]:
         rows = await self.store.reader.all("votes_of", {"approval": identifier})
         return [_vote(row) for row in rows]

@@ -7,14 +7,15 @@ import click
 
 from mcp_guard.cli.opened import with_guard
 from mcp_guard.cli.output import Output, pass_output
-from mcp_guard.kit.clock import as_datetime
-from mcp_guard.model.errors import UsageError
+from mcp_guard.cli.task_watch import ENDED, described, follow
 
 if TYPE_CHECKING:
+    from mcp_guard.admin.overview import Page
     from mcp_guard.build import Guard
 
-_COLUMNS = ("id", "tool", "subject", "status", "message", "next", "updated")
+_COLUMNS = ("id", "tool", "subject", "status", "message", "attempts", "awaits", "next", "updated")
 _STATUSES = ("working", "input_required", "completed", "failed", "cancelled")
+_MOST = 1000
 
 
 @click.group()
@@ -24,50 +25,42 @@ def tasks() -> None:
 
 @tasks.command("list")
 @click.option("--status", type=click.Choice(_STATUSES), help="Only those in this status.")
+@click.option("--tool", help="Only those of this tool.")
+@click.option("--subject", help="Only those this person or service asked for.")
+@click.option("--limit", type=click.IntRange(1, _MOST), default=100, show_default=True, help="How many at most.")
+@click.option("--before", metavar="ID", help="Those behind this task: the last one that was shown.")
 @pass_output
-def list_tasks(output: Output, *, status: str | None) -> None:
-    """Tasks, newest first."""
+def list_tasks(
+    output: Output, *, status: str | None, tool: str | None, subject: str | None, limit: int, before: str | None
+) -> None:
+    """Tasks, newest first. What there is beyond --limit is said on stderr."""
 
-    async def ask(guard: "Guard") -> list[dict[str, Any]]:
+    async def ask(guard: "Guard") -> "Page":
+        from mcp_guard.admin.overview import Overview, Wanted
         from mcp_guard.model.moves import TaskStatus
 
-        found = await guard.tasks.all(status=TaskStatus(status) if status else None)
-        return [
-            {
-                "id": task.id,
-                "tool": task.tool,
-                "subject": task.subject,
-                "via": task.client,
-                "tenant": task.tenant,
-                "status": task.status.value,
-                "message": task.message,
-                "next": _when(task.wake_at),
-                "updated_at": _when(task.updated_at),
-            }
-            for task in found
-        ]
+        wanted = Wanted(TaskStatus(status) if status else None, tool, subject, before, limit)
+        return await Overview(guard.tasks).page(wanted)
 
-    shown = with_guard(output, ask)
-    rows = [
-        (row["id"], row["tool"], row["subject"], row["status"], row["message"], row["next"], row["updated_at"])
-        for row in shown
-    ]
-    output.table(shown, _COLUMNS, rows)
+    page = with_guard(output, ask)
+    output.table(page.rows, _COLUMNS, [_cells(row) for row in page.rows])
+    if page.more:
+        output.note(f"there are more: --before {page.rows[-1]['id']}")
 
 
 @tasks.command()
 @click.argument("identifier", metavar="ID")
+@click.option("--watch", is_flag=True, help="Show it again whenever it moves, until it has ended.")
 @pass_output
-def show(output: Output, *, identifier: str) -> None:
-    """One task with its steps, and its result once it has ended."""
+def show(output: Output, *, identifier: str, watch: bool) -> None:
+    """One task with its steps, who is waited for, and its result once it has ended.
 
-    async def ask(guard: "Guard") -> Mapping[str, Any]:
-        return await _shown(guard, identifier)
-
-    row = with_guard(output, ask)
-    lines = [f"{row['id']}: {row['status']}: {row['message']}"]
-    lines += [f"  {step['id']}: {step['state']}, attempt {step['attempt']}" for step in row["steps"]]
-    output.data(row, lines)
+    With --watch on a terminal the screen is drawn again; elsewhere each change is a line, with --json a document.
+    """
+    if watch:
+        raise SystemExit(follow(output, identifier))
+    row = with_guard(output, lambda guard: _shown(guard, identifier))
+    output.data(row, described(row))
 
 
 @tasks.command()
@@ -93,25 +86,30 @@ def cancel(output: Output, *, identifier: str) -> None:
 def resume(output: Output, *, identifier: str, how: str | None) -> None:
     """Carry a task on here and now, where no serving process does; or say first what became of a step in doubt."""
 
-    async def ask(guard: "Guard") -> Mapping[str, Any]:
+    async def ask(guard: "Guard") -> tuple[Mapping[str, Any], bool]:
         from mcp_guard.model.moves import StepState
 
         if how is not None:
             await guard.tasks.resolve(identifier, StepState(how), None)
-        await guard.runner.carry_on(identifier)
-        return await _shown(guard, identifier)
+        carried = await guard.runner.carry_on(identifier)
+        return await _shown(guard, identifier), carried
 
-    row = with_guard(output, ask)
+    row, carried = with_guard(output, ask)
+    if not carried and row["status"] not in ENDED:
+        output.note(f"a living process works on it now: `mcp-guard tasks show {identifier} --watch` follows it")
     output.data(row, (f"{row['id']}: {row['status']}: {row['message']}",))
 
 
 async def _shown(guard: "Guard", identifier: str) -> Mapping[str, Any]:
-    task = await guard.tasks.find(identifier)
-    if task is None:
-        raise UsageError("There is no such task.", hint="`mcp-guard tasks list` shows them")
-    shown = await guard.tasks.view(task)
-    return {"id": shown.pop("task_id"), **shown}
+    from mcp_guard.admin.overview import Overview
+
+    return await Overview(guard.tasks).one(identifier)
 
 
-def _when(us: int | None) -> str | None:
-    return None if us is None else as_datetime(us).isoformat(timespec="seconds")
+def _cells(row: Mapping[str, Any]) -> tuple[object, ...]:
+    return (
+        *(row[name] for name in ("id", "tool", "subject", "status", "message", "attempts")),
+        " or ".join(row["awaits"]),
+        row["next"],
+        row["updated_at"],
+    )

@@ -1,5 +1,6 @@
 """Tasks at rest: the step journal. Every change is a compare-and-set, in the same commit as the record that says so."""
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -83,18 +84,25 @@ class TaskStore:
         status: TaskStatus | None = None,
         tenant: str | None = None,
         subject: str | None = None,
-        before: int = 2**62,
+        tool: str | None = None,
+        before: str | None = None,
         limit: int = 100,
     ) -> list[Task]:
-        """Tasks, newest first."""
+        """Tasks, newest first; those behind the task `before` where it is given."""
         asked: Parameters = {
             "status": None if status is None else status.value,
             "tenant": tenant,
             "subject": subject,
+            "tool": tool,
             "before": before,
             "limit": limit,
         }
         return [_task(row) for row in await self.store.reader.all("task_list", asked)]
+
+    async def attempts(self, tasks: Sequence[str]) -> dict[str, tuple[int, bool]]:
+        """How many attempts were begun for each of these tasks, and whether a step of it is in doubt."""
+        rows = await self.store.reader.all("task_attempts", {"tasks": json.dumps(tasks)})
+        return {str(task): (int(str(attempts)), bool(doubts)) for task, attempts, doubts in rows}
 
     def has_untold(self, principal: Principal) -> bool:
         """Whether a task of the principal's ended that they were not told of: a point look-up (ADR 6)."""

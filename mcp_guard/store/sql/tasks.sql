@@ -14,8 +14,15 @@ SELECT id FROM task WHERE alike = :alike AND status IN ('working', 'input_requir
 SELECT id, tool, status, subject, client, tenant, sealed, result, message, created_at, updated_at, wake_at, owner
 FROM task
 WHERE (:status IS NULL OR status = :status) AND (:tenant IS NULL OR tenant = :tenant)
-  AND (:subject IS NULL OR subject = :subject) AND created_at < :before
+  AND (:subject IS NULL OR subject = :subject) AND (:tool IS NULL OR tool = :tool)
+  AND (:before IS NULL OR EXISTS (
+        SELECT 1 FROM task AS last
+        WHERE last.id = :before
+          AND (task.created_at < last.created_at OR (task.created_at = last.created_at AND task.id > last.id))))
 ORDER BY created_at DESC, id LIMIT :limit;
+
+-- name: task_attempts
+SELECT task, sum(attempt), sum(state = 'in_doubt') FROM step WHERE task IN (SELECT value FROM json_each(:tasks)) GROUP BY task;
 
 -- name: task_due
 SELECT id, owner FROM task WHERE wake_at <= :now ORDER BY wake_at LIMIT :limit;

@@ -1,0 +1,182 @@
+"""`mcp-guard tasks …`: pages of tasks, one task as it moves, and who carries it on."""
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+
+import pytest
+
+from mcp_guard.demo.sandbox import Sandbox
+from mcp_guard.model.call import ToolCall
+from tests.cli.conftest import Guard
+from tests.inside import opened, who
+from tests.simulators.process import Program
+
+SECONDS = 60
+
+
+async def _park(desk: Program, *amounts: float) -> list[dict[str, Any]]:
+    """Refunds of Alice's that wait for finance, oldest first."""
+    found = []
+    async with opened(desk.home) as guard:
+        for amount in amounts:
+            asked = ToolCall(guard.new_call_id(), "payments_refund", {"order_id": "ORD-1001", "amount": amount})
+            answer = await guard.call(who(guard, "user:alice"), asked)
+            told: Any = answer.structured["guard"]
+            found.append(dict(told))
+    return found
+
+
+def _write(desk: Program, statement: str, *values: object) -> None:
+    with closing(sqlite3.connect(desk.home / "var" / "guard.db")) as database:
+        assert database.execute(statement, values).rowcount > 0
+        database.commit()
+
+
+@pytest.fixture
+async def five(desk: Program, payments: Sandbox) -> list[str]:
+    """The ids of five tasks, newest first; three of them began in the same microsecond."""
+    ids = [told["task_id"] for told in await _park(desk, 901, 902, 903, 904, 905)]
+    for tied in ids[1:4]:
+        _write(desk, "UPDATE task SET created_at = 7 WHERE id = ?", tied)
+    _write(desk, "UPDATE task SET created_at = 5 WHERE id = ?", ids[0])
+    return [ids[4], *sorted(ids[1:4]), ids[0]]
+
+
+@pytest.mark.holds("tasks:pages")
+@pytest.mark.parametrize("limit", ["1", "2", "3", "5"])
+def test_pages_show_every_task_once_and_say_whether_there_are_more(five: list[str], guard: Guard, limit: str) -> None:
+    seen: list[str] = []
+    before: tuple[str, ...] = ()
+    while True:
+        page = guard("tasks", "list", "--json", "--limit", limit, *before)
+        seen += [row["id"] for row in page.json]
+        if "there are more" not in page.err:
+            break
+        before = ("--before", seen[-1])
+        assert page.err.strip() == f"there are more: --before {seen[-1]}"
+    assert seen == five
+
+
+@pytest.mark.holds("tasks:pages")
+def test_tasks_are_filtered_and_show_whom_they_wait_for(five: list[str], guard: Guard, desk: Program) -> None:
+    rows = guard("--json", "tasks", "list", "--tool", "payments_refund", "--subject", "user:alice").json
+    assert [row["id"] for row in rows] == five
+    assert all((row["awaits"], row["attempts"]) == (["role:finance"], 0) and row["next"] for row in rows)
+    assert guard("--json", "tasks", "list", "--tool", "mail_send").json == []
+    assert guard("--json", "tasks", "list", "--subject", "user:bob").json == []
+    table = guard("tasks", "list", "--limit", "1").out
+    assert "role:finance" in table
+    assert guard("tasks", "list", "--before", "0" * 32).status == 2
+    assert guard("tasks", "list", "--limit", "0").status == 2
+    shown = guard("--json", "tasks", "show", five[0]).json
+    assert list(shown)[:4] == ["id", "status", "awaits", "next"]
+    assert (shown["awaits"], shown["steps"]) == (["role:finance"], [{"id": "call", "state": "waiting", "attempt": 0}])
+    _write(desk, "UPDATE step SET state = 'in_doubt' WHERE task = ?", five[0])
+    _write(desk, "UPDATE approval SET state = 'used' WHERE task = ?", five[0])
+    assert guard("--json", "tasks", "show", five[0]).json["awaits"] == ["an operator"]
+    assert "waits for an operator" in guard("tasks", "show", five[0]).out
+
+
+@contextmanager
+def _watching(desk: Program, *options: str) -> Iterator["subprocess.Popen[str]"]:
+    process = subprocess.Popen(
+        desk.command("tasks", "show", *options, "--watch"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate(timeout=SECONDS)
+
+
+def _next_line(process: "subprocess.Popen[str]") -> str:
+    assert process.stdout is not None
+    return process.stdout.readline()
+
+
+@pytest.mark.holds("tasks:watch")
+async def test_a_task_is_told_of_whenever_it_moves_until_it_ends(desk: Program, payments: Sandbox) -> None:
+    (told,) = await _park(desk, 911)
+    bob = desk.token("user:bob")
+    with _watching(desk, told["task_id"]) as lines, _watching(desk, told["task_id"], "--json") as documents:
+        assert "input_required: waiting for role:finance; waits for role:finance; call waiting" in _next_line(lines)
+        first = json.loads(_next_line(documents))
+        assert (first["status"], first["awaits"]) == ("input_required", ["role:finance"])
+        assert desk.run("approvals", "approve", told["approval_id"], "--token", bob).status == 0
+        assert desk.run("tasks", "resume", told["task_id"]).status == 0
+        for process in (lines, documents):
+            assert process.wait(SECONDS) == 0
+        assert lines.stdout is not None
+        assert "completed: done; call done, attempt 1" in lines.stdout.read().splitlines()[-1]
+        assert documents.stdout is not None
+        seen = [json.loads(line) for line in documents.stdout.read().splitlines()]
+    assert (seen[-1]["status"], seen[-1]["result"]["amount"]) == ("completed", 911)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+@pytest.mark.holds("tasks:watch")
+async def test_watching_stops_when_somebody_says_so(desk: Program) -> None:
+    (told,) = await _park(desk, 912)
+    with _watching(desk, told["task_id"]) as process:
+        assert "waits for role:finance" in _next_line(process)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(SECONDS) == 130
+    assert desk.run("tasks", "show", "0" * 32, "--watch").status == 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals")
+@pytest.mark.holds("tasks:watch")
+async def test_on_a_terminal_it_is_drawn_over(desk: Program) -> None:
+    import pty
+
+    (told,) = await _park(desk, 913)
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        desk.command("tasks", "show", told["task_id"], "--watch"), stdout=theirs, stderr=subprocess.DEVNULL
+    )
+    os.close(theirs)
+    try:
+        drawn = _until(ours, "call: waiting, attempt 0")
+        assert "\x1b" not in drawn
+        assert desk.run("tasks", "cancel", told["task_id"]).status == 0
+        after = _until(ours, "call: failed")
+        assert process.wait(SECONDS) == 0
+    finally:
+        process.kill()
+        process.wait(SECONDS)
+        os.close(ours)
+    lines = drawn.count("\n")
+    assert f"\x1b[{lines}F\x1b[J" in after, "what was drawn is drawn over, whole"
+
+
+def _until(terminal: int, text: str) -> str:
+    """What a terminal shows up to the end of the line that has a text."""
+    seen = ""
+    while text not in seen or not seen.endswith("\n"):
+        try:
+            more = os.read(terminal, 4096)
+        except OSError:  # its other end is gone
+            break
+        seen += more.decode()
+    assert text in seen, seen
+    return seen
+
+
+@pytest.mark.holds("tasks:held")
+async def test_what_a_living_process_works_on_is_left_to_it(desk: Program, payments: Sandbox) -> None:
+    (told,) = await _park(desk, 914)
+    async with opened(desk.home) as guard:
+        await guard.runner.settle()
+        await guard.runner._commit(guard.tasks.parking.tasks.claiming(told["task_id"], None))
+        done = desk.run("tasks", "resume", told["task_id"])
+    assert done.status == 0
+    assert "a living process works on it now" in done.err
+    assert "input_required" in done.out
+    assert desk.run("tasks", "resume", told["task_id"]).err == "", "whose process is gone is taken over"
