@@ -25,8 +25,8 @@ from mcp_guard.model.trace import Trace
 from mcp_guard.secrets.vault import Vault
 from mcp_guard.store.transaction import Work, together
 from mcp_guard.tasks.carried import ApprovalWait, Carried
+from mcp_guard.tasks.engine import Alike, Engine, NewTask
 from mcp_guard.tasks.plan import CALL
-from mcp_guard.tasks.store import Alike, NewTask, TaskStore
 from mcp_guard.tasks.task import Content, Step, Task
 
 
@@ -82,7 +82,7 @@ class Parking:
     `outbox` is where messages to receivers elsewhere wait, where the home names any.
     """
 
-    tasks: TaskStore
+    tasks: Engine
     approvals: ApprovalStore
     journal: Journal
     vault: Callable[[], Vault]

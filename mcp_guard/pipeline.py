@@ -74,7 +74,7 @@ from mcp_guard.store.errors import InDoubt
 from mcp_guard.store.transaction import together
 from mcp_guard.store.values import Stored
 from mcp_guard.tasks.carried import Carried, Ended
-from mcp_guard.tasks.store import Alike, Moved, TooManyWaiting
+from mcp_guard.tasks.engine import Alike, Moved, TooManyWaiting
 from mcp_guard.telemetry.context import enter_call
 from mcp_guard.trail import Trail
 

@@ -12,10 +12,10 @@ from mcp_guard.kit.text import visible
 from mcp_guard.model.moves import StepState, TaskStatus
 from mcp_guard.resolving import Doubt, Said, resolving
 from mcp_guard.store.transaction import together
+from mcp_guard.tasks.engine import Rest
 from mcp_guard.tasks.interpreter import Moment, Run, Sleep
 from mcp_guard.tasks.plan import CALL
 from mcp_guard.tasks.probing import Asked, Happened, NotHappened, Unclear, next_inquiry, probe_id
-from mcp_guard.tasks.store import Rest
 from mcp_guard.tasks.task import Step
 from mcp_guard.tasks.templates import Scope
 

@@ -22,13 +22,10 @@ from mcp_guard.model.tool import ApproveStep, CallStep
 from mcp_guard.parking import Parking
 from mcp_guard.probing import RETRY_SECONDS, Probing
 from mcp_guard.resolving import Doubt
-from mcp_guard.store.store import Store
-from mcp_guard.store.transaction import Work
-from mcp_guard.store.values import Unit
+from mcp_guard.tasks.engine import Moved, Rest
 from mcp_guard.tasks.interpreter import Ask, Break, Fail, Finish, Moment, Run, Skip, Sleep, Wait, next_action
 from mcp_guard.tasks.plan import CALL, CANCEL, undone_by
 from mcp_guard.tasks.probing import is_probe
-from mcp_guard.tasks.store import Moved, Rest
 from mcp_guard.tasks.task import Content, Step, Task, step_of
 from mcp_guard.tasks.templates import Scope, fill
 
@@ -43,11 +40,11 @@ AT_ONCE = 16
 
 
 class Runner:
-    """Carries on the tasks of one store, through the pipeline (`call`)."""
+    """Carries on the tasks of one engine, through the pipeline (`call`)."""
 
-    def __init__(self, store: Store, parking: Parking, in_force: InForce, call: Call, clock: Clock) -> None:
-        self._store = store
+    def __init__(self, parking: Parking, in_force: InForce, call: Call, clock: Clock) -> None:
         self._parking = parking
+        self._engine = parking.tasks
         self._carrying = Carrying(parking, in_force, call, clock)
         self._probing = Probing(self._carrying)
         self._clock = clock
@@ -72,11 +69,11 @@ class Runner:
     async def look(self) -> None:
         """Begin carrying on what is due, as far as there is room."""
         now = self._clock.now_us()
-        wake = self._parking.tasks.next_wake()
+        wake = self._engine.next_wake()
         if wake is None or wake > now:
             return
-        for identifier, owner in await self._parking.tasks.all_due(now, AT_ONCE * 2):
-            if identifier not in self._busy and len(self._busy) < AT_ONCE and self._is_free(owner):
+        for identifier, owner in await self._engine.all_due(now, AT_ONCE * 2):
+            if identifier not in self._busy and len(self._busy) < AT_ONCE and self._engine.is_free(owner):
                 self._begin(identifier, owner)
 
     async def settle(self) -> None:
@@ -99,14 +96,14 @@ class Runner:
 
         Raises `StoreUnavailable`.
         """
-        task = await self._parking.tasks.find(identifier)
+        task = await self._engine.find(identifier)
         if task is None or task.status.is_final:
             return True
-        return self._is_free(task.owner) and await self._carry_on(identifier, task.owner)
+        return self._engine.is_free(task.owner) and await self._carry_on(identifier, task.owner)
 
     def others_live(self) -> bool:
         """Whether another process uses this store."""
-        return self._store.liveness.others(self._store.boot)
+        return self._engine.others_live()
 
     def _begin(self, identifier: str, owner: str | None) -> None:
         task = asyncio.create_task(self._carry_on(identifier, owner))
@@ -117,13 +114,10 @@ class Runner:
         self._busy.pop(identifier, None)
         self.poke()
 
-    def _is_free(self, owner: str | None) -> bool:
-        return owner is None or (owner != self._store.boot and not self._store.liveness.is_alive(owner))
-
     async def _carry_on(self, identifier: str, owner: str | None) -> bool:
         """Move a task as far as it goes; whether it was this process that could."""
         try:
-            await self._commit(self._parking.tasks.claiming(identifier, owner))
+            await self._engine.commit(self._engine.claiming(identifier, owner))
         except Moved:
             return False
         except StoreUnavailable:
@@ -138,18 +132,18 @@ class Runner:
         except Exception:  # noqa: BLE001 - whatever one task stumbles over, the others go on
             _log.exception("a task cannot go on", extra={"task": identifier})
         with suppress(StoreUnavailable):
-            await self._commit(self._parking.tasks.releasing(identifier, rest, self._clock.now_us()))
+            await self._engine.commit(self._engine.releasing(identifier, rest, self._clock.now_us()))
         return True
 
     async def _move(self, identifier: str) -> Rest:
         """Move a task as far as it goes."""
         while True:
-            task = await self._parking.tasks.find(identifier)
+            task = await self._engine.find(identifier)
             if task is None or task.status.is_final:
                 return Rest(None, forced=True)
             if self._stopping:
                 return Rest(self._clock.now_us(), forced=True)
-            steps = await self._parking.tasks.steps(identifier)
+            steps = await self._engine.steps(identifier)
             rows = {row.id: row for row in steps if not is_probe(row.id)}
             rest = await self._step(task, self._parking.content(task), rows)
             if rest is not None:
@@ -224,7 +218,7 @@ class Runner:
             request = await self._parking.approvals.of_step(doing.task.id, doing.row.id)
             doing = replace(doing, request=request)
         await self._carrying.run(doing)
-        rows = await self._parking.tasks.steps(doing.task.id)
+        rows = await self._engine.steps(doing.task.id)
         after = next((row for row in rows if row.id == doing.step.id), None)
         kept = after == doing.row or (after is not None and after.state is StepState.PENDING and after.code is None)
         unclear = after is not None and after.state is StepState.STARTED
@@ -244,9 +238,6 @@ class Runner:
         """What templates may take: the bound arguments, and the results of steps done."""
         done = [row for row in rows.values() if row.result is not None and row.state in _RESULTS]
         return {"input": content.arguments, "steps": {row.id: self._parking.opened(task.id, row) for row in done}}
-
-    async def _commit(self, work: Work) -> None:
-        await self._store.writer.submit(Unit((), work=work))
 
 
 _HELD = (StepState.WAITING, StepState.IN_DOUBT, StepState.STARTED)

@@ -12,6 +12,7 @@ from typing import Any
 from mcp_guard.build import Guard, open_guard
 from mcp_guard.config.load import load
 from mcp_guard.model.call import Answer, ToolCall
+from mcp_guard.model.moves import TaskStatus
 from mcp_guard.model.principal import Principal
 
 
@@ -41,11 +42,11 @@ def task_of(answer: Answer) -> str:
 
 async def ended(guard: Guard, task: str, *statuses: str) -> dict[str, Any]:
     """A task of Alice's as soon as it has ended, or has one of these statuses."""
-    wanted = statuses or ("completed", "failed", "cancelled")
     async with asyncio.timeout(15):
         while True:
             found: Any = await guard.tasks.status(who(guard, "user:alice"), task, 1)
-            if found["task"]["status"] in wanted:
+            status = found["task"]["status"]
+            if status in statuses or (not statuses and TaskStatus(status).is_final):
                 return dict(found["task"])
 
 

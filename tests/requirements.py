@@ -445,6 +445,15 @@ REQUIREMENTS: dict[str, Requirement] = {
         "I1; I2; I5; bar: faults",
         "Killed at any named point a workflow ends as if it had not been, or waits for an operator; nothing happens twice.",
     ),
+    # --- engines ----------------------------------------------------------------------------------------------------
+    "engine:promises": Requirement(
+        "design 7",
+        "Every engine moves tasks and steps by compare-and-set, whole commits or none; one process works on a task, and who wakes it is heard.",
+    ),
+    "engine:oracle": Requirement(
+        "design 7",
+        "For any history of begins, moves, steps, claims, releases and dead processes the embedded engine answers and shows what the reference does.",
+    ),
     # --- probes -----------------------------------------------------------------------------------------------------
     "probe:checked-at-load": Requirement(
         "contract 2",

@@ -1,41 +1,29 @@
 """The example home's own workflow: what taking in a customer leaves behind, in the database and with the service."""
 
-import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mcp_guard.build import Guard, open_guard
-from mcp_guard.config.load import load
+from mcp_guard.build import Guard
 from mcp_guard.demo.sandbox import Sandbox
-from mcp_guard.model.call import Answer, ToolCall
-from mcp_guard.model.principal import Principal
 from tests.flow import mails
+from tests.inside import call, ended, opened, who
 from tests.simulators.process import Program
 
 
 @pytest.fixture
 async def guard(desk: Program) -> AsyncIterator[Guard]:
-    async with open_guard(load(desk.home, environ={}), serving=True, verbosity=-1) as opened:
-        yield opened
-
-
-def _who(guard: Guard, subject: str) -> Principal:
-    return replace(guard.declare(subject, "agent:local"), auth="bearer", assurance="token")
-
-
-async def _call(guard: Guard, tool: str, **arguments: object) -> Answer:
-    return await guard.call(_who(guard, "user:alice"), ToolCall(guard.new_call_id(), tool, arguments))
+    async with opened(desk.home) as serving:
+        yield serving
 
 
 async def _onboard(guard: Guard, customer: str, email: str) -> str:
     """Begin it, up to the manager; returns the task."""
-    answer = await _call(
+    answer = await call(
         guard, "customers_onboard", customer_id=customer, name="Dora", email=email, justification="signed"
     )
     assert "waiting for role:manager" in answer.text, answer.text
@@ -46,16 +34,8 @@ async def _onboard(guard: Guard, customer: str, email: str) -> str:
 async def _decide(guard: Guard, verdict: Any) -> None:
     (request,) = await guard.approvals.all()
     assert (request.tool, request.rule) == ("accounts_activate", "account-activate")
-    await guard.approvals.decide(_who(guard, "user:dana"), request.id, verdict, "mcp")
+    await guard.approvals.decide(who(guard, "user:dana"), request.id, verdict, "mcp")
     guard.runner.poke()
-
-
-async def _ended(guard: Guard, task: str) -> dict[str, Any]:
-    async with asyncio.timeout(15):
-        while True:
-            found: Any = await guard.tasks.status(_who(guard, "user:alice"), task, 1)
-            if found["task"]["status"] in ("completed", "failed", "cancelled"):
-                return dict(found["task"])
 
 
 def _customer(home: Path, customer: str) -> list[Any]:
@@ -81,10 +61,10 @@ async def test_two_disturbed_steps_and_a_manager(guard: Guard, desk: Program, pa
     assert payments.disturbances_left == 0
     payments.misbehave("fail")
     await _decide(guard, "approved")
-    ended = await _ended(guard, task)
-    assert ended["status"] == "completed", ended
+    found = await ended(guard, task)
+    assert found["status"] == "completed", found
     assert payments.disturbances_left == 0
-    assert ended["result"]["customer"] == {
+    assert found["result"]["customer"] == {
         "id": "CUS-3001",
         "name": "Dora",
         "email": "dora@acme.example",
@@ -98,7 +78,7 @@ async def test_two_disturbed_steps_and_a_manager(guard: Guard, desk: Program, pa
 async def test_a_manager_who_says_no_leaves_nothing_behind(guard: Guard, desk: Program, payments: Sandbox) -> None:
     task = await _onboard(guard, "CUS-3002", "dora@acme.example")
     await _decide(guard, "denied")
-    guard_says = (await _ended(guard, task))["result"]["guard"]
+    guard_says = (await ended(guard, task))["result"]["guard"]
     assert (guard_says["code"], guard_says["undone"]) == ("approval_denied", ["account", "customer"])
     assert (_customer(desk.home, "CUS-3002"), mails(desk.home)) == ([], 0)
     assert _accounts(payments, "CUS-3002") == [("closed", "user:alice")]
@@ -110,7 +90,7 @@ async def test_a_late_refusal_takes_back_even_what_a_manager_agreed_to(
 ) -> None:
     task = await _onboard(guard, "CUS-3003", "dora@elsewhere.example")
     await _decide(guard, "approved")
-    guard_says = (await _ended(guard, task))["result"]["guard"]
+    guard_says = (await ended(guard, task))["result"]["guard"]
     assert (guard_says["step"], guard_says["code"]) == ("welcome", "policy_denied")
     assert "mail goes only to our own people and to our customers" in guard_says["reason"]
     assert (_customer(desk.home, "CUS-3003"), mails(desk.home)) == ([], 0)
@@ -119,14 +99,14 @@ async def test_a_late_refusal_takes_back_even_what_a_manager_agreed_to(
 
 @pytest.mark.holds("workflow:example")
 async def test_an_agent_cannot_activate_an_account_around_the_workflow(guard: Guard, payments: Sandbox) -> None:
-    opened: Any = (await _call(guard, "accounts_open", customer_id="CUS-3004")).structured
-    answer = await _call(guard, "accounts_activate", account_id=opened["account_id"])
+    opened: Any = (await call(guard, "accounts_open", customer_id="CUS-3004")).structured
+    answer = await call(guard, "accounts_activate", account_id=opened["account_id"])
     assert answer.text.startswith("NOT EXECUTED")
     assert _accounts(payments, "CUS-3004") == [("new", "user:alice")]
 
 
 @pytest.mark.holds("workflow:example")
 async def test_a_customer_with_orders_is_not_taken_out(guard: Guard, desk: Program) -> None:
-    answer = await _call(guard, "customers_remove", customer_id="CUS-1001")
+    answer = await call(guard, "customers_remove", customer_id="CUS-1001")
     assert answer.structured == {"changed": 0}
     assert _customer(desk.home, "CUS-1001") == [("Ada Okafor", "active")]

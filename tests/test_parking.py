@@ -6,7 +6,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,39 +16,26 @@ from mcp_guard import runner
 from mcp_guard.approval.request import binding
 from mcp_guard.audit.erasure import Wanted
 from mcp_guard.audit.verify import verify
-from mcp_guard.build import Guard, open_erasing, open_guard
+from mcp_guard.build import Guard, open_erasing
 from mcp_guard.config.load import load
 from mcp_guard.demo.sandbox import Sandbox
 from mcp_guard.model.call import Answer, ToolCall
 from mcp_guard.model.errors import Refused, UsageError
-from mcp_guard.model.principal import Principal
+from tests.inside import ended, opened, records, who
 from tests.simulators.process import Program
 
 ORDER = "ORD-1001"
 
 
-@asynccontextmanager
-async def _guard(home: Path) -> AsyncIterator[Guard]:
-    async with open_guard(load(home, environ={}), serving=True, verbosity=-1) as guard:
-        yield guard
-
-
 @pytest.fixture
 async def guard(desk: Program) -> AsyncIterator[Guard]:
-    async with _guard(desk.home) as opened:
-        yield opened
-
-
-def _who(guard: Guard, subject: str, client: str = "agent:local", assurance: str = "token") -> Principal:
-    from dataclasses import replace
-
-    declared = guard.declare(subject, client)
-    return replace(declared, auth="bearer", assurance=assurance)  # type: ignore[arg-type]  # a word of the contract
+    async with opened(desk.home) as serving:
+        yield serving
 
 
 async def _refund(guard: Guard, amount: float = 800, **more: object) -> Answer:
     arguments = {"order_id": ORDER, "amount": amount, **more}
-    return await guard.call(_who(guard, "user:alice"), ToolCall(guard.new_call_id(), "payments_refund", arguments))
+    return await guard.call(who(guard, "user:alice"), ToolCall(guard.new_call_id(), "payments_refund", arguments))
 
 
 def _pending(answer: Answer) -> dict[str, Any]:
@@ -57,20 +44,6 @@ def _pending(answer: Answer) -> dict[str, Any]:
     assert not answer.is_error
     assert answer.text.startswith("NOT EXECUTED: waiting for")
     return dict(found)
-
-
-async def _ended(guard: Guard, task: str) -> dict[str, Any]:
-    async with asyncio.timeout(10):
-        while True:
-            found: Any = await guard.tasks.status(_who(guard, "user:alice"), task, 5)
-            if found["task"]["status"] in ("completed", "failed", "cancelled"):
-                return dict(found["task"])
-
-
-def _records(home: Path, kind: str) -> list[dict[str, Any]]:
-    with closing(sqlite3.connect(home / "var" / "guard.db")) as database:
-        lines = [json.loads(line) for (line,) in database.execute("SELECT line FROM log ORDER BY n")]
-    return [line for line in lines if line["kind"] == kind]
 
 
 def _refunds(payments: Sandbox, amount: float) -> int:
@@ -85,19 +58,19 @@ async def test_an_approved_call_happens_once_and_all_of_it_is_on_record(
     pending = _pending(await _refund(guard, 801))
     assert pending["approvers"] == ["role:finance"]
     assert _refunds(payments, 801) == before
-    request = await guard.approvals.decide(_who(guard, "user:bob"), pending["approval_id"], "approved", "mcp")
+    request = await guard.approvals.decide(who(guard, "user:bob"), pending["approval_id"], "approved", "mcp")
     guard.runner.poke()
-    task = await _ended(guard, pending["task_id"])
+    task = await ended(guard, pending["task_id"])
     assert task["status"] == "completed", task
     assert task["result"]["amount"] == 801
     assert _refunds(payments, 801) == before + 1
-    approvals = _records(desk.home, "approval")
+    approvals = records(desk.home, "approval")
     assert [record["verdict"] for record in approvals] == ["requested", "approved"]
     assert {record["binds"] for record in approvals} == {request.binds}
     assert (approvals[1]["actor"]["sub"], approvals[1]["channel"]) == ("user:bob", "mcp")
     assert approvals[1]["ms"] >= 0
-    (intent,) = [record for record in _records(desk.home, "intent") if record.get("task") == pending["task_id"]]
-    (outcome,) = [record for record in _records(desk.home, "outcome") if record.get("of") == intent["_n"]]
+    (intent,) = [record for record in records(desk.home, "intent") if record.get("task") == pending["task_id"]]
+    (outcome,) = [record for record in records(desk.home, "outcome") if record.get("of") == intent["_n"]]
     assert (intent["step"], intent["attempt"], outcome["status"]) == ("call", 1, "ok")
     assert intent["decision"]["rule"] == "refund-large"
 
@@ -115,21 +88,21 @@ async def test_nobody_decides_but_whom_the_rule_names_and_never_the_requester(gu
     from dataclasses import replace
 
     pending = _pending(await _refund(guard, 820))
-    bob = _who(guard, "user:bob")
+    bob = who(guard, "user:bob")
     cases = {
-        "the requester": _who(guard, "user:alice"),
-        "the requester through another agent": _who(guard, "user:alice", "agent:other"),
-        "somebody without the role": _who(guard, "user:carol"),
+        "the requester": who(guard, "user:alice"),
+        "the requester through another agent": who(guard, "user:alice", "agent:other"),
+        "somebody without the role": who(guard, "user:carol"),
         "somebody of another tenant": replace(bob, tenant="globex"),
         "somebody declared": guard.declare("user:bob", "agent:local"),
         "somebody acting for bob": replace(bob, chain=("agent:helper",)),
-        "the requester with a claimed role": replace(_who(guard, "user:alice"), roles=frozenset({"role:finance"})),
+        "the requester with a claimed role": replace(who(guard, "user:alice"), roles=frozenset({"role:finance"})),
     }
-    for case, who in cases.items():
+    for case, somebody in cases.items():
         with pytest.raises(Refused):
-            await guard.approvals.decide(who, pending["approval_id"], "approved", "mcp")
+            await guard.approvals.decide(somebody, pending["approval_id"], "approved", "mcp")
         assert (await guard.approvals.find(pending["approval_id"])).state == "pending", case
-        assert await guard.approvals.for_decider(who) == [], case
+        assert await guard.approvals.for_decider(somebody) == [], case
     assert len(await guard.approvals.for_decider(bob)) == 1
 
 
@@ -137,7 +110,7 @@ async def test_nobody_decides_but_whom_the_rule_names_and_never_the_requester(gu
 async def test_of_fifty_decisions_at_once_one_counts(guard: Guard, payments: Sandbox) -> None:
     before = _refunds(payments, 830)
     pending = _pending(await _refund(guard, 830))
-    bob = _who(guard, "user:bob")
+    bob = who(guard, "user:bob")
 
     async def decide(verdict: Any) -> str:
         try:
@@ -149,7 +122,7 @@ async def test_of_fifty_decisions_at_once_one_counts(guard: Guard, payments: San
     said = await asyncio.gather(*(decide("approved" if n % 2 else "denied") for n in range(50)))
     assert len([word for word in said if word != "refused"]) == 1
     guard.runner.poke()
-    task = await _ended(guard, pending["task_id"])
+    task = await ended(guard, pending["task_id"])
     assert _refunds(payments, 830) == before + (task["status"] == "completed")
 
 
@@ -157,8 +130,8 @@ async def test_of_fifty_decisions_at_once_one_counts(guard: Guard, payments: San
 async def test_a_denied_call_ends_and_never_happens(guard: Guard, payments: Sandbox) -> None:
     before = _refunds(payments, 840)
     pending = _pending(await _refund(guard, 840))
-    await guard.approvals.decide(_who(guard, "user:bob"), pending["approval_id"], "denied", "mcp")
-    task = await _ended(guard, pending["task_id"])
+    await guard.approvals.decide(who(guard, "user:bob"), pending["approval_id"], "denied", "mcp")
+    task = await ended(guard, pending["task_id"])
     assert task["status"] == "failed"
     assert task["result"]["guard"]["code"] == "approval_denied"
     assert _refunds(payments, 840) == before
@@ -195,15 +168,15 @@ async def test_what_changed_while_it_waited_is_not_what_was_approved(
     before = _refunds(payments, 850)
     with monkeypatch.context() as nobody_carries_on:
         nobody_carries_on.setattr(runner, "LOOK_SECONDS", 86_400.0)
-        async with _guard(desk.home) as guard:
+        async with opened(desk.home) as guard:
             pending = _pending(await _refund(guard, 850))
-            await guard.approvals.decide(_who(guard, "user:bob"), pending["approval_id"], "approved", "mcp")
+            await guard.approvals.decide(who(guard, "user:bob"), pending["approval_id"], "approved", "mcp")
     for case in (desk.home / "policy" / "tests").glob("*.yaml"):
         case.unlink()
     for file, old, new in CHANGED[change]:
         _edit(desk.home, file, old, new)
-    async with _guard(desk.home) as guard:
-        task = await _ended(guard, pending["task_id"])
+    async with opened(desk.home) as guard:
+        task = await ended(guard, pending["task_id"])
         assert task["status"] == "failed"
         assert task["result"]["guard"]["code"] == "approval_mismatch", task
         assert task["result"]["guard"]["executed"] == "no"
@@ -217,12 +190,12 @@ async def test_a_frozen_requester_gets_nothing_carried_out(
     before = _refunds(payments, 851)
     with monkeypatch.context() as nobody_carries_on:
         nobody_carries_on.setattr(runner, "LOOK_SECONDS", 86_400.0)
-        async with _guard(desk.home) as guard:
+        async with opened(desk.home) as guard:
             pending = _pending(await _refund(guard, 851))
-            await guard.approvals.decide(_who(guard, "user:bob"), pending["approval_id"], "approved", "mcp")
+            await guard.approvals.decide(who(guard, "user:bob"), pending["approval_id"], "approved", "mcp")
     assert desk.run("freeze", "--subject", "user:alice", "--reason", "a stolen laptop").status == 0
-    async with _guard(desk.home) as guard:
-        task = await _ended(guard, pending["task_id"])
+    async with opened(desk.home) as guard:
+        task = await ended(guard, pending["task_id"])
     assert task["result"]["guard"]["code"] == "frozen"
     assert _refunds(payments, 851) == before
 
@@ -234,12 +207,12 @@ async def test_what_somebody_asked_for_is_not_done_once_they_belong_to_another_t
     before = _refunds(payments, 852)
     with monkeypatch.context() as nobody_carries_on:
         nobody_carries_on.setattr(runner, "LOOK_SECONDS", 86_400.0)
-        async with _guard(desk.home) as guard:
+        async with opened(desk.home) as guard:
             pending = _pending(await _refund(guard, 852))
-            await guard.approvals.decide(_who(guard, "user:bob"), pending["approval_id"], "approved", "mcp")
+            await guard.approvals.decide(who(guard, "user:bob"), pending["approval_id"], "approved", "mcp")
     of_acme = '"user:alice":\n    tenant: acme'
     _edit(desk.home, "policy/principals.yaml", of_acme, of_acme.replace("acme", "globex"))
-    async with _guard(desk.home) as guard:
+    async with opened(desk.home) as guard:
         await guard.runner.look()
         await guard.runner.settle()
         task = await guard.tasks.find(pending["task_id"])
@@ -253,11 +226,11 @@ async def test_what_somebody_asked_for_is_not_done_once_they_belong_to_another_t
 @pytest.mark.holds("approval:survives-restart")
 async def test_an_approval_outlives_the_process(desk: Program, payments: Sandbox) -> None:
     before = _refunds(payments, 860)
-    async with _guard(desk.home) as guard:
+    async with opened(desk.home) as guard:
         pending = _pending(await _refund(guard, 860))
-    async with _guard(desk.home) as guard:
-        await guard.approvals.decide(_who(guard, "user:bob"), pending["approval_id"], "approved", "cli")
-        task = await _ended(guard, pending["task_id"])
+    async with opened(desk.home) as guard:
+        await guard.approvals.decide(who(guard, "user:bob"), pending["approval_id"], "approved", "cli")
+        task = await ended(guard, pending["task_id"])
         assert task["status"] == "completed"
     assert _refunds(payments, 860) == before + 1
 
@@ -275,22 +248,22 @@ async def test_what_waits_is_not_readable_in_the_store(guard: Guard, desk: Progr
 @pytest.mark.holds("tasks:own")
 async def test_a_task_of_somebody_else_looks_like_none(guard: Guard) -> None:
     pending = _pending(await _refund(guard, 880))
-    for who in (_who(guard, "user:bob"), _who(guard, "user:alice", "agent:other")):
+    for other in (who(guard, "user:bob"), who(guard, "user:alice", "agent:other")):
         for ask in (guard.tasks.status, guard.tasks.cancel):
             with pytest.raises(UsageError) as unseen:
-                await ask(who, pending["task_id"])
+                await ask(other, pending["task_id"])
             with pytest.raises(UsageError) as missing:
-                await ask(who, "0" * 32)
+                await ask(other, "0" * 32)
             assert str(unseen.value) == str(missing.value)
 
 
 @pytest.mark.holds("tasks:cancel")
 async def test_the_requester_can_withdraw(guard: Guard) -> None:
     pending = _pending(await _refund(guard, 890))
-    found: Any = await guard.tasks.cancel(_who(guard, "user:alice"), pending["task_id"])
+    found: Any = await guard.tasks.cancel(who(guard, "user:alice"), pending["task_id"])
     assert found["task"]["status"] == "cancelled"
     with pytest.raises(UsageError):
-        await guard.approvals.decide(_who(guard, "user:bob"), pending["approval_id"], "approved", "mcp")
+        await guard.approvals.decide(who(guard, "user:bob"), pending["approval_id"], "approved", "mcp")
 
 
 @pytest.mark.holds("approval:quorum")
@@ -301,8 +274,8 @@ async def test_a_quorum_takes_as_many_people_and_one_denial_ends_it(desk: Progra
     for case in (desk.home / "policy" / "tests").glob("*.yaml"):
         case.unlink()
     before = _refunds(payments, 895)
-    async with _guard(desk.home) as guard:
-        bob, fred = _who(guard, "user:bob"), _who(guard, "user:fred")
+    async with opened(desk.home) as guard:
+        bob, fred = who(guard, "user:bob"), who(guard, "user:fred")
         pending = _pending(await _refund(guard, 895))
         half = await guard.approvals.decide(bob, pending["approval_id"], "approved", "mcp")
         assert (half.state, half.quorum) == ("pending", 2)
@@ -310,12 +283,12 @@ async def test_a_quorum_takes_as_many_people_and_one_denial_ends_it(desk: Progra
             await guard.approvals.decide(bob, pending["approval_id"], "approved", "cli")
         assert _refunds(payments, 895) == before
         await guard.approvals.decide(fred, pending["approval_id"], "approved", "mcp")
-        assert (await _ended(guard, pending["task_id"]))["status"] == "completed"
+        assert (await ended(guard, pending["task_id"]))["status"] == "completed"
         assert _refunds(payments, 895) == before + 1
         other = _pending(await _refund(guard, 896))
         await guard.approvals.decide(bob, other["approval_id"], "approved", "mcp")
         await guard.approvals.decide(fred, other["approval_id"], "denied", "mcp")
-        assert (await _ended(guard, other["task_id"]))["status"] == "failed"
+        assert (await ended(guard, other["task_id"]))["status"] == "failed"
     assert _refunds(payments, 896) == 0
 
 
@@ -347,25 +320,23 @@ async def test_after_its_time_nothing_can_be_decided_or_used(
     before = _refunds(payments, 897)
     with monkeypatch.context() as nobody_carries_on:
         nobody_carries_on.setattr(runner, "LOOK_SECONDS", 86_400.0)
-        async with _guard(desk.home) as guard:
+        async with opened(desk.home) as guard:
             pending = _pending(await _refund(guard, 897))
-            bob = _who(guard, "user:bob")
+            bob = who(guard, "user:bob")
             if approved_first:
                 await guard.approvals.decide(bob, pending["approval_id"], "approved", "mcp")
             clock.by_us = 5 * HOUR_US
             assert await guard.approvals.for_decider(bob) == []
-            await guard.call(
-                _who(guard, "user:alice"), ToolCall(guard.new_call_id(), "orders_get", {"order_id": ORDER})
-            )
+            await guard.call(who(guard, "user:alice"), ToolCall(guard.new_call_id(), "orders_get", {"order_id": ORDER}))
             clock.by_us = 0
             with pytest.raises(UsageError):
                 await guard.approvals.decide(bob, pending["approval_id"], "approved", "mcp")
     clock.by_us = 5 * HOUR_US
-    async with _guard(desk.home) as guard:
-        task = await _ended(guard, pending["task_id"])
+    async with opened(desk.home) as guard:
+        task = await ended(guard, pending["task_id"])
     assert (task["status"], task["result"]["guard"]["code"]) == ("failed", "approval_expired")
     assert _refunds(payments, 897) == before
-    assert [record["verdict"] for record in _records(desk.home, "approval")][-1] == "expired"
+    assert [record["verdict"] for record in records(desk.home, "approval")][-1] == "expired"
 
 
 @pytest.mark.holds("approval:caps")
@@ -400,10 +371,10 @@ async def test_the_binding_hash_on_record_cannot_be_guessed_from_what_it_binds(g
     reason = "she is ill"
     _pending(await _refund(guard, 812, reason=reason))
     _pending(await _refund(guard, 813, reason=reason))
-    alice = _who(guard, "user:alice")
+    alice = who(guard, "user:alice")
     bound = {"order_id": ORDER, "reason": reason, "requested_by": "user:alice"}
-    hashes = {record["binds"] for record in _records(desk.home, "approval")}
-    ((fingerprint,),) = {(record["fp"],) for record in _records(desk.home, "outcome")}
+    hashes = {record["binds"] for record in records(desk.home, "approval")}
+    ((fingerprint,),) = {(record["fp"],) for record in records(desk.home, "outcome")}
     guesses = {
         binding("payments_refund", fingerprint, alice, {**bound, "amount": amount}, "refund-large")
         for amount in (812, 813)
@@ -426,7 +397,7 @@ async def test_an_erasure_takes_along_what_ended_tasks_and_approvals_keep(
     order = "ORD-1234567890"
     fill = {"order_id": order, "reason": "r" * 500}
     pending, waiting = [_pending(await _refund(guard, amount, **fill)) for amount in (4321.25, 4321.5)]
-    call = _records(desk.home, "approval")[0]["call"]
+    call = records(desk.home, "approval")[0]["call"]
     await guard.tasks.withdraw(pending["task_id"])
     assert _files(desk.home, order) >= 2
     erasing = load(desk.home, environ={})
@@ -435,11 +406,11 @@ async def test_an_erasure_takes_along_what_ended_tasks_and_approvals_keep(
         erased = await admin.erase(Wanted(what, name or call), "ticket 812")
         assert (erased.tasks, erased.open) == (1, what == "subject")
         await guard.tasks.withdraw(waiting["task_id"])
-        again = await admin.erase(Wanted(what, name or _records(desk.home, "approval")[1]["call"]), "ticket 812")
+        again = await admin.erase(Wanted(what, name or records(desk.home, "approval")[1]["call"]), "ticket 812")
         assert (again.tasks, again.open) == (1, 0)
     assert _files(desk.home, "4321.") == _files(desk.home, order) == 0
     assert verify(desk.home / "var" / "guard.db", deep=True).ok
-    assert [record["state"]["tasks"] for record in _records(desk.home, "erase") if "tasks" in record["state"]] == [1, 1]
+    assert [record["state"]["tasks"] for record in records(desk.home, "erase") if "tasks" in record["state"]] == [1, 1]
     task = await guard.tasks.find(pending["task_id"])
     assert task is not None
     assert (await guard.tasks.view(task))["result"] == {"erased": True}
@@ -468,11 +439,11 @@ async def test_who_can_write_the_store_but_has_no_key_cannot_approve(
     written: list[str], desk: Program, payments: Sandbox
 ) -> None:
     before = _refunds(payments, 861)
-    async with _guard(desk.home) as guard:
+    async with opened(desk.home) as guard:
         pending = _pending(await _refund(guard, 861))
     _write(desk.home, *written, _WOKEN)
-    async with _guard(desk.home) as guard:
-        task = await _ended(guard, pending["task_id"])
+    async with opened(desk.home) as guard:
+        task = await ended(guard, pending["task_id"])
     assert (task["status"], task["result"]["guard"]["code"]) == ("failed", "approval_mismatch")
     assert _refunds(payments, 861) == before
 
@@ -490,16 +461,16 @@ async def test_terms_changed_behind_the_guard_make_a_decision_worth_nothing(
     written: str, desk: Program, payments: Sandbox
 ) -> None:
     before = _refunds(payments, 862)
-    async with _guard(desk.home) as guard:
+    async with opened(desk.home) as guard:
         pending = _pending(await _refund(guard, 862))
     rules = desk.home / "policy" / "policy.csv"
     allowed = "p, forged, role:manager, *, acme, approve, payments_refund, True, allow, -, managers decide as well\n"
     rules.write_text(rules.read_text(encoding="utf-8") + allowed, encoding="utf-8")
     _write(desk.home, written)
-    async with _guard(desk.home) as guard:
-        await guard.approvals.decide(_who(guard, "user:dana"), pending["approval_id"], "approved", "mcp")
+    async with opened(desk.home) as guard:
+        await guard.approvals.decide(who(guard, "user:dana"), pending["approval_id"], "approved", "mcp")
         guard.runner.poke()
-        task = await _ended(guard, pending["task_id"])
+        task = await ended(guard, pending["task_id"])
     assert (task["status"], task["result"]["guard"]["code"]) == ("failed", "approval_mismatch")
     assert _refunds(payments, 862) == before
 
@@ -511,13 +482,13 @@ async def test_a_decision_about_one_call_is_none_about_another(
     before = _refunds(payments, 863), _refunds(payments, 864)
     with monkeypatch.context() as nobody_carries_on:
         nobody_carries_on.setattr(runner, "LOOK_SECONDS", 86_400.0)
-        async with _guard(desk.home) as guard:
+        async with opened(desk.home) as guard:
             mine, other = _pending(await _refund(guard, 863)), _pending(await _refund(guard, 864))
-            await guard.approvals.decide(_who(guard, "user:bob"), mine["approval_id"], "approved", "mcp")
+            await guard.approvals.decide(who(guard, "user:bob"), mine["approval_id"], "approved", "mcp")
     _write(desk.home, _FLIPPED, f"UPDATE vote SET approval = '{other['approval_id']}'", _WOKEN)
-    async with _guard(desk.home) as guard:
+    async with opened(desk.home) as guard:
         for pending in (mine, other):
-            task = await _ended(guard, pending["task_id"])
+            task = await ended(guard, pending["task_id"])
             assert (task["status"], task["result"]["guard"]["code"]) == ("failed", "approval_mismatch")
     assert (_refunds(payments, 863), _refunds(payments, 864)) == before
 

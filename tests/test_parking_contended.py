@@ -9,7 +9,7 @@ import pytest
 
 from mcp_guard import runner
 from mcp_guard.demo.sandbox import Sandbox
-from mcp_guard.tasks.store import MOST_WAITING
+from mcp_guard.tasks.engine import MOST_WAITING
 from tests.granted import HOUR_US, ORDER, Shifted, edit, ended, guarded, person, records, refund, refunds, told
 from tests.simulators.process import Program, Serving
 from tests.simulators.raw import call_body, exchange, request

@@ -19,9 +19,8 @@ from mcp_guard.model.tool import CallStep
 from mcp_guard.parking import Parking
 from mcp_guard.resolving import Doubt, Said, resolving
 from mcp_guard.store.transaction import together
-from mcp_guard.store.values import Unit
+from mcp_guard.tasks.engine import Moved
 from mcp_guard.tasks.plan import CANCEL, undone_by
-from mcp_guard.tasks.store import Moved
 from mcp_guard.tasks.task import Step, Task, step_of
 
 LONGEST_WAIT_S = 25
@@ -64,7 +63,7 @@ class Tasks:
             if not tasks.has_untold(principal):
                 return ()
             found = await tasks.untold(principal, MOST_TOLD)
-            await tasks.store.writer.submit(Unit((), work=tasks.telling(found)))
+            await tasks.commit(tasks.telling(found))
         except (Moved, StoreUnavailable):
             return ()
         return tuple(found)

@@ -26,17 +26,17 @@ def parking_of(home: Home, store: "Store", journal: "Journal") -> "Parking":
     from mcp_guard.approval.store import ApprovalStore
     from mcp_guard.parking import Parking
     from mcp_guard.secrets.vault import load_or_make
-    from mcp_guard.tasks.store import TaskStore
+    from mcp_guard.tasks.store import SqliteEngine
 
     vault = cache(lambda: load_or_make(home.keys))
     outbox = outbox_of(home, store)
-    return Parking(TaskStore(store), ApprovalStore(store), journal, vault, SystemClock(), outbox)
+    return Parking(SqliteEngine(store), ApprovalStore(store), journal, vault, SystemClock(), outbox)
 
 
-def runner_of(live: Live, store: "Store", parking: "Parking", pipeline: "Pipeline") -> "Runner":
+def runner_of(live: Live, parking: "Parking", pipeline: "Pipeline") -> "Runner":
     from mcp_guard.runner import Runner
 
-    return Runner(store, parking, live.in_force, pipeline.call, SystemClock())
+    return Runner(parking, live.in_force, pipeline.call, SystemClock())
 
 
 def granting_of(live: Live, store: "Store", parking: "Parking") -> "Granting":

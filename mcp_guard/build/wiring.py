@@ -197,7 +197,7 @@ def _wire(
     authenticator = Authenticator(live.directory, TokenStore(store).find, clock, identity.access_tokens)
     permissions = Permissions(in_force, freezes, seen, journal, clock, refusals)
     runner, tasks, approvals = (
-        runner_of(live, store, parking, pipeline),
+        runner_of(live, parking, pipeline),
         tasks_of(live, parking, journal),
         approvals_of(live, granting),
     )

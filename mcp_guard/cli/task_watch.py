@@ -7,11 +7,11 @@ from contextlib import suppress
 from typing import Any
 
 from mcp_guard.cli.output import Output, printable
+from mcp_guard.model.moves import TaskStatus
 
 INTERRUPTED = 130
 LOOK_SECONDS = 0.25
 """How often the task is looked at. A look is a few short reads, and nothing is held between two."""
-ENDED = ("completed", "failed", "cancelled")
 _BACK = "\x1b[{}F\x1b[J"
 """Up that many lines, to the first column, and everything below is gone (ECMA-48 CPL and ED)."""
 
@@ -19,6 +19,11 @@ _BACK = "\x1b[{}F\x1b[J"
 def follow(output: Output, identifier: str) -> int:
     """Show a task now and whenever it moves; the exit status, once it ended or a signal says stop."""
     return asyncio.run(_follow(output, identifier))
+
+
+def has_ended(row: Mapping[str, Any]) -> bool:
+    """Whether a task moves no more."""
+    return TaskStatus(row["status"]).is_final
 
 
 def described(row: Mapping[str, Any]) -> list[str]:
@@ -54,7 +59,7 @@ async def _follow(output: Output, identifier: str) -> int:
         while not stop.is_set():
             row = await overview.one(identifier)
             screen.show(row)
-            if row["status"] in ENDED:
+            if has_ended(row):
                 return 0
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), LOOK_SECONDS)

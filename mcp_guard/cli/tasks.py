@@ -7,7 +7,7 @@ import click
 
 from mcp_guard.cli.opened import with_guard
 from mcp_guard.cli.output import Output, pass_output
-from mcp_guard.cli.task_watch import ENDED, described, follow
+from mcp_guard.cli.task_watch import described, follow, has_ended
 
 if TYPE_CHECKING:
     from mcp_guard.admin.overview import Page
@@ -95,7 +95,7 @@ def resume(output: Output, *, identifier: str, how: str | None) -> None:
         return await _shown(guard, identifier), carried
 
     row, carried = with_guard(output, ask)
-    if not carried and row["status"] not in ENDED:
+    if not carried and not has_ended(row):
         output.note(f"a living process works on it now: `mcp-guard tasks show {identifier} --watch` follows it")
     output.data(row, (f"{row['id']}: {row['status']}: {row['message']}",))
 

@@ -18,12 +18,11 @@ from mcp_guard.demo.database import edit_one_record
 from mcp_guard.demo.home import copy_home, payments_key, seed
 from mcp_guard.demo.stage import Stage
 from mcp_guard.model.errors import GuardError, UnknownTool
+from mcp_guard.model.moves import TaskStatus
 
 _TOLD = frozenset({"intent", "outcome", "approval", "read"})
 """Kinds of records the trail shows."""
 
-
-_ENDED = frozenset({"completed", "failed", "cancelled"})
 
 _PATIENCE = 20.0
 """How many seconds something may take that happens by itself."""
@@ -263,7 +262,7 @@ async def _ended(agent: Agent, task: str) -> dict[str, Any]:
     async with asyncio.timeout(_PATIENCE):
         while True:
             found: dict[str, Any] = (await agent.call("task_status", task_id=task, wait_s=10))["task"]
-            if found["status"] in _ENDED:
+            if TaskStatus(found["status"]).is_final:
                 return found
 
 

@@ -1,4 +1,4 @@
-"""Tasks at rest: the step journal. Every change is a compare-and-set, in the same commit as the record that says so."""
+"""The embedded engine: tasks and their step journal in the store's own SQLite file, committed with its records."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -9,64 +9,14 @@ from mcp_guard.model.moves import STEP_MOVES, TASK_MOVES, StepState, TaskStatus,
 from mcp_guard.model.principal import Principal
 from mcp_guard.store.store import Store
 from mcp_guard.store.transaction import Parameters, Row, Transaction, Value, Work
+from mcp_guard.store.values import Unit
+from mcp_guard.tasks.engine import MOST_WAITING, Alike, Moved, NewTask, Rest, TooManyWaiting
 from mcp_guard.tasks.task import Step, Task
 
-MOST_WAITING = 50
-"""Calls of one requester that may wait for people at a time: attention is what runs out first."""
-
-
-class Alike(Exception):
-    """The same call of the same requester waits already, as `task`."""
-
-    def __init__(self, task: str) -> None:
-        super().__init__()
-        self.task = task
-
-
-class TooManyWaiting(Exception):
-    """The requester has as many calls waiting as one may have."""
-
-
-class Moved(Exception):
-    """Somebody else changed the task or step first."""
-
 
 @dataclass(frozen=True, slots=True)
-class Rest:
-    """A task cannot move now; look again then (unix µs), or when a person did something.
-
-    `seen` is its `wake_at` when that was found out: another one is a wake-up that came since. `forced` overrules one.
-    """
-
-    until: int | None
-    seen: int | None = None
-    forced: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class NewTask:
-    """What a task begins as. `alike` is a keyed digest of requester, tool and arguments.
-
-    `step` is the first step, where it is begun already.
-    """
-
-    id: str
-    tool: str
-    status: TaskStatus
-    subject: str
-    client: str
-    tenant: str
-    alike: str
-    sealed: bytes
-    message: str
-    now: int
-    wake_at: int | None
-    step: Step | None
-
-
-@dataclass(frozen=True, slots=True)
-class TaskStore:
-    """The tables `task` and `step`. Reading raises `StoreUnavailable`; what returns `Work` is for a unit of others."""
+class SqliteEngine:
+    """The tables `task` and `step` of the embedded store. See `Engine` for what each method promises."""
 
     store: Store
 
@@ -122,11 +72,6 @@ class TaskStore:
 
         return work
 
-    def due(self, now: int) -> tuple[str, str | None] | None:
-        """One task somebody has to look at, and who does if anybody: a point look-up (ADR 6)."""
-        row = self.store.reader.peek("task_due", {"now": now, "limit": 1})
-        return None if row is None else (str(row[0]), None if row[1] is None else str(row[1]))
-
     async def all_due(self, now: int, limit: int) -> list[tuple[str, str | None]]:
         """Tasks somebody has to look at, the longest overdue first, and who does if anybody."""
         rows = await self.store.reader.all("task_due", {"now": now, "limit": limit})
@@ -136,6 +81,15 @@ class TaskStore:
         """When the next task is due (unix µs); `None` where none ever is."""
         row = self.store.reader.peek("task_next_wake")
         return row[0] if row is not None and isinstance(row[0], int) else None
+
+    def is_free(self, owner: str | None) -> bool:
+        return owner is None or (owner != self.store.boot and not self.store.liveness.is_alive(owner))
+
+    def others_live(self) -> bool:
+        return self.store.liveness.others(self.store.boot)
+
+    async def commit(self, work: Work) -> None:
+        await self.store.writer.submit(Unit((), work=work))
 
     def beginning(self, new: NewTask) -> Work:
         """Insert a task, with its first step where it has one. Raises `Alike`, `TooManyWaiting`."""
@@ -167,8 +121,6 @@ class TaskStore:
         return work
 
     def apart(self, alike: str) -> Work:
-        """Change nothing. Raises `Alike` where the same call of the same requester waits or is carried out already."""
-
         def work(transaction: Transaction) -> None:
             known = transaction.one("task_alike", {"alike": alike})
             if known is not None:

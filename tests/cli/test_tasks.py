@@ -174,7 +174,8 @@ async def test_what_a_living_process_works_on_is_left_to_it(desk: Program, payme
     (told,) = await _park(desk, 914)
     async with opened(desk.home) as guard:
         await guard.runner.settle()
-        await guard.runner._commit(guard.tasks.parking.tasks.claiming(told["task_id"], None))
+        engine = guard.tasks.parking.tasks
+        await engine.commit(engine.claiming(told["task_id"], None))
         done = desk.run("tasks", "resume", told["task_id"])
     assert done.status == 0
     assert "a living process works on it now" in done.err
