@@ -238,6 +238,17 @@ async def test_one_of_two_people_cannot_grant(desk: Program) -> None:
 
 
 @pytest.mark.holds("grant:limits")
+async def test_what_policy_would_ask_otherwise_by_now_is_not_granted(desk: Program) -> None:
+    async with guarded(desk.home) as guard:
+        pending = told(await refund(guard, 863))
+    edit(desk.home, "policy/policy.csv", "100 < r.ctx.args.amount and", "900 < r.ctx.args.amount and")
+    async with guarded(desk.home) as guard:
+        request = await guard.approvals.find(pending["approval_id"])
+        with pytest.raises(UsageError, match="would not ask"):
+            await guard.grants.plan(person(guard, "user:bob"), request, TEN)
+
+
+@pytest.mark.holds("grant:limits")
 async def test_a_grant_goes_with_a_decision_that_counts_and_never_without(guard: Guard) -> None:
     pending = told(await refund(guard, 862))
     request = await guard.approvals.find(pending["approval_id"])

@@ -21,8 +21,9 @@ from mcp_guard.approval.store import Channel
 from mcp_guard.generation import InForce
 from mcp_guard.granting import Granting
 from mcp_guard.kit.clock import Clock, as_datetime
+from mcp_guard.limits.seen import Seen
 from mcp_guard.manifest.catalog import Entry
-from mcp_guard.model.decision import Decision, Effect, Obligations
+from mcp_guard.model.decision import Decision, Obligations
 from mcp_guard.model.errors import Refused, UsageError
 from mcp_guard.model.principal import Principal
 from mcp_guard.parking import Beside, new_id
@@ -50,6 +51,7 @@ class Grants:
     granting: Granting
     approvals: Approvals
     in_force: InForce
+    seen: Seen
     clock: Clock
 
     async def plan(self, principal: Principal, request: ApprovalRequest, wanted: WantedGrant) -> Grant:
@@ -70,10 +72,9 @@ class Grants:
             )
         entry, requester, arguments = await self._asked(request)
         tool, now = entry.tool, self.clock.now_us()
-        asked = Obligations(request.approvers, request.not_requester, request.quorum)
-        decision = Decision(Effect.REQUIRE_APPROVAL, request.rule, request.reason, self._version(), asked)
-        like = Likeness.of(requester, tool.name, tool.fingerprint, decision)
-        assert like is not None
+        like = Likeness.of(requester, tool.name, tool.fingerprint, self._decision(requester, tool.name, arguments, now))
+        if like is None or (like.rule, like.approvers) != (request.rule, request.approvers):
+            raise UsageError("Policy would not ask for this approval, or not for it alone, any more.", hint=_ONCE)
         return Grant(
             id=new_id(),
             approval=request.id,
@@ -205,5 +206,8 @@ class Grants:
             "state": state,
         }
 
-    def _version(self) -> str:
-        return self.in_force.current.policy.version
+    def _decision(self, requester: Principal, tool: str, arguments: Mapping[str, object], now: int) -> Decision:
+        """What policy says of the call that waits, if it was made now: with all that it obliges to."""
+        under = self.in_force.current
+        seen = under.seen_by(requester, self.seen)
+        return under.decide(requester, "call", tool, as_datetime(now), arguments, seen=seen)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mcp_guard.audit.journal import Journal
     from mcp_guard.granting import Granting
     from mcp_guard.inline import Inline
+    from mcp_guard.limits.seen import Seen
     from mcp_guard.parking import Parking
     from mcp_guard.pipeline import Pipeline
     from mcp_guard.runner import Runner
@@ -56,10 +57,10 @@ def approvals_of(live: Live, granting: "Granting") -> "Approvals":
     return Approvals(granting.parking, live.in_force, granting.deciders, SystemClock())
 
 
-def grants_of(live: Live, granting: "Granting", approvals: "Approvals") -> "Grants":
+def grants_of(live: Live, granting: "Granting", approvals: "Approvals", seen: "Seen") -> "Grants":
     from mcp_guard.admin.grants import Grants
 
-    return Grants(granting, approvals, live.in_force, SystemClock())
+    return Grants(granting, approvals, live.in_force, seen, SystemClock())
 
 
 def inline_of(live: Live, tasks: "Tasks", runner: "Runner") -> "Inline":

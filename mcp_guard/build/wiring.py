@@ -215,7 +215,7 @@ def _wire(
         inline=inline_of(live, tasks, runner),
         tasks=tasks,
         approvals=approvals,
-        grants=grants_of(live, granting, approvals),
+        grants=grants_of(live, granting, approvals, seen),
         own_tools=own,
         task_reader=TaskReader(tasks, frozen, noting, journal, refusals),
     )
