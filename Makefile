@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: install demo test lint bench fuzz crash crash-tasks schemas locks clean
+.PHONY: install demo test lint bench conformance fuzz crash crash-tasks schemas locks clean
 
 install: $(STAMP)
 
@@ -40,6 +40,10 @@ crash: install
 crash-tasks: install
 	$(BIN)/python -m tests.crash_tasks $(or $(RUNS),50)
 
+# The official MCP conformance suite, installed under .venv with a Node of its own.
+conformance: install
+	$(BIN)/python -m tests.conformance
+
 schemas: install
 	$(BIN)/mcp-guard config schema --write schemas
 
@@ -50,6 +54,10 @@ locks: install
 		--python-version 3.11 pyproject.toml -o requirements/run.txt
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header \
 		--python-version 3.11 -c requirements/run.txt requirements/dev.in -o requirements/dev.txt
+	for name in conformance; do \
+		$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header \
+			--python-version 3.11 requirements/$$name.in -o requirements/$$name.txt || exit 1; \
+	done
 
 clean:
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
