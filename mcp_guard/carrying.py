@@ -103,7 +103,7 @@ class Carrying:
             key=key_of(task, step),
             approved=None if doing.request is None else doing.request.rule,
             deadline=deadline_of(task, content),
-            begin=lambda bound: self._beginning(doing, started, bound),
+            begin=lambda bound, wanted: self._beginning(doing, started, bound, wanted),
             wait=lambda bound, waits: self._waiting(doing, bound, waits),
             end=lambda ended: self._ending(doing, started, ended),
         )
@@ -139,7 +139,7 @@ class Carrying:
         about = self._about(asking, self._values(asking))
         result = self.parking.sealed(task.id, step.id, {"approved": True})
         done = self.parking.tasks.stepping(task.id, row.state, Step(step.id, StepState.DONE, result=result), now)
-        works = together(self.parking.using(task.id, step.id, about), done, self._going_on(task, now))
+        works = together(self.parking.using(task.id, step.id, about, step.assurance), done, self._going_on(task, now))
         try:
             await self.parking.journal.task({"what": "approved", "task": task.id, "step": step.id}, work=works)
         except NotApproved:
@@ -217,7 +217,7 @@ class Carrying:
 
     # --- what commits -----------------------------------------------------------------------------------------------
 
-    def _beginning(self, doing: Doing, started: Step, bound: Mapping[str, object]) -> Work:
+    def _beginning(self, doing: Doing, started: Step, bound: Mapping[str, object], wanted: str) -> Work:
         """What commits with the intent: the approval is used up, the step is begun, the task works."""
         task, request, now = doing.task, doing.request, self.clock.now_us()
         message = "being carried out" if doing.is_call else f"carrying out {doing.step.id}"
@@ -228,7 +228,7 @@ class Carrying:
         if request is None:
             return together(begun, moved)
         about = binding(doing.step.tool, doing.step.fingerprint, doing.content.principal, bound, request.rule)
-        return together(self.parking.using(task.id, doing.step.id, about), begun, moved)
+        return together(self.parking.using(task.id, doing.step.id, about, wanted), begun, moved)
 
     def _with_values(self, doing: Doing, started: Step, bound: Mapping[str, object]) -> Step:
         """A step of a workflow as it is begun. Where it may have to be asked about, with exactly what it was begun
@@ -365,6 +365,7 @@ class Carrying:
             call=content.call,
             escalate_to=escalate_to,
             escalates_at=escalates_at,
+            assurance=step.assurance,
         )
         seen = {name: _visible_part(lookup.find(shown, name.split("."))) for name in values}
         bound = self.parking.bound(request, self._about(asking, values))

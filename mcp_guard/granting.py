@@ -48,8 +48,6 @@ class Granting:
             return False
         votes = await self.parking.approvals.votes(grant.approval)
         return any(
-            vote.subject == by.subject
-            and vote.verdict == "approved"
-            and vote.seal == self.parking.vote_seal(request, vote)
+            vote.subject == by.subject and vote.verdict == "approved" and self.parking.counts("", request, vote)
             for vote in votes
         )

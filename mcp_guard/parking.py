@@ -4,13 +4,15 @@ A parked call is rows and nothing else: no coroutine, no thread, no open request
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple
 
 from mcp_guard.approval.outbox import Outbox
 from mcp_guard.approval.request import RULE_STEP, ApprovalRequest, binding, due
 from mcp_guard.approval.rules import is_hasty
+from mcp_guard.approval.signed import Signed, as_record, check_signed
 from mcp_guard.approval.store import ApprovalStore, Channel, Verdict, Vote, using
 from mcp_guard.approval.summary import summary
 from mcp_guard.audit.journal import Journal
@@ -19,7 +21,8 @@ from mcp_guard.kit.clock import Clock
 from mcp_guard.kit.failpoint import failpoint
 from mcp_guard.model.decision import DEFAULT_EXPIRES_S, Decision
 from mcp_guard.model.moves import ApprovalEvent, ApprovalState, StepState, TaskStatus
-from mcp_guard.model.principal import Principal
+from mcp_guard.model.principal import Principal, is_assured
+from mcp_guard.model.sshsig import SshKey, SshsigError
 from mcp_guard.model.tool import Tool, WorkflowSpec
 from mcp_guard.model.trace import Trace
 from mcp_guard.secrets.vault import Vault
@@ -79,6 +82,7 @@ class _Start:
 class Parking:
     """The rows of tasks and approvals, moved together. Every method raises `StoreUnavailable`.
 
+    `keys` gives the public keys by which somebody's signature is known now; it is asked on the writer's thread too.
     `outbox` is where messages to receivers elsewhere wait, where the home names any.
     """
 
@@ -87,6 +91,7 @@ class Parking:
     journal: Journal
     vault: Callable[[], Vault]
     clock: Clock
+    keys: Callable[[str], Collection[SshKey]]
     outbox: Outbox | None = None
 
     async def park(self, wish: Wish) -> Parked:
@@ -171,16 +176,23 @@ class Parking:
         verdict: Verdict,
         channel: Channel,
         beside: Beside | None = None,
+        *,
+        signed: Signed | None = None,
     ) -> None:
         """Count the decision of somebody who may decide (`approval.rules`): a denial ends the task, an approval wakes
         it.
 
-        Raises `NotPending`, `VotedAlready`.
+        Raises `NotPending`, `VotedAlready`, and `SshsigError` where it is said to be signed and is not.
         """
         now = self.clock.now_us()
         cast = Vote.of(who, verdict, channel, now)
-        vote = self.approvals.voting(request, replace(cast, seal=self.vote_seal(request, cast)))
+        if signed is not None:
+            cast = replace(cast, signature=signed.signature, salt=signed.salt)
         said: dict[str, object] = {"channel": channel, "ms": max(0, now - request.created_at) // 1000}
+        if cast.assurance == "signed":
+            key = check_signed(request, cast, self.journal.origin, self.keys(who.subject))
+            said["signed"] = as_record(request, cast, self.journal.origin, key)
+        vote = self.approvals.voting(request, replace(cast, seal=self.vote_seal(request, cast)))
         if is_hasty(request, now):
             said["hasty"] = 1
         if verdict == "denied":
@@ -248,7 +260,9 @@ class Parking:
 
     def vote_seal(self, request: ApprovalRequest, vote: Vote) -> str:
         """What shows that the guard counted a decision about exactly this request."""
-        said = [vote.subject, vote.verdict, vote.channel, vote.assurance, vote.voted_at]
+        said: list[object] = [vote.subject, vote.verdict, vote.channel, vote.assurance, vote.voted_at]
+        if vote.signature:
+            said += [vote.signature, vote.salt]
         return self.vault().digest(strict_json.dumps(["vote", request.terms(), request.binds, said]))
 
     async def _record(
@@ -261,9 +275,24 @@ class Parking:
     def _escalation_seal(self, request: ApprovalRequest, at: int) -> str:
         return self.vault().digest(strict_json.dumps(["escalated", request.terms(), request.binds, at]))
 
-    def using(self, task: str, step: str, about: str) -> Work:
-        """Use up the approval of a step for what it is about. Raises `NotApproved`."""
-        return using(task, step, self.clock.now_us(), lambda request: self.bound(request, about), self.vote_seal)
+    def counts(self, wanted: str, request: ApprovalRequest, vote: Vote) -> bool:
+        """Whether a decision counts now: the guard sealed it, whoever made it was known as surely as the request and
+        policy (`wanted`) ask, and where that was by a signature, it still is one by a key of theirs."""
+        assured = is_assured(vote.assurance, request.assurance) and is_assured(vote.assurance, wanted)
+        if vote.seal != self.vote_seal(request, vote) or not assured:
+            return False
+        if vote.assurance == "signed":
+            try:
+                check_signed(request, vote, self.journal.origin, self.keys(vote.subject))
+            except SshsigError:
+                return False
+        return True
+
+    def using(self, task: str, step: str, about: str, wanted: str = "") -> Work:
+        """Use up the approval of a step for what it is about. `wanted` is the assurance asked for now, whatever was
+        asked for when it began to wait. Raises `NotApproved`."""
+        bound, counts = lambda request: self.bound(request, about), partial(self.counts, wanted)
+        return using(task, step, self.clock.now_us(), bound, counts)
 
     def apart(self, wish: Wish) -> Work:
         """Change nothing. Raises `Alike` where the same call of the same requester waits or is carried out already."""
@@ -326,6 +355,7 @@ class Parking:
             call=wish.call,
             escalate_to=escalate_to,
             escalates_at=escalates_at,
+            assurance=then.assurance or "",
         )
         return replace(asked, binds=self.bound(asked, binding_of(wish)))
 

@@ -309,7 +309,7 @@ class Pipeline:
         if wish.tool.effects == "none" and carried is None and leave is None:
             self._journal.require_writable()
             return True
-        begin = carried.begin(wish.arguments) if carried else None
+        begin = carried.begin(wish.arguments, wish.decision.then.assurance or "") if carried else None
         use = self._granting.using(leave, wish, is_step=carried is not None) if leave else None
         try:
             trail.intent = await self._journal.intent(trail.facts(), together(use, begin) if use else begin)

@@ -264,6 +264,37 @@ REQUIREMENTS: dict[str, Requirement] = {
     ),
     "webhooks:secret": Requirement("I8", "The secret of a webhook stands in no store, listing, log line or error."),
     "webhooks:kept-for-a-week": Requirement("design 4", "What became of messages is removed after a week."),
+    "signed:sshsig": Requirement(
+        "design 7",
+        "A signature counts only over exactly its message, for its one purpose, in its one form, by Ed25519 or P-256; hostile bytes are refused and do nothing else.",
+    ),
+    "signed:touch": Requirement(
+        "design 7",
+        "A security key counts only where it was touched, and only under the application it was declared with.",
+    ),
+    "signed:openssh": Requirement("design 7", "Signatures are what stock ssh-keygen makes and verifies."),
+    "signed:keys": Requirement(
+        "design 7", "A declared key belongs to one person; a line that is no key is refused with its place."
+    ),
+    "signed:who": Requirement(
+        "I4; design 7",
+        "A signature by a declared key is all it takes to say who decides; everything else that says who may still holds.",
+    ),
+    "signed:unforgeable": Requirement(
+        "design 7",
+        "Whoever holds the store and the guard's own keys, and no approver's key, cannot have carried out what takes signed decisions.",
+    ),
+    "signed:revoked": Requirement(
+        "design 7", "A decision signed with a key that is not declared any more does not count when it is to be used."
+    ),
+    "signed:assurance": Requirement(
+        "design 7; contract 3",
+        "Where a rule or step asks for an assurance, decisions of people known less surely are refused and never count, also where it asks since.",
+    ),
+    "signed:record": Requirement(
+        "design 5; design 7",
+        "The record alone shows that a decision was signed, gives no value away, and both verifiers say where it does not.",
+    ),
     "approval:hash-gives-nothing-away": Requirement(
         "design 5",
         "The binding hash of an approval is keyed: records alone tell nobody who can guess what was asked for.",

@@ -422,7 +422,10 @@ async def test_an_erasure_takes_along_what_ended_tasks_and_approvals_keep(
 
 _FLIPPED = "UPDATE approval SET state = 'approved'"
 _WOKEN = "UPDATE task SET status = 'working', wake_at = 1"
-_BY_BOB = "INSERT INTO vote VALUES ((SELECT id FROM approval), 'user:bob', 'approved', 'cli', 'token', 1, '{seal}')"
+_BY_BOB = (
+    "INSERT INTO vote (approval, subject, verdict, channel, assurance, voted_at, seal)"
+    " VALUES ((SELECT id FROM approval), 'user:bob', 'approved', 'cli', 'token', 1, '{seal}')"
+)
 
 
 @pytest.mark.holds("approval:unforgeable")

@@ -1,10 +1,11 @@
 """Deciding approvals: who may, what they are shown, and that it is on record. Deciding never carries anything out."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from mcp_guard.approval.request import ApprovalRequest
-from mcp_guard.approval.rules import is_hasty
+from mcp_guard.approval.rules import is_hasty, shortfall
+from mcp_guard.approval.signed import Signed, ToSign, read_signature
 from mcp_guard.approval.store import Channel, NotPending, Verdict, VotedAlready
 from mcp_guard.approval.summary import masked
 from mcp_guard.deciding import Deciders
@@ -13,20 +14,24 @@ from mcp_guard.kit.clock import Clock, as_datetime
 from mcp_guard.model.errors import Refused, UsageError
 from mcp_guard.model.moves import ApprovalState
 from mcp_guard.model.principal import Principal
+from mcp_guard.model.sshsig import SshsigError
 from mcp_guard.parking import Beside, Parking
 
 NO_SUCH = "There is no such approval."
+_NO_SIGNATURE = "the signature does not count"
+_NOT_THEIRS = "the key that signed is not declared in the principals file, or not for whom you name"
 _LISTED = "`mcp-guard approvals list` shows what waits"
 
 
 @dataclass(frozen=True, slots=True)
 class Approvals:
-    """Use-cases of people who decide."""
+    """Use-cases of people who decide. `by_key` gives the principal a signature stands for, by subject and client."""
 
     parking: Parking
     in_force: InForce
     deciders: Deciders
     clock: Clock
+    by_key: Callable[[str, str | None], Principal]
 
     async def all(self, state: ApprovalState | None = ApprovalState.PENDING) -> list[ApprovalRequest]:
         """Approvals in a state, oldest first. One whose time is over does not wait, whatever its row says."""
@@ -49,13 +54,7 @@ class Approvals:
         entry = self.in_force.current.catalog.get(request.tool)
         hidden = () if whole or entry is None else entry.tool.sensitive
         votes = [
-            {
-                "subject": vote.subject,
-                "verdict": vote.verdict,
-                "channel": vote.channel,
-                "assurance": vote.assurance,
-                "hasty": is_hasty(request, vote.voted_at),
-            }
+            vote.as_dict() | {"hasty": is_hasty(request, vote.voted_at)}
             for vote in await self.parking.approvals.votes(request.id)
         ]
         escalated = self.parking.is_escalated(request)
@@ -72,7 +71,14 @@ class Approvals:
         return near[0]
 
     async def decide(
-        self, principal: Principal, identifier: str, verdict: Verdict, channel: Channel, beside: Beside | None = None
+        self,
+        principal: Principal,
+        identifier: str,
+        verdict: Verdict,
+        channel: Channel,
+        beside: Beside | None = None,
+        *,
+        signed: Signed | None = None,
     ) -> ApprovalRequest:
         """Decide an approval; the request as it stands afterwards. `beside` commits with it.
 
@@ -80,13 +86,38 @@ class Approvals:
         """
         request = await self.find(identifier)
         self.require_decider(principal, request)
+        if (why := shortfall(request, principal)) is not None:
+            raise Refused("policy_denied", why, effect="deny")
         try:
-            await self.parking.decide(request, principal, verdict, channel, beside)
+            await self.parking.decide(request, principal, verdict, channel, beside, signed=signed)
+        except SshsigError as error:
+            raise Refused("policy_denied", f"{_NO_SIGNATURE}: {error}", effect="deny") from None
         except VotedAlready:
             raise UsageError("You have decided this already.", hint="a person counts once") from None
         except NotPending:
             raise UsageError("This does not wait for a decision any more.", hint=_LISTED) from None
         return await self.find(request.id)
+
+    async def to_sign(self, identifier: str, verdict: Verdict) -> ToSign:
+        """What somebody signs to decide an approval. Raises `UsageError`."""
+        return ToSign.about(await self.find(identifier), verdict, self.parking.journal.origin)
+
+    async def decide_signed(
+        self, to_sign: ToSign, armored: str, subject: str | None, client: str | None
+    ) -> ApprovalRequest:
+        """Decide by a signature: it is all that says who decides. `subject` is who that has to be, if anybody.
+
+        Raises what `decide` raises.
+        """
+        try:
+            key, signed = read_signature(to_sign, armored)
+        except SshsigError as error:
+            raise Refused("policy_denied", f"{_NO_SIGNATURE}: {error}", effect="deny") from None
+        owner = self.in_force.current.directory.owner(key)
+        if owner is None or subject not in (None, owner):
+            raise Refused("policy_denied", f"{_NOT_THEIRS} ({key.fingerprint})", effect="deny")
+        who = self.by_key(owner, client)
+        return await self.decide(who, to_sign.request.id, to_sign.verdict, "cli", signed=signed)
 
     def require_decider(self, principal: Principal, request: ApprovalRequest) -> None:
         """Raise `Refused` where the principal may not decide this."""

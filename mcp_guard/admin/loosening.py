@@ -16,7 +16,9 @@ from mcp_guard.policy.tightening import unproven
 from mcp_guard.store.transaction import Row
 
 Person = tuple[str, frozenset[str]]
-"""A digest of tenant and attributes, and the scopes."""
+"""A digest of tenant and attributes, and what they hold: the scopes, and the keys they sign with."""
+_KEY = "key "
+"""What a key begins with, where no scope has a space."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,8 @@ def _sets(text: str) -> dict[str, frozenset[str]]:
 
 
 def _person(profile: Profile) -> Person:
-    return sha256(strict_json.dumps([profile.tenant, dict(profile.attributes)])).hexdigest(), profile.scopes
+    keys = {_KEY + key.fingerprint for key in profile.keys}
+    return sha256(strict_json.dumps([profile.tenant, dict(profile.attributes)])).hexdigest(), profile.scopes | keys
 
 
 def loosenings(old: Rulebook, new: Rulebook, questions: Iterable[AccessRequest]) -> list[str]:
@@ -108,7 +111,7 @@ def _people(old: Mapping[str, Person], new: Mapping[str, Person]) -> Iterator[st
     for name, (digest, scopes) in sorted(new.items()):
         before, held = old.get(name, nobody)
         if gained := sorted(scopes - held):
-            yield f"{name} gains the scope {' '.join(gained)}"
+            yield f"{name} gains {', '.join(each if each.startswith(_KEY) else f'scope {each}' for each in gained)}"
         if digest != before:
             yield f"{name} has another tenant or other attributes"
     for name, (digest, _) in sorted(old.items()):

@@ -31,7 +31,8 @@ class ApprovalRequest:
     """One question to people. Times are unix µs.
 
     `requester`, `client` and `chain` took part in asking: none of them can satisfy `not_requester`. `summary` are lines
-    made from bound values only, with nothing hidden in them.
+    made from bound values only, with nothing hidden in them. `assurance`: only decisions of people known that
+    surely count.
 
     `escalate_to` may decide as well from `escalates_at` on, once the guard says so: `escalated_at` with its seal is
     that word, and worth nothing where the seal does not fit (`Parking.is_escalated`).
@@ -60,6 +61,7 @@ class ApprovalRequest:
     escalates_at: int | None = None
     escalated_at: int | None = None
     escalation_seal: str = ""
+    assurance: str = ""
 
     @property
     def moves_at(self) -> int:
@@ -75,9 +77,10 @@ class ApprovalRequest:
     def terms(self) -> dict[str, object]:
         """All that never changes about it, `binds` aside: who asked, who may decide and when, what is shown.
 
-        One that is never escalated has the terms it had before there was such a thing.
+        What it does not ask for is left out: it has the terms it had before there was such a thing.
         """
         left_out = _MOVING if self.escalates_at is not None or self.escalate_to else _MOVING | _ESCALATION
+        left_out = left_out if self.assurance else left_out | _ASSURANCE
         return {field.name: getattr(self, field.name) for field in fields(self) if field.name not in left_out}
 
     def as_dict(self, arguments: Mapping[str, object], *, escalated: bool) -> dict[str, object]:
@@ -93,6 +96,7 @@ class ApprovalRequest:
             "arguments": dict(arguments),
             "approvers": list(self.asked(escalated=escalated)),
             "quorum": self.quorum,
+            **({"assurance": self.assurance} if self.assurance else {}),
             "expires_at": as_datetime(self.expires_at).isoformat(timespec="seconds"),
             "escalation": None if self.escalates_at is None else self._escalation(self.escalates_at, escalated),
             "state": self.state.value,
@@ -112,6 +116,7 @@ class ApprovalRequest:
 
 _MOVING = frozenset({"binds", "state", "escalated_at", "escalation_seal"})
 _ESCALATION = frozenset({"escalate_to", "escalates_at"})
+_ASSURANCE = frozenset({"assurance"})
 
 
 def due(escalation: Escalation | None, now: int, expires_at: int) -> tuple[tuple[str, ...], int | None]:

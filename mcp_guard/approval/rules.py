@@ -5,11 +5,13 @@ from dataclasses import dataclass
 
 from mcp_guard.approval.request import ApprovalRequest
 from mcp_guard.model.decision import Decision
-from mcp_guard.model.principal import Principal
+from mcp_guard.model.principal import Principal, is_assured
 
 NOT_YOURS = "you are not among those who decide this"
 REQUESTER = "whoever asked cannot decide this, through whatever client"
 DECLARED = "deciding needs a token: a declared identity is not enough here"
+UNSIGNED = "this takes a decision signed with your own key: `mcp-guard approvals approve ID --sign KEY`"
+TOO_WEAK = "this takes somebody who is known more surely: with an access token, or by a signature (`--sign KEY`)"
 DELEGATED = "an approval is decided in person, not on behalf of somebody"
 
 HASTY_US = 2_000_000
@@ -53,3 +55,10 @@ def is_hasty(request: ApprovalRequest, decided_at: int) -> bool:
     was looked at late and decided at once is not.
     """
     return decided_at - request.created_at < HASTY_US
+
+
+def shortfall(request: ApprovalRequest, who: Principal) -> str | None:
+    """Why a decision of somebody who may decide would not count the way they are known here."""
+    if is_assured(who.assurance, request.assurance):
+        return None
+    return UNSIGNED if request.assurance == "signed" else TOO_WEAK

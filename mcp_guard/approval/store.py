@@ -29,7 +29,10 @@ class NotApproved(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """Somebody's decision. `voted_at` is unix µs; `seal` shows that the guard counted it, for exactly this request."""
+    """Somebody's decision. `voted_at` is unix µs; `seal` shows that the guard counted it, for exactly this request.
+
+    `signature` and `salt` are those of `approval.signed`, where it was signed.
+    """
 
     subject: str
     verdict: Verdict
@@ -37,6 +40,13 @@ class Vote:
     assurance: str
     voted_at: int
     seal: str = ""
+    signature: str = ""
+    salt: str = ""
+
+    def as_dict(self) -> dict[str, str]:
+        """What people are shown of it."""
+        names = ("subject", "verdict", "channel", "assurance", *(("signature", "salt") if self.signature else ()))
+        return {name: getattr(self, name) for name in names}
 
     @classmethod
     def of(cls, who: Principal, verdict: Verdict, channel: Channel, now: int) -> "Vote":
@@ -103,6 +113,7 @@ class ApprovalStore:
             "call": request.call,
             "escalate_to": json.dumps(request.escalate_to),
             "escalates_at": request.escalates_at,
+            "assurance": request.assurance,
         }
         return lambda transaction: _run(transaction, "approval_insert", row)
 
@@ -116,6 +127,8 @@ class ApprovalStore:
             "assurance": vote.assurance,
             "voted_at": vote.voted_at,
             "seal": vote.seal,
+            "signature": vote.signature,
+            "salt": vote.salt,
         }
 
         def work(transaction: Transaction) -> None:
@@ -154,12 +167,12 @@ def using(
     step: str,
     now: int,
     bound: Callable[[ApprovalRequest], str],
-    sealed: Callable[[ApprovalRequest, Vote], str],
+    counts: Callable[[ApprovalRequest, Vote], bool],
 ) -> Work:
     """Use up the approval of a step in its time, for exactly what it is bound to. Raises `NotApproved`.
 
     A step that was begun before and is begun again (after a crash, where that is safe) uses the same one. The row's
-    state alone is no approval: `bound` says what its `binds` has to be, and `sealed` which decisions count, so whoever
+    state alone is no approval: `bound` says what its `binds` has to be, and `counts` which decisions do, so whoever
     can write the store but has no key can neither decide nor change who may.
     """
 
@@ -169,7 +182,7 @@ def using(
             raise NotApproved
         request = _request(row)
         votes = [_vote(found) for found in transaction.all("votes_of", {"approval": request.id})]
-        agreed = [vote for vote in votes if vote.verdict == "approved" and vote.seal == sealed(request, vote)]
+        agreed = [vote for vote in votes if vote.verdict == "approved" and counts(request, vote)]
         if len(agreed) < max(1, request.quorum) or bound(request) != request.binds:
             raise NotApproved
         if transaction.run("approval_use", {"id": request.id, "now": now}) != 1:
@@ -199,7 +212,7 @@ def _vote(row: Row) -> Vote:
 def _request(row: Row) -> ApprovalRequest:
     identifier, task, step, tool, binds, requester, client, tenant = map(str, row[:8])
     chain, rule, reason, approvers, not_requester, quorum, created_at, expires_at, summary, state, call = row[8:19]
-    escalate_to, escalates_at, escalated_at, escalation_seal = row[19:]
+    escalate_to, escalates_at, escalated_at, escalation_seal, assurance = row[19:]
     return ApprovalRequest(
         id=identifier,
         task=task,
@@ -224,4 +237,5 @@ def _request(row: Row) -> ApprovalRequest:
         escalates_at=None if escalates_at is None else int(str(escalates_at)),
         escalated_at=None if escalated_at is None else int(str(escalated_at)),
         escalation_seal=str(escalation_seal),
+        assurance=str(assurance),
     )

@@ -7,10 +7,9 @@ rewrite, only what is known from elsewhere can prove: a record, a checkpoint, an
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import orjson
 
@@ -26,15 +25,12 @@ from mcp_guard.audit.span import Block, Span, Task
 from mcp_guard.audit.statements import Statement, Trust
 from mcp_guard.audit.sweep import Piece, Progress
 from mcp_guard.kit import strict_json
-from mcp_guard.model import ed25519
+from mcp_guard.kit.curves import verify_signature
 from mcp_guard.model.chain import genesis
 from mcp_guard.model.errors import StoreUnavailable
 from mcp_guard.model.note import NoteError
 from mcp_guard.store.derived import find_unlike
 from mcp_guard.store.scan import Beside, Scan, is_store
-
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 __all__ = ["Evidence", "Fresh", "Known", "Report", "Statement", "Trust", "verify", "verify_signature"]
 
@@ -120,27 +116,6 @@ def parse(line: bytes) -> Record | None:
     except orjson.JSONDecodeError:
         return None
     return record if isinstance(record, dict) and strict_json.dumps(record) == line else None
-
-
-def verify_signature(public_key: bytes, signature: bytes, message: bytes) -> bool:
-    """Ed25519 with the verdicts of `model.ed25519`, at the speed of a library."""
-    from cryptography.exceptions import InvalidSignature
-
-    key = _load(public_key)
-    if key is None:
-        return False
-    try:
-        key.verify(signature, message)
-    except InvalidSignature:
-        return False
-    return True
-
-
-@lru_cache(64)
-def _load(public_key: bytes) -> "Ed25519PublicKey | None":
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
-    return Ed25519PublicKey.from_public_bytes(public_key) if ed25519.is_key(public_key) else None
 
 
 def _verify_archive(archive: Path, run: _Run) -> Report:

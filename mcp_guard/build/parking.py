@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 from mcp_guard.build.live import Live
 from mcp_guard.build.notifying import outbox_of
-from mcp_guard.config.home import Home
 from mcp_guard.kit.clock import SystemClock
 
 if TYPE_CHECKING:
@@ -14,24 +13,34 @@ if TYPE_CHECKING:
     from mcp_guard.admin.tasks import Tasks
     from mcp_guard.audit.journal import Journal
     from mcp_guard.granting import Granting
+    from mcp_guard.identity.authenticate import Authenticator
     from mcp_guard.inline import Inline
     from mcp_guard.limits.seen import Seen
+    from mcp_guard.model.principal import Principal
     from mcp_guard.parking import Parking
     from mcp_guard.pipeline import Pipeline
     from mcp_guard.runner import Runner
     from mcp_guard.store.store import Store
 
 
-def parking_of(home: Home, store: "Store", journal: "Journal") -> "Parking":
+def parking_of(live: Live, store: "Store", journal: "Journal") -> "Parking":
     """The rows of tasks and approvals. The key is made when the first call is parked."""
     from mcp_guard.approval.store import ApprovalStore
     from mcp_guard.parking import Parking
     from mcp_guard.secrets.vault import load_or_make
     from mcp_guard.tasks.store import SqliteEngine
 
+    home = live.definition.home
     vault = cache(lambda: load_or_make(home.keys))
-    outbox = outbox_of(home, store)
-    return Parking(SqliteEngine(store), ApprovalStore(store), journal, vault, SystemClock(), outbox)
+    return Parking(
+        SqliteEngine(store),
+        ApprovalStore(store),
+        journal,
+        vault,
+        SystemClock(),
+        lambda subject: live.directory().profile(subject).keys,
+        outbox_of(home, store),
+    )
 
 
 def runner_of(live: Live, parking: "Parking", pipeline: "Pipeline") -> "Runner":
@@ -51,10 +60,15 @@ def granting_of(live: Live, store: "Store", parking: "Parking") -> "Granting":
     return Granting(GrantStore(store, parking.vault), parking, deciders, clock)
 
 
-def approvals_of(live: Live, granting: "Granting") -> "Approvals":
+def approvals_of(live: Live, granting: "Granting", authenticator: "Authenticator") -> "Approvals":
     from mcp_guard.admin.approvals import Approvals
 
-    return Approvals(granting.parking, live.in_force, granting.deciders, SystemClock())
+    local = live.definition.home.settings.identity.local
+
+    def by_key(subject: str, client: str | None) -> "Principal":
+        return authenticator.by_signature(subject, client or local.client, local.tenant)
+
+    return Approvals(granting.parking, live.in_force, granting.deciders, SystemClock(), by_key)
 
 
 def grants_of(live: Live, granting: "Granting", approvals: "Approvals", seen: "Seen") -> "Grants":

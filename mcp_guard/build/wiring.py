@@ -199,7 +199,7 @@ def _wire(
     runner, tasks, approvals = (
         runner_of(live, parking, pipeline),
         tasks_of(live, parking, journal),
-        approvals_of(live, granting),
+        approvals_of(live, granting, authenticator),
     )
     own = OwnTools(tasks, approvals, freezes, seen, in_force, journal, clock, runner.poke, refusals)
     return Guard(
@@ -299,7 +299,7 @@ async def _open_pipeline(
     resolver = resolver_of(home, redactor)
     async with Means.open(home.directory, resolver, redactor, issue=issue, forbids=home.forbids) as means:
         live.connect(means)
-        parking = parking_of(live.definition.home, store, journal)
+        parking = parking_of(live, store, journal)
         granting = granting_of(live, store, parking)
         pipeline = Pipeline(
             in_force=live.in_force,

@@ -1,24 +1,35 @@
 """`mcp-guard approvals …`: what waits for people, and what they say."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from mcp_guard.cli.grants import approve_and_grant, granting, grants, revoke
 from mcp_guard.cli.opened import with_guard
-from mcp_guard.cli.output import Output, pass_output
+from mcp_guard.cli.output import Output, pass_output, printable
 from mcp_guard.cli.webhooks import webhooks
 from mcp_guard.cli.who import Who, acting
+from mcp_guard.model.errors import UsageError
 
 if TYPE_CHECKING:
     from mcp_guard.admin.grants import WantedGrant
+    from mcp_guard.approval.request import ApprovalRequest
     from mcp_guard.approval.store import Verdict
     from mcp_guard.build import Guard
 
+    _Decide = Callable[[Guard], Awaitable[ApprovalRequest]]
+
 _COLUMNS = ("id", "tool", "requester", "what", "approvers", "expires", "state")
 _SHORT = 12
+_signing = click.option(
+    "--sign",
+    "key",
+    metavar="KEY",
+    type=click.Path(exists=True, dir_okay=False),
+    help="Sign with this SSH key of yours (ssh-keygen does): no token is needed.",
+)
 
 
 @click.group()
@@ -97,12 +108,14 @@ def show(
 @approvals.command()
 @click.argument("identifier", metavar="ID")
 @granting
+@_signing
 @acting
 @pass_output
 def approve(
     output: Output,
     *,
     identifier: str,
+    key: str | None,
     wanted: "WantedGrant | None",
     subject: str | None,
     client: str | None,
@@ -113,16 +126,19 @@ def approve(
     With --for and --uses the same requester may make so many further calls like it in that time without asking again:
     with the very same arguments, or with --same-shape. What that admits is said before it is recorded.
     """
-    _decide(output, identifier, "approved", Who(subject, client, token), wanted)
+    _decide(output, identifier, "approved", Who(subject, client, token), key, wanted=wanted)
 
 
 @approvals.command()
 @click.argument("identifier", metavar="ID")
+@_signing
 @acting
 @pass_output
-def deny(output: Output, *, identifier: str, subject: str | None, client: str | None, token: str | None) -> None:
+def deny(
+    output: Output, *, identifier: str, key: str | None, subject: str | None, client: str | None, token: str | None
+) -> None:
     """Deny a waiting call. It never happens."""
-    _decide(output, identifier, "denied", Who(subject, client, token))
+    _decide(output, identifier, "denied", Who(subject, client, token), key)
 
 
 @approvals.command()
@@ -154,19 +170,58 @@ def _state(row: Mapping[str, Any]) -> str:
     return f"{row['state']} (hasty)" if any(said["hasty"] for said in row["decisions"]) else str(row["state"])
 
 
-def _decide(output: Output, identifier: str, verdict: "Verdict", who: Who, wanted: "WantedGrant | None" = None) -> None:
+def _decide(
+    output: Output,
+    identifier: str,
+    verdict: "Verdict",
+    who: Who,
+    key: str | None,
+    *,
+    wanted: "WantedGrant | None" = None,
+) -> None:
+    if key is not None and wanted is not None:
+        raise UsageError("--sign excludes --for.", hint="a grant is not signed: nobody signs calls nobody has made")
+    decide = _deciding(identifier, verdict, who) if key is None else _signed(output, identifier, verdict, who, key)
+
     async def ask(guard: "Guard") -> tuple[Mapping[str, Any], bool]:
-        principal = await who.principal(guard)
         if wanted is None:
-            request = await guard.approvals.decide(principal, identifier, verdict, "cli")
-            return await guard.approvals.shown(request), guard.somebody_serves()
-        request, grant = await approve_and_grant(output, guard, principal, identifier, wanted)
+            return await guard.approvals.shown(await decide(guard)), guard.somebody_serves()
+        request, grant = await approve_and_grant(output, guard, await who.principal(guard), identifier, wanted)
         return {**await guard.approvals.shown(request), "grant": grant}, guard.somebody_serves()
 
     row, served = with_guard(output, ask)
     output.data(row, (f"{row['state']}: {row['summary'][0]} ({row['id'][:_SHORT]})",))
     if row["state"] == "approved" and not served:
         output.note(f"no process serves this home now: `mcp-guard tasks resume {row['task_id']}` carries it out")
+
+
+def _deciding(identifier: str, verdict: "Verdict", who: Who) -> "_Decide":
+    async def decide(guard: "Guard") -> "ApprovalRequest":
+        return await guard.approvals.decide(await who.principal(guard), identifier, verdict, "cli")
+
+    return decide
+
+
+def _signed(output: Output, identifier: str, verdict: "Verdict", who: Who, key: str) -> "_Decide":
+    """Show what is about to be signed and have it signed. Nothing is held open while a person thinks."""
+    from mcp_guard.cli.signing import sign
+    from mcp_guard.model.signed_decision import NAMESPACE
+
+    if who.token is not None:
+        raise UsageError("--sign excludes --token.", hint="the signature says who decides")
+    to_sign = with_guard(output, lambda guard: guard.approvals.to_sign(identifier, verdict))
+    asked, message = to_sign.request, to_sign.message
+    shown = (
+        *asked.summary,
+        f"asked by {asked.requester} through {asked.client} in {asked.tenant}",
+        f"rule {asked.rule}: {asked.reason}",
+        f"what is signed ({NAMESPACE}):",
+        *(f"  {line}" for line in message.decode().splitlines()),
+    )
+    for line in shown:
+        click.echo(printable(line), err=True)
+    armored = sign(key, message, NAMESPACE)
+    return lambda guard: guard.approvals.decide_signed(to_sign, armored, who.subject, who.client)
 
 
 approvals.add_command(grants)

@@ -51,6 +51,18 @@ class Authenticator:
             attributes=profile.attributes,
         )
 
+    def by_signature(self, subject: str, client: str, tenant: str) -> Principal:
+        """The owner of a key that signed a decision, for that decision and nothing else: they hold no scopes."""
+        profile = self.directory().profile(subject)
+        return Principal(
+            subject=subject,
+            client=client,
+            tenant=profile.tenant or tenant,
+            auth="signature",
+            assurance="signed",
+            attributes=profile.attributes,
+        )
+
     def declared(self, subject: str, client: str, tenant: str) -> Principal:
         """A principal taken at its word by whoever started the process; assurance `declared`."""
         profile = self.directory().profile(subject)

@@ -1,7 +1,7 @@
-"""`policy/principals.yaml`: tenant, scopes and attributes of the principals this home knows."""
+"""`policy/principals.yaml`: tenant, scopes, attributes and signing keys of the principals this home knows."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -9,21 +9,28 @@ from types import MappingProxyType
 from mcp_guard.kit import pointer, yaml
 from mcp_guard.model.errors import Invalid
 from mcp_guard.model.problem import Problem
+from mcp_guard.model.sshsig import SshKey, SshsigError
 
 API_VERSION = "mcp-guard/v1"
 _NAME = re.compile(r"(user|service|agent):[A-Za-z0-9][A-Za-z0-9._@+-]{0,126}")
 _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,128}")  # scope-token of RFC 6749 section 3.3
-_FIELDS = ("tenant", "scopes", "attributes")
+_FIELDS = ("tenant", "scopes", "attributes", "keys")
+_MOST_KEYS = 16
+_KEY_HINT = "a line of a .pub file, such as ssh-ed25519 AAAA… comment"
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What the home says of one principal. A principal that is not listed has no tenant, scopes or attributes."""
+    """What the home says of one principal. A principal that is not listed has no tenant, scopes, attributes or keys.
+
+    `keys` are those whose signatures are the principal's.
+    """
 
     tenant: str | None = None
     scopes: frozenset[str] = frozenset()
     attributes: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+    keys: tuple[SshKey, ...] = ()
 
 
 _NOBODY = Profile()
@@ -37,6 +44,10 @@ class Directory:
 
     def profile(self, name: str) -> Profile:
         return self.profiles.get(name, _NOBODY)
+
+    def owner(self, key: SshKey) -> str | None:
+        """Whose key this is: no two principals have the same."""
+        return next((name for name, profile in self.profiles.items() if key in profile.keys), None)
 
 
 def is_principal_name(text: str) -> bool:
@@ -62,6 +73,7 @@ def load(path: Path | None, shown_as: str = "") -> Directory:
     problems: list[Problem] = []
     entries = _entries(document, problems)
     profiles = {name: _profile(document, name, entry, problems) for name, entry in entries.items()}
+    _check_owners(document, entries, problems)
     if problems:
         raise Invalid(problems)
     return Directory(MappingProxyType(profiles))
@@ -114,4 +126,44 @@ def _profile(document: yaml.Document, name: str, entry: object, problems: list[P
     if not isinstance(attributes, dict):
         complain("/attributes", "type", "attributes are a mapping")
         attributes = {}
-    return Profile(tenant if isinstance(tenant, str) else None, frozenset(scopes), MappingProxyType(attributes))
+    return Profile(
+        tenant if isinstance(tenant, str) else None,
+        frozenset(scopes),
+        MappingProxyType(attributes),
+        _keys(name, entry.get("keys", []), complain),
+    )
+
+
+def _keys(name: str, lines: object, complain: Callable[[str, str, str, str], None]) -> tuple[SshKey, ...]:
+    """The public keys of a principal."""
+    if not isinstance(lines, list) or len(lines) > _MOST_KEYS:
+        complain("/keys", "value", f"keys are a list of at most {_MOST_KEYS} lines", _KEY_HINT)
+        return ()
+    if lines and name.startswith("agent:"):
+        complain("/keys", "value", "an agent signs no decisions", "give the keys to the person")
+    found = []
+    for position, line in enumerate(lines):
+        try:
+            if not isinstance(line, str) or not line.isprintable():
+                raise SshsigError("it is not one line of text")
+            found.append(SshKey.of_line(line))
+        except SshsigError as error:
+            complain(pointer.join(["keys", str(position)]), "key", f"no public key: {error}", _KEY_HINT)
+    return tuple(found)
+
+
+def _check_owners(document: yaml.Document, entries: Mapping[str, object], problems: list[Problem]) -> None:
+    """Report a key that stands in two places: what it signs could be either's."""
+    owners: dict[bytes, str] = {}
+    for name, entry in entries.items():
+        lines = entry.get("keys") if isinstance(entry, dict) else None
+        for position, line in enumerate(lines if isinstance(lines, list) else []):
+            try:
+                point = SshKey.of_line(str(line)).point
+            except SshsigError:
+                continue  # reported already
+            if point in owners:
+                where = pointer.join(["principals", name, "keys", str(position)])
+                whose = "twice here" if owners[point] == name else f"also a key of {owners[point]}"
+                problems.append(document.problem(where, "duplicate_key", f"this key is {whose}", "one key, one person"))
+            owners.setdefault(point, name)

@@ -164,6 +164,9 @@ class Asking(Strict):
     quorum: Annotated[int, Field(ge=1, le=16)] = 1
     expires: Duration = "1d"
     escalate: Escalating | None = None
+    assurance: Literal["token", "oidc", "signed"] | None = Field(
+        default=None, description="How surely those who decide have to be known: decisions of others do not count."
+    )
     summary: Annotated[str, Field(min_length=1, max_length=1024)]
 
 

@@ -100,6 +100,7 @@ def _approve(step: WorkflowStep, asking: Asking) -> ApproveStep:
         summary=asking.summary,
         when=step.when,
         escalate=None if asking.escalate is None else _escalation(asking.escalate),
+        assurance=asking.assurance or "",
     )
 
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Literal, get_args
 
-from mcp_guard.model.principal import Principal
+from mcp_guard.model.principal import Assurance, Principal
 
 Act = Literal["list", "call", "approve", "task", "audit"]
 Rows = Literal["own", "tenant", "all"]
@@ -18,6 +18,7 @@ NO_SUCH_TOOL = "there is no such tool"
 RULE_FROZEN = "guard:frozen"
 
 _ROWS: Mapping[str, Rows] = {rows: rows for rows in get_args(Rows)}
+_ASSURANCES: Mapping[str, Assurance] = {assurance: assurance for assurance in get_args(Assurance)}
 _EMPTY: Mapping[str, object] = MappingProxyType({})
 
 
@@ -63,6 +64,7 @@ class Obligations:
     expires: int | None = None
     rows: Rows | None = None
     escalate: Escalation | None = None
+    assurance: Assurance | None = None
 
     def as_dict(self) -> dict[str, object]:
         """Only what is asked for, in the words of the policy file."""
@@ -73,7 +75,7 @@ class Obligations:
             found["not"] = "requester"
         if self.escalate is not None:
             found["escalate"] = self.escalate.as_dict()
-        for name in ("quorum", "expires", "rows"):
+        for name in ("quorum", "expires", "rows", "assurance"):
             value = getattr(self, name)
             if value is not None:
                 found[name] = value
@@ -89,6 +91,7 @@ class Obligations:
             expires=_whole(found.get("expires")),
             escalate=Escalation.from_dict(found["escalate"]) if "escalate" in found else None,
             rows=_ROWS[rows] if isinstance(rows := found.get("rows"), str) and rows in _ROWS else None,
+            assurance=_ASSURANCES.get(str(found.get("assurance"))),
         )
         if made.as_dict() != found:
             raise ValueError("obligations of the guard are expected")

@@ -3,12 +3,20 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-Auth = Literal["local", "bearer", "oidc"]
-Assurance = Literal["declared", "token", "oidc"]
+Auth = Literal["local", "bearer", "oidc", "signature"]
+Assurance = Literal["declared", "token", "oidc", "signed"]
+ASSURANCES: tuple[Assurance, ...] = get_args(Assurance)
+"""From the weakest to the strongest."""
 
 _NO_ATTRIBUTES: Mapping[str, object] = MappingProxyType({})
+
+
+def is_assured(found: str, wanted: str) -> bool:
+    """Whether somebody known by the assurance `found` is known as surely as `wanted` says; empty wants nothing."""
+    known: tuple[str, ...] = ASSURANCES
+    return not wanted or (found in known and wanted in known and known.index(found) >= known.index(wanted))
 
 
 @dataclass(frozen=True, slots=True)

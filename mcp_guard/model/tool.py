@@ -155,7 +155,8 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class ApproveStep:
-    """A step of a workflow that asks people. `expires` is in seconds; `summary` holds templates."""
+    """A step of a workflow that asks people. `expires` is in seconds; `summary` holds templates; `assurance` is how
+    surely whoever decides has to be known, empty where it does not matter."""
 
     id: str
     approvers: tuple[str, ...]
@@ -165,6 +166,7 @@ class ApproveStep:
     summary: str
     when: str | None = None
     escalate: Escalation | None = None
+    assurance: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from mcp_guard.model.decision import (
     Effect,
     Obligations,
 )
+from mcp_guard.model.principal import ASSURANCES
 from mcp_guard.policy import cases_apart, names, probes
 from mcp_guard.policy.obligations import ROWS
 from mcp_guard.policy.probes import MONDAY, Context, Somebody, World
@@ -163,6 +164,8 @@ def _obligations(before: Obligations, after: Obligations) -> set[Direction]:
         (after.expires or forever) < (before.expires or forever),
     )
     note(*_escalation(before, after))
+    surer = _surety(after) - _surety(before)
+    note(surer < 0, surer > 0)
     wider = _WIDTH.index(after.rows) - _WIDTH.index(before.rows)
     note(wider > 0, wider < 0)
     return found
@@ -177,6 +180,10 @@ def _escalation(before: Obligations, after: Obligations) -> tuple[bool, bool]:
     sooner = {name: now.get(name, never) < was.get(name, never) for name in (*was, *now)}
     later = {name: now.get(name, never) > was.get(name, never) for name in (*was, *now)}
     return any(sooner.values()), any(later.values())
+
+
+def _surety(then: Obligations) -> int:
+    return 0 if then.assurance is None else ASSURANCES.index(then.assurance)
 
 
 def _rows(old: Rules, new: Rules) -> list[RowChange]:

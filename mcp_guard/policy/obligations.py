@@ -5,15 +5,16 @@ from collections.abc import Callable
 
 from mcp_guard.kit import units
 from mcp_guard.model.decision import DEFAULT_EXPIRES_S, Effect, Escalation, Obligations, Rows
+from mcp_guard.model.principal import ASSURANCES, Assurance
 from mcp_guard.policy import names
 
 NOTHING = "-"
 MAX_EXPIRES = 366 * 86_400
 MAX_QUORUM = 20
-UNSUPPORTED = frozenset({"redact", "rate", "budget", "concurrency", "confirm", "assurance"})
+UNSUPPORTED = frozenset({"redact", "rate", "budget", "concurrency", "confirm"})
 ROWS: dict[str, Rows] = {"own": "own", "tenant": "tenant", "all": "all"}  # from the narrowest to the widest
 
-_APPROVAL = frozenset({"approvers", "not", "quorum", "expires", "escalate"})
+_APPROVAL = frozenset({"approvers", "not", "quorum", "expires", "escalate", "assurance"})
 _EXAMPLE = "for example approvers=role:finance; not=requester; expires=4h"
 
 
@@ -132,6 +133,13 @@ def _rows(value: str) -> Rows:
     return ROWS[value]
 
 
+def _assurance(value: str) -> Assurance:
+    known = {str(assurance): assurance for assurance in ASSURANCES if assurance != "declared"}
+    if value not in known:
+        raise ValueError(f"expected {', '.join(known)}")
+    return known[value]
+
+
 _READERS: dict[str, Callable[[str], object]] = {
     "approvers": _approvers,
     "not": _requester,
@@ -139,4 +147,5 @@ _READERS: dict[str, Callable[[str], object]] = {
     "expires": expires,
     "escalate": escalation,
     "rows": _rows,
+    "assurance": _assurance,
 }

@@ -2,8 +2,8 @@
 
 The order of rows never changes the effect. Of several rows of the deciding effect the first in the file is named, and
 its approvers decide, joined by whom it says (`escalate`); the others still oblige: the shortest `expires`, the largest
-`quorum`, `not=requester` if any asks for it. For reading the log the widest `rows` of one actor counts; over a
-delegation the narrowest.
+`quorum`, the strongest `assurance`, `not=requester` if any asks for it. For reading the log the widest `rows` of one
+actor counts; over a delegation the narrowest.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Literal, NamedTuple
 
 from mcp_guard.model.decision import RULE_DEFAULT, Decision, Effect, Obligations, Rows
+from mcp_guard.model.principal import ASSURANCES
 from mcp_guard.policy.obligations import ROWS
 from mcp_guard.policy.rows import Row
 
@@ -78,6 +79,7 @@ def merged(found: Sequence[Obligations]) -> Obligations:
         expires=min((then.expires for then in found if then.expires is not None), default=None),
         escalate=found[0].escalate,
         rows=_widest(then.rows for then in found),
+        assurance=max((then.assurance for then in found if then.assurance), key=ASSURANCES.index, default=None),
     )
 
 

@@ -46,6 +46,7 @@ def overwriting_tasks(tasks: Sequence[str], subject: str | None) -> Callable[[Tr
         transaction.run("steps_overwrite", row)
         transaction.run("approvals_overwrite", row)
         transaction.run("grants_overwrite", row)
+        transaction.run("salts_overwrite", row)
         if subject is not None:
             transaction.run("votes_overwrite", row)
 

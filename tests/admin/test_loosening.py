@@ -8,10 +8,12 @@ import pytest
 from mcp_guard.admin.loosening import Rulebook, loosenings
 from mcp_guard.identity.directory import Directory, Profile
 from mcp_guard.manifest.catalog import Catalog
+from mcp_guard.model.sshsig import SshKey
 from mcp_guard.policy.load import restore
 from mcp_guard.policy.model_file import MODEL
 from mcp_guard.store.transaction import Row
 from tests.policy.conftest import TOOLS, row
+from tests.simulators.ssh_key import SshKeyPair
 
 ROWS = (
     row(id="small", who="role:support", when="r.ctx.args.amount <= 100"),
@@ -19,7 +21,9 @@ ROWS = (
     "g, user:alice, role:support, acme",
 )
 SEEING = (*ROWS, row(id="after", when='"untrusted" in r.ctx.seen', eft="deny"))
-PEOPLE = {"user:alice": Profile("acme", frozenset({"a"}), {"level": 1})}
+KEY, OTHER_KEY = (SshKey.parse(SshKeyPair().wire) for _ in range(2))
+ALICE = Profile("acme", frozenset({"a"}), {"level": 1}, (KEY,))
+PEOPLE = {"user:alice": ALICE}
 
 
 def rulebook(
@@ -39,10 +43,12 @@ LOOSER = {
     "a higher limit": rulebook(ROWS[0].replace("100", "200"), ROWS[1].replace("100", "200"), ROWS[2]),
     "a row that denies is gone": rulebook(ROWS[0].replace("<= 100", "<= 10000"), ROWS[2]),
     "somebody gets a role": rulebook(*ROWS, "g, user:mallory, role:support, acme"),
-    "a scope for somebody known": rulebook(people={"user:alice": Profile("acme", frozenset({"a", "b"}), {"level": 1})}),
+    "a scope for somebody known": rulebook(people={"user:alice": replace(ALICE, scopes=frozenset({"a", "b"}))}),
     "a scope for somebody new": rulebook(people={**PEOPLE, "user:eve": Profile(None, frozenset({"a"}))}),
-    "another attribute": rulebook(people={"user:alice": Profile("acme", frozenset({"a"}), {"level": 2})}),
-    "another tenant": rulebook(people={"user:alice": Profile("globex", frozenset({"a"}), {"level": 1})}),
+    "another attribute": rulebook(people={"user:alice": replace(ALICE, attributes={"level": 2})}),
+    "another tenant": rulebook(people={"user:alice": replace(ALICE, tenant="globex")}),
+    "a key for somebody known": rulebook(people={"user:alice": replace(ALICE, keys=(KEY, OTHER_KEY))}),
+    "another key": rulebook(people={"user:alice": replace(ALICE, keys=(OTHER_KEY,))}),
     "attributes that are gone": rulebook(people={}),
     "a tool that does something else": replace(rulebook(), fingerprints={"orders_get": "f" * 64}),
     "a tool that is only observed": replace(rulebook(), observed=frozenset({"orders_get"})),
@@ -54,7 +60,8 @@ TIGHTER = {
     "the same": rulebook(),
     "a lower limit": rulebook(ROWS[0].replace("100", "50"), ROWS[1].replace("100", "50"), ROWS[2]),
     "a role that is taken away": rulebook(*ROWS[:2], row(id="other", who="role:other", eft="deny")),
-    "a scope that is taken away": rulebook(people={"user:alice": Profile("acme", frozenset(), {"level": 1})}),
+    "a scope that is taken away": rulebook(people={"user:alice": replace(ALICE, scopes=frozenset())}),
+    "a key that is taken away": rulebook(people={"user:alice": replace(ALICE, keys=())}),
     "a tool that needs more": rulebook(scopes={"orders_get": frozenset({"orders:read", "orders:list", "more"})}),
     "labels nobody asks for": replace(rulebook(), labels={"orders_get": frozenset()}),
     "a tool that is gone": rulebook(scopes={"other": frozenset()}),

@@ -29,7 +29,12 @@ IN_CALLS = [
     'r.ctx.args.country in ["DE", "FR"] or r.ctx.args.missing', 'matches(r.ctx.args.country, "D?")',
     '"flag" in r.ctx.args and r.ctx.args.flag', "r.ctx.args.amount + 1 > 50",
 ]  # fmt: skip
-THEN = ["approvers=role:a", "approvers=role:b; not=requester; expires=4h", "approvers=user:bob; quorum=2; expires=1h"]
+THEN = [
+    "approvers=role:a",
+    "approvers=role:b; not=requester; expires=4h",
+    "approvers=user:bob; quorum=2; expires=1h",
+    "approvers=role:b; assurance=signed",
+]
 
 _columns = {
     "who": st.sampled_from(["*", *PEOPLE, *AGENTS, *ROLES]),

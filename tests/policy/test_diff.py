@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from mcp_guard.model.decision import Decision, Effect, Escalation, Obligations
+from mcp_guard.model.principal import Assurance
 from mcp_guard.policy.compiled import Compiled
 from mcp_guard.policy.diff import Diff, Direction, LinkChange, RowChange, compare, diff
 from tests.policy.conftest import TOOLS, Files, request, row
@@ -110,6 +111,10 @@ def _escalated(to: str, after: int) -> Obligations:
     return replace(APPROVAL, escalate=Escalation((to,), after))
 
 
+def _assured(assurance: Assurance) -> Obligations:
+    return replace(APPROVAL, assurance=assurance)
+
+
 @pytest.mark.holds("policy:diff")
 @pytest.mark.parametrize(
     ("before", "after", "expected"),
@@ -132,6 +137,10 @@ def _escalated(to: str, after: int) -> Obligations:
         (_escalated("role:b", 30), _escalated("role:b", 20), "looser"),
         (_escalated("role:b", 30), _escalated("role:b", 40), "stricter"),
         (_escalated("role:b", 30), _escalated("role:b", 30), None),
+        (APPROVAL, _assured("token"), "stricter"),
+        (_assured("signed"), _assured("oidc"), "looser"),
+        (_assured("signed"), APPROVAL, "looser"),
+        (_assured("oidc"), _assured("oidc"), None),
         (Obligations(rows="own"), Obligations(rows="all"), "looser"),
         (Obligations(rows="all"), Obligations(rows="tenant"), "stricter"),
     ],

@@ -39,6 +39,12 @@ APPROVAL = Effect.REQUIRE_APPROVAL
             "*",
             Obligations(approvers=("role:a",), expires=172_800, escalate=Escalation(("role:b", "user:c"), 86_400)),
         ),
+        (
+            "approvers=role:a; assurance=signed",
+            APPROVAL,
+            "call",
+            Obligations(approvers=("role:a",), assurance="signed"),
+        ),
         ("rows=tenant", Effect.ALLOW, "audit", Obligations(rows="tenant")),
     ],
 )
@@ -50,7 +56,7 @@ def test_parsed(text: str, effect: Effect, act: str, expected: Obligations) -> N
 @pytest.mark.parametrize(
     "text",
     ["redact=[/a, /b]", "rate=3/minute/who", "budget=500usd/day/who", "concurrency=2", "confirm=requester",
-     "assurance=token", "approvers=role:a; budget=1usd/day/who"],
+     "approvers=role:a; budget=1usd/day/who"],
 )  # fmt: skip
 def test_what_this_version_does_not_enforce_is_refused(text: str) -> None:
     with pytest.raises(ObligationError) as caught:
@@ -91,6 +97,10 @@ def test_what_this_version_does_not_enforce_is_refused(text: str) -> None:
         ("approvers=role:a; expires=0s", APPROVAL, "call", "obligation_value"),
         ("approvers=role:a; expires=500ms", APPROVAL, "call", "obligation_value"),
         ("approvers=role:a; expires=999999999d", APPROVAL, "call", "obligation_value"),
+        ("assurance=signed", Effect.ALLOW, "call", "obligation_effect"),
+        ("approvers=role:a; assurance=declared", APPROVAL, "call", "obligation_value"),
+        ("approvers=role:a; assurance=Signed", APPROVAL, "call", "obligation_value"),
+        ("approvers=role:a; assurance=", APPROVAL, "call", "obligation_value"),
         ("escalate=role:b/1h", Effect.ALLOW, "call", "obligation_effect"),
         ("escalate=role:b/1h", APPROVAL, "call", "approvers_missing"),
         ("approvers=role:a; escalate=role:b", APPROVAL, "call", "obligation_value"),

@@ -126,3 +126,8 @@ def test_over_a_delegation_the_strictest_decision_and_the_narrowest_rows_hold() 
     first = decision(Effect.REQUIRE_APPROVAL, "q1", Obligations(approvers=("role:a",), expires=9))
     second = decision(Effect.REQUIRE_APPROVAL, "q2", Obligations(approvers=("role:b",), expires=5, quorum=2))
     assert strictest([first, second]).then == Obligations(approvers=("role:a",), expires=5, quorum=2)
+    surely = [
+        decision(Effect.REQUIRE_APPROVAL, "q", Obligations(approvers=("role:a",), assurance=assurance))
+        for assurance in (None, "signed", "token")
+    ]
+    assert strictest(surely).then == Obligations(approvers=("role:a",), assurance="signed")

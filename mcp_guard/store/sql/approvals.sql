@@ -1,17 +1,17 @@
 -- name: approval_insert
 INSERT INTO approval (id, task, step, tool, binds, requester, client, tenant, chain, rule, reason, approvers, not_requester,
-                      quorum, created_at, expires_at, summary, state, call, escalate_to, escalates_at)
+                      quorum, created_at, expires_at, summary, state, call, escalate_to, escalates_at, assurance)
 VALUES (:id, :task, :step, :tool, :binds, :requester, :client, :tenant, :chain, :rule, :reason, :approvers, :not_requester,
-        :quorum, :created_at, :expires_at, :summary, 'pending', :call, :escalate_to, :escalates_at);
+        :quorum, :created_at, :expires_at, :summary, 'pending', :call, :escalate_to, :escalates_at, :assurance);
 
 -- name: approval_get
 SELECT id, task, step, tool, binds, requester, client, tenant, chain, rule, reason, approvers, not_requester,
-       quorum, created_at, expires_at, summary, state, call, escalate_to, escalates_at, escalated_at, escalation_seal
+       quorum, created_at, expires_at, summary, state, call, escalate_to, escalates_at, escalated_at, escalation_seal, assurance
 FROM approval WHERE id = :id;
 
 -- name: approval_of_step
 SELECT id, task, step, tool, binds, requester, client, tenant, chain, rule, reason, approvers, not_requester,
-       quorum, created_at, expires_at, summary, state, call, escalate_to, escalates_at, escalated_at, escalation_seal
+       quorum, created_at, expires_at, summary, state, call, escalate_to, escalates_at, escalated_at, escalation_seal, assurance
 FROM approval WHERE task = :task AND step = :step ORDER BY created_at DESC LIMIT 1;
 
 -- name: approval_awaited
@@ -21,7 +21,7 @@ FROM approval WHERE state = 'pending' AND task IN (SELECT value FROM json_each(:
 
 -- name: approval_list
 SELECT id, task, step, tool, binds, requester, client, tenant, chain, rule, reason, approvers, not_requester,
-       quorum, created_at, expires_at, summary, state, call, escalate_to, escalates_at, escalated_at, escalation_seal
+       quorum, created_at, expires_at, summary, state, call, escalate_to, escalates_at, escalated_at, escalation_seal, assurance
 FROM approval WHERE (:state IS NULL OR state = :state) ORDER BY created_at, id LIMIT :limit;
 
 -- name: approval_move
@@ -47,12 +47,13 @@ WHERE id = :id AND (state = 'used' OR (state = 'approved'
 SELECT json_extract(line, '$._t') FROM log ORDER BY n DESC LIMIT 1;
 
 -- name: vote_insert
-INSERT INTO vote (approval, subject, verdict, channel, assurance, voted_at, seal)
-VALUES (:approval, :subject, :verdict, :channel, :assurance, :voted_at, :seal)
+INSERT INTO vote (approval, subject, verdict, channel, assurance, voted_at, seal, signature, salt)
+VALUES (:approval, :subject, :verdict, :channel, :assurance, :voted_at, :seal, :signature, :salt)
 ON CONFLICT (approval, subject) DO NOTHING;
 
 -- name: vote_count
 SELECT count(*) FROM vote WHERE approval = :approval AND verdict = 'approved';
 
 -- name: votes_of
-SELECT subject, verdict, channel, assurance, voted_at, seal FROM vote WHERE approval = :approval ORDER BY voted_at, subject;
+SELECT subject, verdict, channel, assurance, voted_at, seal, signature, salt FROM vote
+WHERE approval = :approval ORDER BY voted_at, subject;

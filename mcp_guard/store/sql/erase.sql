@@ -36,9 +36,14 @@ UPDATE approval SET summary = '[]' || printf('%.*c', length(CAST(summary AS BLOB
                     requester = iif(requester = :subject, :blank, requester)
 WHERE task IN (SELECT value FROM json_each(:tasks)) AND length(CAST(summary AS BLOB)) > 2;
 
+-- name: salts_overwrite
+-- Without its salt the digest of what was shown, which is on record, is nobody's to guess at.
+UPDATE vote SET salt = printf('%.*c', length(salt), '0')
+WHERE approval IN (SELECT id FROM approval WHERE task IN (SELECT value FROM json_each(:tasks)));
+
 -- name: votes_overwrite
 -- Not where people still decide: there nobody may count twice.
-UPDATE vote SET subject = '-' || substr(hex(randomblob(64)), 1, max(16, length(subject) - 1))
+UPDATE vote SET signature = printf('%.*c', length(signature), '='), subject = '-' || substr(hex(randomblob(64)), 1, max(16, length(subject) - 1))
 WHERE subject = :subject AND approval IN (SELECT id FROM approval WHERE state <> 'pending');
 
 -- name: grants_overwrite
