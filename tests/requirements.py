@@ -588,6 +588,27 @@ REQUIREMENTS: dict[str, Requirement] = {
         "contract 2", "A write that fails, is too large or runs out of time changed nothing."
     ),
     "sql:bounded": Requirement("contract 2", "Statements end within the tool's time, rows within its count and size."),
+    "postgres:parameters-only": Requirement(
+        "contract 2; bar: templates",
+        "Arguments reach PostgreSQL as bound values of their types, unchanged; what does not fit is refused by name.",
+    ),
+    "postgres:least-privilege": Requirement(
+        "contract 2",
+        "A reading tool runs in a read-only transaction, a second statement is none, and the role's rights are the limit.",
+    ),
+    "postgres:all-or-nothing": Requirement("contract 2", "A write that fails, at the commit too, changed nothing."),
+    "postgres:bounded": Requirement(
+        "contract 2", "Statements end at the server within the tool's time, rows within its count and size."
+    ),
+    "postgres:executed": Requirement(
+        "I2; I5", "Only what goes wrong once COMMIT was sent leaves it unknown whether a write happened."
+    ),
+    "postgres:no-password-shown": Requirement(
+        "I8", "A password comes from a reference and stands in no log, error or answer; the environment has no say."
+    ),
+    "postgres:tls": Requirement(
+        "bar: egress", "TLS is verified by certificate and name where it is wanted, and never given up for plain text."
+    ),
     "command:argv-only": Requirement(
         "contract 2; bar: templates",
         "An argument of a command is one element or a part of one, whatever it holds; none becomes a part of a script.",

@@ -10,13 +10,23 @@ from typing import TYPE_CHECKING, assert_never
 from mcp_guard.connect.connector import Connector
 from mcp_guard.model.errors import Invalid
 from mcp_guard.model.problem import Problem
-from mcp_guard.model.tool import CommandSpec, HttpSpec, PythonSpec, SqlSpec, Tool, WorkerSpec, WorkflowSpec
+from mcp_guard.model.tool import (
+    CommandSpec,
+    HttpSpec,
+    PostgresSpec,
+    PythonSpec,
+    SqlSpec,
+    Tool,
+    WorkerSpec,
+    WorkflowSpec,
+)
 from mcp_guard.secrets.redact import Redactor
 from mcp_guard.secrets.references import Resolver
 
 if TYPE_CHECKING:
     from mcp_guard.connect.credential import Issue
     from mcp_guard.connect.egress import Egress
+    from mcp_guard.connect.pools import Pools
 
 
 def _default_egress() -> "Egress":
@@ -44,6 +54,7 @@ class Means:
     issue: "Issue | None" = None
     forbids: Callable[[str], bool] = _nothing
     _egress: "Egress | None" = field(default=None, init=False)
+    _pools: "Pools | None" = field(default=None, init=False)
 
     @classmethod
     @asynccontextmanager
@@ -69,10 +80,20 @@ class Means:
             self._egress = self.make_egress()
         return self._egress
 
+    @property
+    def pools(self) -> "Pools":
+        if self._pools is None:
+            from mcp_guard.connect.pools import Pools
+
+            self._pools = Pools(self.resolver.obtain)
+        return self._pools
+
     async def aclose(self) -> None:
         """Close every connection; after the last connector."""
         if self._egress is not None:
             await self._egress.aclose()
+        if self._pools is not None:
+            await self._pools.aclose()
 
 
 def connect(tool: Tool, means: Means) -> Connector:
@@ -83,6 +104,10 @@ def connect(tool: Tool, means: Means) -> Connector:
     spec = tool.connector
     if isinstance(spec, SqlSpec):
         return _sql(tool, spec, means)
+    if isinstance(spec, PostgresSpec):
+        from mcp_guard.connect.postgres import PostgresConnector
+
+        return PostgresConnector(spec, means.pools, means.redactor)
     if isinstance(spec, HttpSpec):
         return _http(tool, spec, means)
     if isinstance(spec, PythonSpec):

@@ -19,7 +19,7 @@ from mcp_guard.manifest.report import Report
 from mcp_guard.manifest.schemas import compile_schemas
 from mcp_guard.manifest.sql import compile_sql, writes
 from mcp_guard.manifest.workflow import check_keys, compile_workflow, retry_of
-from mcp_guard.model.tool import ConnectorSpec, Effects, HttpSpec, Mode, Retry, SqlSpec, Tool
+from mcp_guard.model.tool import ConnectorSpec, Effects, HttpSpec, Mode, PostgresSpec, Retry, SqlSpec, Tool
 
 CONNECTORS = ("http", "sql", "python", "command", "workflow")
 RESERVED_NAMES = frozenset({"task_status", "task_cancel", "approval_list", "approval_decide"})
@@ -121,7 +121,7 @@ def _connector(
         spec, used = compile_http(entry.http, arguments, place)
         _check_idempotency_header(entry, spec, report)
     elif entry.sql is not None:
-        spec, used = compile_sql(entry.sql, arguments, place, around.home, around.reserved)
+        spec, used = compile_sql(entry.sql, arguments, Place(around.home, around.reserved), place)
     elif entry.python is not None:
         spec, used = compile_python(entry.python, arguments, Place(around.home, around.reserved), said, place)
     elif entry.command is not None:
@@ -191,6 +191,10 @@ def _check_effects(entry: ToolEntry, effects: Effects, connector: ConnectorSpec,
         writing = writes(connector.statement)
         if writing and effects == "none":
             place.error("effects", "the statement changes data", "say effects: idempotent or once")
+    elif isinstance(connector, PostgresSpec):
+        writing = not connector.readonly  # a function that is only selected may write as well
+        if writing and effects == "none":
+            place.error("effects", "the statement may change data", "say effects: idempotent or once")
     elif isinstance(connector, HttpSpec):
         writing = connector.method not in ("GET", "HEAD")
     if writing and effects == "once" and entry.annotations.readOnlyHint:

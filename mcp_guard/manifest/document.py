@@ -80,9 +80,19 @@ class Http(Strict):
 
 
 class Sql(Strict):
-    """Fixed text with `:name` parameters on one SQLite file of the home."""
+    """Fixed text with `:name` parameters on one SQLite file of the home, or on PostgreSQL."""
 
-    database: Annotated[str, Field(min_length=1, max_length=1024)]
+    database: Annotated[
+        str,
+        Field(min_length=1, max_length=1024, description="sqlite:PATH, or postgresql://USER@HOST:PORT/DATABASE"),
+    ]
+    password: str | None = Field(default=None, description="A reference such as ${secret:orders_db}.")
+    tls: Literal["verify", "off"] | None = Field(
+        default=None, description="verify (the usual): certificate and host name; off is usual on loopback only."
+    )
+    ca: Annotated[str, Field(min_length=1, max_length=1024)] | None = Field(
+        default=None, description="A file with the authority's certificates, instead of the system's."
+    )
     readonly: bool = True
     statement: Annotated[str, Field(min_length=1, max_length=65536)]
     max_rows: Annotated[int, Field(ge=1, le=10_000)] = 100

@@ -6,7 +6,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from mcp_guard.kit import strict_json
-from mcp_guard.model.tool import CommandSpec, PythonSpec, SqlSpec, Tool
+from mcp_guard.model.tool import CommandSpec, PostgresSpec, PythonSpec, SqlSpec, Tool
 
 
 def fingerprint(tool: Tool, home: Path) -> str:
@@ -33,6 +33,9 @@ def _canonical(tool: Tool, home: Path) -> dict[str, object]:
             "within": {name: _named(path, root) for name, path in connector.within},
         }
         body["connector"] = {key: _plain(value) for key, value in {**asdict(connector), **named}.items()}
+    elif isinstance(connector, PostgresSpec):
+        ca = connector.ca and _named(connector.ca, root)
+        body["connector"] = {**asdict(connector), "parameters": list(connector.parameters), "ca": ca}
     elif isinstance(connector, PythonSpec):
         body["connector"] = _function(connector, root)
     return body

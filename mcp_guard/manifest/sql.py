@@ -1,116 +1,119 @@
-"""The `sql` connector of a manifest: one statement, fixed text, named parameters."""
+"""The `sql` connector of a manifest: one statement, fixed text, named parameters, on SQLite or PostgreSQL."""
 
 import re
-from collections.abc import Iterator
+from importlib.util import find_spec
+from ipaddress import ip_address
 from pathlib import Path
+from urllib.parse import unquote
 
 from mcp_guard.kit import references
 from mcp_guard.manifest.arguments import Arguments
 from mcp_guard.manifest.document import Sql
-from mcp_guard.manifest.home import HomeFiles, file_in_home
+from mcp_guard.manifest.home import file_in_home
+from mcp_guard.manifest.process import Place
 from mcp_guard.manifest.report import Report
-from mcp_guard.model.tool import SqlSpec
+from mcp_guard.manifest.sql_text import POSTGRES, SQLITE, Dialect, check_statement, positional
+from mcp_guard.manifest.sql_text import writes as _writes
+from mcp_guard.model.tool import PostgresSpec, SqlSpec
 
-# Everything a parameter cannot stand in is one token; the rest is taken character by character.
-_TOKENS = re.compile(
-    r"""(?P<skip>--[^\n]*|/\*.*?(?:\*/|\Z)|'(?:[^']|'')*'|"(?:[^"]|"")*"|`(?:[^`]|``)*`|\[[^\]]*\]|\s+)
-    |(?P<parameter>:[A-Za-z_][A-Za-z0-9_]*)
-    |(?P<foreign>\?[0-9]*|[@$:#][A-Za-z0-9_:]*)
-    |(?P<word>[A-Za-z_][A-Za-z0-9_$]*)
-    |(?P<other>.)""",
-    re.DOTALL | re.VERBOSE,
+_OF_POSTGRES = ("password", "tls", "ca")
+_ADDRESS = re.compile(
+    r"(?:postgresql|postgres)://(?P<user>[A-Za-z0-9._~%-]+)@(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)"
+    r"(?::(?P<port>[0-9]{1,5}))?/(?P<database>[A-Za-z0-9._~%-]+)"
 )
-_READS = frozenset({"SELECT", "VALUES"})
-_BREAKS = frozenset({";", "'", '"', "`", "["})  # a second statement, or a quote that is never closed
-_WRITES = frozenset({"INSERT", "UPDATE", "DELETE", "REPLACE"})
+_FORM = "postgresql://USER@HOST:PORT/DATABASE"
 
 
 def compile_sql(
-    entry: Sql, arguments: Arguments, report: Report, home: Path, reserved: HomeFiles
-) -> tuple[SqlSpec | None, frozenset[str]]:
+    entry: Sql, arguments: Arguments, place: Place, report: Report
+) -> tuple[SqlSpec | PostgresSpec | None, frozenset[str]]:
     """The statement of a tool and the arguments it uses; problems go to the report."""
-    path = _database(entry.database, report.at("database"), home, reserved)
-    used = _check_statement(entry, arguments, report.at("statement"))
+    remote = entry.database.startswith(("postgresql:", "postgres:"))
+    dialect = POSTGRES if remote else SQLITE
+    used = check_statement(entry.statement, entry.readonly, arguments, dialect, report.at("statement"))
+    if remote:
+        return _postgres(entry, place, report), used
+    for key in _OF_POSTGRES:
+        if getattr(entry, key) is not None:
+            report.at(key).error("database", f"{key} means nothing for a SQLite file", "remove it")
+    path = _file(entry.database, report.at("database"), place)
     if path is None:
         return None, used
     return SqlSpec("sql", str(path), entry.readonly, entry.statement, entry.max_rows), used
 
 
-def writes(statement: str) -> bool:
+def writes(statement: str, dialect: Dialect = SQLITE) -> bool:
     """Whether a statement changes data."""
-    return _verb(statement) in _WRITES
+    return _writes(statement, dialect)
 
 
-def _database(text: str, report: Report, home: Path, reserved: HomeFiles) -> Path | None:
+def _file(text: str, report: Report, place: Place) -> Path | None:
     scheme, _, rest = text.partition(":")
-    if scheme in ("postgresql", "postgres"):
-        report.error("unsupported", "postgresql is not supported by this version", "use sqlite:PATH")
-        return None
     if references.OPENING in text:
         report.error("reference_place", "a secret reference may stand in a header value only", "write sqlite:PATH")
         return None
     if scheme != "sqlite":
-        report.error("value", "expected sqlite:PATH", "for example sqlite:var/orders.db")
+        report.error("value", f"expected sqlite:PATH or {_FORM}", "for example sqlite:var/orders.db")
         return None
     if any(character in rest for character in "?#%"):
         report.error("path", "a database is named by its path alone", "remove ?, # and %")
         return None
-    return file_in_home(rest, home, reserved, report)
+    return file_in_home(rest, place.home, place.reserved, report)
 
 
-def _check_statement(entry: Sql, arguments: Arguments, report: Report) -> frozenset[str]:
-    if references.OPENING in entry.statement:
-        report.error("reference_place", "a secret reference may stand in a header value only", "remove it")
-        return frozenset()
-    verb = _verb(entry.statement)
-    if verb is None:
-        report.error(
-            "statement",
-            "expected one SELECT, VALUES, INSERT, UPDATE, DELETE or REPLACE statement",
-            "ATTACH, PRAGMA, VACUUM and changes to the schema are not for tools",
-        )
-    elif verb in _WRITES and entry.readonly:
-        report.error("readonly", f"{verb} on a database that is opened read-only", "write readonly: false")
-    used = set()
-    for kind, text in _tokens(entry.statement):
-        if kind == "parameter" and arguments.check_name(text[1:], report):
-            arguments.check_scalar(text[1:], report)
-            used.add(text[1:])
-        elif kind == "foreign":
-            report.error(
-                "parameter", "parameters are written :name", "name the argument; ?, @x and $x are not understood"
-            )
-        elif text in "{}":
-            report.error("template", "a statement is fixed text", "use :name parameters")
-    return frozenset(used)
-
-
-def _verb(statement: str) -> str | None:
-    """What the only statement of a text does, or `None` where it is none, more than one, or of another kind."""
-    tokens = [(kind, text.upper()) for kind, text in _tokens(statement)]
-    if tokens and tokens[-1][1] == ";":
-        tokens.pop()
-    if not tokens or any(text in _BREAKS for _, text in tokens):
+def _postgres(entry: Sql, place: Place, report: Report) -> PostgresSpec | None:
+    if find_spec("asyncpg") is None:
+        hint = "pip install 'mcp-guard[postgres]'"
+        report.at("database").error("missing_package", "PostgreSQL needs asyncpg, which is not installed", hint)
         return None
-    first = tokens[0][1]
-    if first in _READS or first in _WRITES:
-        return first
-    return _verb_after_with(tokens) if first == "WITH" else None
+    found = _ADDRESS.fullmatch(entry.database)
+    port = int(found["port"] or 5432) if found else 0
+    if found is None or not 0 < port < 65536:
+        hint = "options have keys of their own: password (a reference), tls and ca"
+        report.at("database").error("value", f"expected {_FORM}", hint)
+        return None
+    host = found["host"].strip("[]")
+    if entry.password is not None and re.fullmatch(references.WHOLE_REFERENCE, entry.password) is None:
+        report.at("password").error("literal_secret", "a password is named, never written out", "${secret:NAME}")
+    text, parameters = positional(entry.statement, POSTGRES)
+    return PostgresSpec(
+        kind="sql",
+        host=host.lower(),
+        port=port,
+        user=unquote(found["user"]),
+        database=unquote(found["database"]),
+        password=entry.password,
+        tls=_tls(entry, host, report),
+        ca=_ca(entry.ca, place, report.at("ca")),
+        readonly=entry.readonly,
+        statement=text,
+        parameters=parameters,
+        max_rows=entry.max_rows,
+    )
 
 
-def _verb_after_with(tokens: list[tuple[str, str]]) -> str | None:
-    """The main verb behind common table expressions, whose bodies are in brackets."""
-    depth = 0
-    for kind, text in tokens:
-        depth += (text == "(") - (text == ")")
-        if depth == 0 and kind == "word" and (text in _READS or text in _WRITES):
-            return text
-    return None
+def _tls(entry: Sql, host: str, report: Report) -> bool:
+    local = _is_loopback(host)
+    tls = entry.tls == "verify" or (entry.tls is None and not local)
+    if not tls and not local:
+        report.at("tls").warning("plaintext", "statements, rows and the log-in travel unencrypted", "say tls: verify")
+    if not tls and entry.ca is not None:
+        report.at("ca").error("tls", "an authority means nothing without TLS", "say tls: verify, or remove it")
+    return tls
 
 
-def _tokens(statement: str) -> Iterator[tuple[str, str]]:
-    """Words, parameters and punctuation outside strings, quoted names and comments."""
-    for match in _TOKENS.finditer(statement):
-        kind = match.lastgroup
-        if kind is not None and kind != "skip":
-            yield kind, match.group()
+def _ca(text: str | None, place: Place, report: Report) -> str | None:
+    if text is None:
+        return None
+    path = place.home / text
+    if "\0" in text or not path.is_file():
+        report.error("path", "expected a file of certificates (PEM) that is there", "it is written from the home")
+        return None
+    return str(path)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host.lower() == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False

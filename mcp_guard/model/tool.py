@@ -24,6 +24,28 @@ class SqlSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class PostgresSpec:
+    """Fixed text with `$1`, `$2`, … for `parameters` on a PostgreSQL database.
+
+    `password` is a reference to a secret; `ca` (absolute path) holds the authorities instead of the system's, where
+    there is `tls`. `max_rows` bounds what is returned.
+    """
+
+    kind: Literal["sql"]
+    host: str
+    port: int
+    user: str
+    database: str
+    password: str | None
+    tls: bool
+    ca: str | None
+    readonly: bool
+    statement: str
+    parameters: tuple[str, ...]
+    max_rows: int
+
+
+@dataclass(frozen=True, slots=True)
 class HttpSpec:
     """One request. Templates are placed by position: path segment, query value, header value, JSON value.
 
@@ -179,7 +201,7 @@ class WorkflowSpec:
     output: Mapping[str, object]
 
 
-ConnectorSpec = SqlSpec | HttpSpec | PythonSpec | CommandSpec | WorkflowSpec
+ConnectorSpec = SqlSpec | PostgresSpec | HttpSpec | PythonSpec | CommandSpec | WorkflowSpec
 
 
 def secret_texts(spec: ConnectorSpec) -> tuple[str, ...]:
@@ -188,6 +210,8 @@ def secret_texts(spec: ConnectorSpec) -> tuple[str, ...]:
         return tuple(text for _, text in spec.headers)
     if isinstance(spec, CommandSpec):
         return tuple(text for _, text in spec.env)
+    if isinstance(spec, PostgresSpec) and spec.password is not None:
+        return (spec.password,)
     if isinstance(spec, PythonSpec) and spec.worker is not None:
         return tuple(text for _, text in spec.worker.env)
     return ()

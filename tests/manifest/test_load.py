@@ -123,7 +123,6 @@ BROKEN: list[tuple[str, str, str, tuple[int, int]]] = [
         "unsupported",
         (7, 30),
     ),
-    ("postgresql", manifest(tool(connector=sql(database="postgresql://db/x"))), "unsupported", (7, 11)),
     ("limits in defaults", manifest(tool(), head="defaults: {limits: {}}\n"), "unsupported", (3, 12)),
 ]
 
