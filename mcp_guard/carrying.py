@@ -160,6 +160,20 @@ class Carrying:
         state = {"what": "failed", "task": task.id, "step": row.id, "code": code}
         await self.parking.journal.task(state, work=together(failed, ended))
 
+    async def ask_further(self, of: "Doing | Asking", request: ApprovalRequest) -> bool:
+        """Ask the people behind a confirmation of the requester; whether they are asked now."""
+        task, content = of.task, of.content
+        if isinstance(of, Asking):
+            about = self._about(of, self._values(of))
+        else:
+            bound = content.arguments if of.is_call or of.row is None else self.parking.opened(task.id, of.row)
+            about = binding(of.step.tool, of.step.fingerprint, content.principal, bound, request.rule)
+        try:
+            await self.parking.ask_further(request, content.principal, about, task)
+        except NotApproved:
+            return False
+        return True
+
     async def skip(self, task: Task, action: Skip) -> None:
         """Leave a step out."""
         work = self.parking.tasks.stepping(task.id, None, Step(action.step, StepState.SKIPPED), self.clock.now_us())

@@ -10,7 +10,7 @@ from mcp_guard.kit.strict_json import dumps
 from mcp_guard.model.call import PENDING_EXIT, WORKING, Answer, WorkingView
 from mcp_guard.model.codes import CODES
 from mcp_guard.model.errors import StoreUnavailable
-from mcp_guard.model.moves import TaskStatus
+from mcp_guard.model.moves import ApprovalState, StepState, TaskStatus
 from mcp_guard.runner import Runner
 from mcp_guard.tasks.task import Task
 
@@ -31,16 +31,34 @@ class Inline:
         guard = answer.structured.get("guard")
         if answer.task is None or not isinstance(guard, Mapping) or guard.get("code") != WORKING:
             return answer
-        self.runner.start(answer.task)
+        return await self.follow(answer, answer.task)
+
+    async def follow(self, answer: Answer, identifier: str) -> Answer:
+        """The answer with what became of a task that is to go on now."""
+        self.runner.start(identifier)
         end = self.clock.monotonic() + self.seconds
         try:
-            task = await self.tasks.find(answer.task)
-            while task is not None and task.status is TaskStatus.WORKING and self.clock.monotonic() < end:
+            goes_on = await self._goes_on(identifier)
+            while goes_on and self.clock.monotonic() < end:
                 await asyncio.sleep(_POLL_SECONDS)
-                task = await self.tasks.find(answer.task)
+                goes_on = await self._goes_on(identifier)
+            task = await self.tasks.find(identifier)
             return answer if task is None else await self._told(answer, task)
         except StoreUnavailable:
             return answer  # the task has begun all the same, and task_status tells once the store does
+
+    async def _goes_on(self, identifier: str) -> bool:
+        """Whether a task moves by itself: it works, or people have agreed to what it waits with."""
+        task = await self.tasks.find(identifier)
+        if task is None or task.status is not TaskStatus.INPUT_REQUIRED:
+            return task is not None and task.status is TaskStatus.WORKING
+        for step in await self.tasks.parking.tasks.steps(task.id):
+            if step.state is StepState.IN_DOUBT:
+                return False
+            if step.state is StepState.WAITING:
+                request = await self.tasks.parking.approvals.of_step(task.id, step.id)
+                return request is not None and request.state is not ApprovalState.PENDING
+        return True  # it was moved on between two looks at it
 
     async def _told(self, answer: Answer, task: Task) -> Answer:
         if not task.status.is_final:

@@ -19,6 +19,7 @@ from mcp_guard.audit.journal import Journal
 from mcp_guard.kit import strict_json
 from mcp_guard.kit.clock import Clock
 from mcp_guard.kit.failpoint import failpoint
+from mcp_guard.model.call import whom
 from mcp_guard.model.decision import DEFAULT_EXPIRES_S, Decision
 from mcp_guard.model.moves import ApprovalEvent, ApprovalState, StepState, TaskStatus
 from mcp_guard.model.principal import Principal, is_assured
@@ -298,6 +299,33 @@ class Parking:
         """Change nothing. Raises `Alike` where the same call of the same requester waits or is carried out already."""
         return self.tasks.apart(self._alike(wish))
 
+    async def ask_further(self, request: ApprovalRequest, requester: Principal, about: str, task: Task) -> None:
+        """Ask the people behind a confirmation that was given, in one commit with using it up.
+
+        Raises `NotApproved` where it was not given for `about`, and `Moved`.
+        """
+        asked = request.passed_on(new_id(), self.clock.now_us())
+        asked = replace(asked, binds=self.bound(asked, about))
+        used = using(
+            request.task,
+            request.step,
+            self.clock.now_us(),
+            lambda each: self.bound(each, about),
+            partial(self.counts, ""),
+            further=True,
+        )
+        moved = self.tasks.moving(
+            task.id,
+            task.status,
+            TaskStatus.INPUT_REQUIRED,
+            message=waiting_for(asked.step, asked.approvers),
+            now=asked.created_at,
+            wake_at=asked.moves_at,
+        )
+        work = together(used, self.approvals.asking(asked), moved)  # in this order: what is used is the newest
+        await self._record(requester, asked, "requested", work)
+        failpoint("approvals.passed-on")
+
     def _asked(self, wish: Wish) -> tuple[ApprovalRequest, NewTask]:
         task = new_id()
         request = self._request(wish, task, CALL, None)
@@ -346,7 +374,7 @@ class Parking:
             chain=who.chain,
             rule=decision.rule,
             reason=decision.reason,
-            approvers=then.approvers,
+            approvers=then.asked,
             not_requester=then.not_requester,
             quorum=then.quorum or 1,
             created_at=now,
@@ -384,7 +412,7 @@ class Parking:
 
 def waiting_for(step: str, approvers: tuple[str, ...]) -> str:
     """What is said of a task that waits at a step."""
-    return f"{'' if step == CALL else f'{step}: '}waiting for {' or '.join(approvers)}"
+    return f"{'' if step == CALL else f'{step}: '}waiting for {whom(approvers)}"
 
 
 def binding_of(wish: Wish) -> str:

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
+from mcp_guard.approval.request import ApprovalRequest
 from mcp_guard.approval.store import NotPending
 from mcp_guard.carrying import Asking, Call, Carrying, Doing, deadline_of
 from mcp_guard.generation import InForce
@@ -205,11 +206,25 @@ class Runner:
             if self._clock.now_us() < request.moves_at:
                 return Rest(request.moves_at)
             await self._parking.escalate(request, content.principal)
-        elif isinstance(step, ApproveStep):
-            scope = self._scope(task, content, rows)
-            await self._carrying.approved(Asking(task, content, step, row, scope), row)
         else:
-            return await self._run(self._doing(task, content, rows, row))
+            return await self._agreed(task, content, rows, row, request)
+        return None
+
+    async def _agreed(
+        self, task: Task, content: Content, rows: Rows, row: Step, request: ApprovalRequest
+    ) -> Rest | None:
+        """Go on with what was agreed to: ask others too where they are to be asked, else do it."""
+        step = step_of(task, content, row.id)
+        of: Asking | Doing
+        if isinstance(step, ApproveStep):
+            of = Asking(task, content, step, row, self._scope(task, content, rows))
+        else:
+            of = self._doing(task, content, rows, row)
+        if request.further and await self._carrying.ask_further(of, request):
+            return None
+        if isinstance(of, Doing):
+            return await self._run(of)
+        await self._carrying.approved(of, row)
         return None
 
     async def _run(self, doing: Doing) -> Rest | None:

@@ -324,6 +324,14 @@ REQUIREMENTS: dict[str, Requirement] = {
         "contract 4; I2",
         "A call of a tool that says `task: {}` goes on whoever waits for it, is the same while it runs, and after a kill is done again only where that cannot act twice.",
     ),
+    "tasks:progress": Requirement(
+        "contract 4; MCP progress",
+        "Whoever waits for a task and asked for progress is told every move that is seen, ever growing, with the number of steps, on both eras and transports.",
+    ),
+    "tasks:progress-asked": Requirement(
+        "MCP progress",
+        "Without a progress token nothing is sent and the answer is one document; nobody is told of a task that is not theirs to see.",
+    ),
     "approval:quorum": Requirement("contract 3", "A quorum takes as many different people; one denial ends it."),
     "approval:expires": Requirement(
         "I4; bar: approvals",
@@ -373,6 +381,32 @@ REQUIREMENTS: dict[str, Requirement] = {
     "approval:demo-only": Requirement("contract 1", "A declared identity decides only in a demo home that says so."),
     "approval:plain-tools": Requirement(
         "contract 4", "A client without tasks or elicitation completes an approved call with plain tools, on both eras."
+    ),
+    "approval:confirm": Requirement(
+        "contract 3, 4; design 7",
+        "A yes of the person at the requesting client, in a form or in person elsewhere, carries the call out once, in the same request where it can, over restarts and kills, on record with channel and assurance.",
+    ),
+    "approval:confirm-only-a-yes": Requirement(
+        "design 7",
+        "Empty, first-choice, malformed, declined and cancelled forms confirm nothing and deny nothing; who said no is not asked on and on.",
+    ),
+    "approval:confirm-only-own": Requirement(
+        "I4",
+        "A form confirms a call of one's own through the same client, in person, and never stands in for an approver.",
+    ),
+    "approval:confirm-not-by-model": Requirement(
+        "I4", "No tool call confirms a call: the model that asked does not answer itself."
+    ),
+    "approval:confirm-then-approvers": Requirement(
+        "contract 3", "Where others are to approve as well, they are asked once the requester has confirmed."
+    ),
+    "approval:confirm-once": Requirement("I4", "A request state that comes again does nothing again."),
+    "approval:confirm-bound": Requirement(
+        "I4",
+        "A request state is good for its own call, arguments, principal and client only, and nothing is confirmed without one.",
+    ),
+    "approval:confirm-bounded": Requirement(
+        "design 7", "A client that cannot ask, or never answers, holds up nobody, and its call waits like any other."
     ),
     "approval:hidden-tools": Requirement(
         "I6; contract 4",

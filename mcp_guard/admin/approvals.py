@@ -40,8 +40,9 @@ class Approvals:
         return [it for it in found if state is not ApprovalState.PENDING or it.expires_at > now]
 
     async def for_decider(self, principal: Principal) -> list[ApprovalRequest]:
-        """What waits and `principal` may decide."""
-        return [request for request in await self.all() if self.deciders.objection(principal, request) is None]
+        """What waits and `principal` may decide as an approver, in their client."""
+        mine = self.deciders.objection
+        return [request for request in await self.all() if mine(principal, request, "mcp") is None]
 
     def may_decide_any(self, principal: Principal) -> bool:
         """Whether policy lets the principal approve anything at all, for listing."""
@@ -85,7 +86,7 @@ class Approvals:
         Raises `Refused` where the principal may not, and `UsageError` where there is nothing (left) to decide.
         """
         request = await self.find(identifier)
-        self.require_decider(principal, request)
+        self.require_decider(principal, request, channel)
         if (why := shortfall(request, principal)) is not None:
             raise Refused("policy_denied", why, effect="deny")
         try:
@@ -119,7 +120,7 @@ class Approvals:
         who = self.by_key(owner, client)
         return await self.decide(who, to_sign.request.id, to_sign.verdict, "cli", signed=signed)
 
-    def require_decider(self, principal: Principal, request: ApprovalRequest) -> None:
+    def require_decider(self, principal: Principal, request: ApprovalRequest, channel: Channel = "cli") -> None:
         """Raise `Refused` where the principal may not decide this."""
-        if (why := self.deciders.objection(principal, request)) is not None:
+        if (why := self.deciders.objection(principal, request, channel)) is not None:
             raise Refused("policy_denied", why, effect="deny")

@@ -1,11 +1,11 @@
 """What somebody is asked to decide, and what exactly a decision is about."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from hashlib import sha256
 
 from mcp_guard.kit import strict_json
-from mcp_guard.model.decision import Escalation
+from mcp_guard.model.decision import REQUESTER, Escalation
 from mcp_guard.model.moves import ApprovalState
 from mcp_guard.model.principal import Principal
 
@@ -32,7 +32,9 @@ class ApprovalRequest:
 
     `requester`, `client` and `chain` took part in asking: none of them can satisfy `not_requester`. `summary` are lines
     made from bound values only, with nothing hidden in them. `assurance`: only decisions of people known that
-    surely count.
+    surely count. Where `approvers` begin with `REQUESTER` it is a confirmation: only whoever asked answers it, and the
+    others (`further`) are asked afterwards, by a request of their own, which is what `not_requester`, `quorum` and
+    escalation are about then.
 
     `escalate_to` may decide as well from `escalates_at` on, once the guard says so: `escalated_at` with its seal is
     that word, and worth nothing where the seal does not fit (`Parking.is_escalated`).
@@ -65,14 +67,45 @@ class ApprovalRequest:
 
     @property
     def moves_at(self) -> int:
-        """When it next moves by itself: it is escalated, or it expires."""
-        if self.escalates_at is None or self.escalated_at is not None:
+        """When it next moves by itself: it is escalated, or it expires. Nobody else can confirm for the requester."""
+        if self.escalates_at is None or self.escalated_at is not None or self.is_confirmation:
             return self.expires_at
         return min(self.escalates_at, self.expires_at)
 
     def asked(self, *, escalated: bool) -> tuple[str, ...]:
         """Who may decide, by role or name."""
         return tuple(dict.fromkeys((*self.approvers, *self.escalate_to))) if escalated else self.approvers
+
+    @property
+    def is_confirmation(self) -> bool:
+        """Whether this is for whoever asked to confirm."""
+        return self.approvers[:1] == (REQUESTER,)
+
+    @property
+    def further(self) -> tuple[str, ...]:
+        """Whom to ask once it is confirmed."""
+        return self.approvers[1:] if self.is_confirmation else ()
+
+    def passed_on(self, identifier: str, now: int) -> "ApprovalRequest":
+        """The request to the others, once this is confirmed; it still has to be bound. They have what is left of its
+        time."""
+        now = max(now, self.created_at + 1)  # the newest request of a step is the one that counts
+        at = None if self.escalates_at is None else now + self.escalates_at - self.created_at
+        later = at if at is not None and at < self.expires_at else None
+        return replace(
+            self,
+            id=identifier,
+            approvers=self.further,
+            created_at=now,
+            state=ApprovalState.PENDING,
+            escalates_at=later,
+            escalate_to=() if later is None else self.escalate_to,
+        )
+
+    @property
+    def needed(self) -> int:
+        """How many people have to agree."""
+        return 1 if self.is_confirmation else max(1, self.quorum)
 
     def terms(self) -> dict[str, object]:
         """All that never changes about it, `binds` aside: who asked, who may decide and when, what is shown.

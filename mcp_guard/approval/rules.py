@@ -4,6 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from mcp_guard.approval.request import ApprovalRequest
+from mcp_guard.approval.store import Channel
 from mcp_guard.model.decision import Decision
 from mcp_guard.model.principal import Principal, is_assured
 
@@ -13,6 +14,8 @@ DECLARED = "deciding needs a token: a declared identity is not enough here"
 UNSIGNED = "this takes a decision signed with your own key: `mcp-guard approvals approve ID --sign KEY`"
 TOO_WEAK = "this takes somebody who is known more surely: with an access token, or by a signature (`--sign KEY`)"
 DELEGATED = "an approval is decided in person, not on behalf of somebody"
+NOT_HERE = "whoever asked confirms this in person: in a form of their client, or with `mcp-guard approvals approve`"
+ONLY_OWN = "a form only ever confirms a call of one's own, made through the same client"
 
 HASTY_US = 2_000_000
 """A decision that came sooner than this after it was asked for was hardly read."""
@@ -23,18 +26,23 @@ class Decider:
     """Somebody who wants to decide. `roles` is everything they are in the request's tenant, their own name included.
 
     `decision` is what policy says of their `approve` on the tool. `trusted_declared`: a demo home takes them at their
-    word.
+    word. `channel` is how they say it.
     """
 
     principal: Principal
     roles: Collection[str]
     decision: Decision
     trusted_declared: bool = False
+    channel: Channel = "cli"
 
 
 def objection(request: ApprovalRequest, decider: Decider, *, escalated: bool = False) -> str | None:
     """Why somebody may not decide; `None` where they may (I4). Whom it is `escalated` to has to meet all the same."""
     who = decider.principal
+    if request.is_confirmation:
+        return _objection_to_confirming(request, decider)
+    if decider.channel == "elicitation":
+        return ONLY_OWN
     if who.tenant != request.tenant or not set(request.asked(escalated=escalated)) & set(decider.roles):
         return NOT_YOURS
     if not decider.decision.allowed:
@@ -62,3 +70,20 @@ def shortfall(request: ApprovalRequest, who: Principal) -> str | None:
     if is_assured(who.assurance, request.assurance):
         return None
     return UNSIGNED if request.assurance == "signed" else TOO_WEAK
+
+
+def _objection_to_confirming(request: ApprovalRequest, decider: Decider) -> str | None:
+    """Why somebody may not confirm a call. The model that asked for it speaks through its client's tool calls, so none
+    of those confirms; a form is shown to the person at that client, however they are known there."""
+    who = decider.principal
+    if (who.subject, who.tenant) != (request.requester, request.tenant):
+        return NOT_YOURS
+    if not decider.decision.allowed:
+        return decider.decision.reason
+    if who.chain:
+        return DELEGATED
+    if decider.channel == "elicitation":
+        return None if who.client == request.client and not request.chain else ONLY_OWN
+    if decider.channel == "mcp":
+        return NOT_HERE
+    return DECLARED if who.assurance == "declared" and not decider.trusted_declared else None

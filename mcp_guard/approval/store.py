@@ -141,7 +141,7 @@ class ApprovalStore:
                 return
             counted = transaction.one("vote_count", {"approval": request.id})
             assert counted is not None
-            if int(str(counted[0])) >= request.quorum:
+            if int(str(counted[0])) >= request.needed:
                 _move(transaction, request.id, ApprovalState.PENDING, ApprovalState.APPROVED)
 
         return work
@@ -168,8 +168,11 @@ def using(
     now: int,
     bound: Callable[[ApprovalRequest], str],
     counts: Callable[[ApprovalRequest, Vote], bool],
+    *,
+    further: bool = False,
 ) -> Work:
-    """Use up the approval of a step in its time, for exactly what it is bound to. Raises `NotApproved`.
+    """Use up the approval of a step in its time, for exactly what it is bound to; one behind which others are to be
+    asked only to ask them (`further`). Raises `NotApproved`.
 
     A step that was begun before and is begun again (after a crash, where that is safe) uses the same one. The row's
     state alone is no approval: `bound` says what its `binds` has to be, and `counts` which decisions do, so whoever
@@ -183,7 +186,9 @@ def using(
         request = _request(row)
         votes = [_vote(found) for found in transaction.all("votes_of", {"approval": request.id})]
         agreed = [vote for vote in votes if vote.verdict == "approved" and counts(request, vote)]
-        if len(agreed) < max(1, request.quorum) or bound(request) != request.binds:
+        if request.is_confirmation:
+            agreed = [vote for vote in agreed if vote.subject == request.requester]
+        if len(agreed) < request.needed or bound(request) != request.binds or bool(request.further) != further:
             raise NotApproved
         if transaction.run("approval_use", {"id": request.id, "now": now}) != 1:
             raise NotApproved

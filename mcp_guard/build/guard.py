@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from mcp_guard.build.definition import Definition
 from mcp_guard.build.live import Live
 from mcp_guard.model.call import Answer, ToolCall
-from mcp_guard.model.errors import Unauthenticated
+from mcp_guard.model.errors import StoreUnavailable, Unauthenticated
 from mcp_guard.model.principal import Principal
 from mcp_guard.model.tool import Tool
 
@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from mcp_guard.admin.task_reading import TaskReader
     from mcp_guard.admin.tasks import Tasks
     from mcp_guard.audit.journal import Journal
+    from mcp_guard.confirming import Confirming, Question
     from mcp_guard.identity.access_token import AccessTokens
     from mcp_guard.identity.authenticate import Authenticator
     from mcp_guard.identity.outward import OutwardCredentials
     from mcp_guard.identity.protected_resource import ProtectedResource
     from mcp_guard.inline import Inline
     from mcp_guard.pipeline import Pipeline
+    from mcp_guard.progress import Progress, Report
     from mcp_guard.runner import Runner
 
 DRAIN_SECONDS = 8.0
@@ -62,6 +64,8 @@ class Guard:
     grants: "Grants"
     own_tools: "OwnTools"
     task_reader: "TaskReader"
+    confirming: "Confirming"
+    progress: "Progress"
 
     @property
     def definition(self) -> Definition:
@@ -85,14 +89,57 @@ class Guard:
         visible = await self.pipeline.list_tools(principal, [tool.name for tool in own])
         return sorted([*visible, *own], key=lambda tool: tool.name)
 
-    async def call(self, principal: Principal, call: ToolCall) -> Answer:
-        own = self.own_tools.is_for(principal, call.tool)
-        begun = await (self.own_tools.call(principal, call) if own else self.pipeline.call(principal, call))
-        answer = await self.inline.answer(begun)
+    async def call(self, principal: Principal, call: ToolCall, report: "Report | None" = None) -> Answer:
+        if self.own_tools.is_for(principal, call.tool):
+            asked = None if report is None else await self._asked_about(principal, call)
+            async with self.progress.told(asked, report):
+                begun = await self.own_tools.call(principal, call)
+        else:
+            begun = await self.pipeline.call(principal, call)
+        async with self.progress.told(begun.task, report):
+            answer = await self.inline.answer(begun)
+        return await self._with_news(principal, answer, begun.task)
+
+    async def _asked_about(self, principal: Principal, call: ToolCall) -> str | None:
+        """The task of the principal's to see that a call waits for, if it does."""
+        from mcp_guard.admin.own_tools import TASK_STATUS
+
+        identifier = call.arguments.get("task_id")
+        if call.tool != TASK_STATUS.name or not isinstance(identifier, str):
+            return None
+        try:
+            return None if await self.tasks.seen(principal, identifier) is None else identifier
+        except StoreUnavailable:
+            return None
+
+    async def _with_news(self, principal: Principal, answer: Answer, own: str | None) -> Answer:
         ended = await self.tasks.finished(principal) if answer.receipt is not None else ()
         # A task this very answer tells the end of is no news beside it.
-        finished = tuple(one for one in ended if one.task != begun.task)
+        finished = tuple(one for one in ended if one.task != own)
         return replace(answer, finished=finished) if finished else answer
+
+    async def confirm(
+        self, principal: Principal, answer: Answer, question: "Question", report: "Report | None" = None
+    ) -> Answer:
+        async with self.progress.told(answer.task, report):
+            confirmed = await self.confirming.confirmed(principal, answer, question)
+        return await self._with_news(principal, confirmed, answer.task)
+
+    async def confirmed_before(
+        self, principal: Principal, call: ToolCall, approval: str, report: "Report | None" = None
+    ) -> Answer | None:
+        from mcp_guard.admin.own_tools import TASK_STATUS
+
+        task = await self.confirming.settled(principal, approval)
+        if task is None:
+            return None
+        asking = replace(call, tool=TASK_STATUS.name, arguments={"task_id": task})  # on record as the question it is
+        answer = await self.call(principal, asking)
+        async with self.progress.told(task, report):
+            return await self.confirming.told(answer, task)
+
+    def request_state_key(self) -> bytes:
+        return self.tasks.parking.vault().derived("request state")
 
     @property
     def protected_resource(self) -> "ProtectedResource | None":

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from mcp_guard.admin.grants import Grants
     from mcp_guard.admin.tasks import Tasks
     from mcp_guard.audit.journal import Journal
+    from mcp_guard.confirming import Confirming
     from mcp_guard.granting import Granting
     from mcp_guard.identity.authenticate import Authenticator
     from mcp_guard.inline import Inline
@@ -83,6 +84,14 @@ def inline_of(live: Live, tasks: "Tasks", runner: "Runner") -> "Inline":
 
     wait = seconds(live.definition.home.settings.tasks.inline_wait)
     return Inline(tasks, runner, SystemClock(), wait)
+
+
+def confirming_of(live: Live, approvals: "Approvals", tasks: "Tasks", inline: "Inline") -> "Confirming":
+    from mcp_guard.confirming import Confirming
+    from mcp_guard.kit.units import seconds
+
+    wait = seconds(live.definition.home.settings.tasks.confirm_wait)
+    return Confirming(approvals, tasks, inline, wait)
 
 
 def tasks_of(live: Live, parking: "Parking", journal: "Journal") -> "Tasks":

@@ -10,7 +10,16 @@ from mcp_guard.build.definition import Definition, define
 from mcp_guard.build.guard import DRAIN_SECONDS, Guard, Identity
 from mcp_guard.build.live import Live
 from mcp_guard.build.notifying import open_notifying
-from mcp_guard.build.parking import approvals_of, granting_of, grants_of, inline_of, parking_of, runner_of, tasks_of
+from mcp_guard.build.parking import (
+    approvals_of,
+    confirming_of,
+    granting_of,
+    grants_of,
+    inline_of,
+    parking_of,
+    runner_of,
+    tasks_of,
+)
 from mcp_guard.build.questions import define_tested
 from mcp_guard.build.signing import signing_of
 from mcp_guard.build.watch import stamp_of
@@ -174,6 +183,7 @@ def _wire(
     from mcp_guard.identity.authenticate import Authenticator
     from mcp_guard.identity.store import TokenStore
     from mcp_guard.limits.freeze import NO_TOOL, Freezes
+    from mcp_guard.progress import Progress
 
     pipeline, granting = work
     parking = granting.parking
@@ -202,6 +212,7 @@ def _wire(
         approvals_of(live, granting, authenticator),
     )
     own = OwnTools(tasks, approvals, freezes, seen, in_force, journal, clock, runner.poke, refusals)
+    inline = inline_of(live, tasks, runner)
     return Guard(
         live=live,
         pipeline=pipeline,
@@ -212,12 +223,14 @@ def _wire(
         authenticator=authenticator,
         identity=identity,
         runner=runner,
-        inline=inline_of(live, tasks, runner),
+        inline=inline,
         tasks=tasks,
         approvals=approvals,
         grants=grants_of(live, granting, approvals, seen),
         own_tools=own,
         task_reader=TaskReader(tasks, frozen, noting, journal, refusals),
+        confirming=confirming_of(live, approvals, tasks, inline),
+        progress=Progress(tasks),
     )
 
 

@@ -405,6 +405,9 @@ class Tasks(Strict):
     inline_wait: Duration = Field(
         default="20s", description="A workflow that ends within this time is answered with its result."
     )
+    confirm_wait: Duration = Field(
+        default="45s", description="How long a request stays open for the requester's own confirmation (legacy era)."
+    )
 
 
 class KeyringEntry(Strict):

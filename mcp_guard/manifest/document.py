@@ -167,9 +167,11 @@ class Probing(Strict):
 
 
 class Asking(Strict):
-    """A question to people. `expires` without a decision fails the step."""
+    """A question to people: to `approvers`, to whoever called the workflow (`confirm`), or to both in turn. `expires`
+    without a decision fails the step."""
 
-    approvers: Annotated[list[Approver], Field(min_length=1, max_length=16)]
+    approvers: Annotated[list[Approver], Field(max_length=16)] = Field(default=[])
+    confirm: Literal["requester"] | None = None
     excluded: Literal["requester"] | None = Field(default=None, alias="not")
     quorum: Annotated[int, Field(ge=1, le=16)] = 1
     expires: Duration = "1d"

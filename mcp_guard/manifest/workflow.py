@@ -14,7 +14,7 @@ from mcp_guard.manifest.arguments import Arguments
 from mcp_guard.manifest.document import Asking, Escalating, RetryRule, ToolEntry, Workflow, WorkflowStep
 from mcp_guard.manifest.report import Report
 from mcp_guard.manifest.values import keys, strings
-from mcp_guard.model.decision import Escalation
+from mcp_guard.model.decision import REQUESTER, Escalation
 from mcp_guard.model.tool import ApproveStep, CallStep, Retry, WorkflowSpec
 
 RESERVED_STEPS = frozenset({"call", "cancel"})
@@ -93,7 +93,7 @@ def _step(step: WorkflowStep, report: Report) -> CallStep | ApproveStep | None:
 def _approve(step: WorkflowStep, asking: Asking) -> ApproveStep:
     return ApproveStep(
         id=step.id,
-        approvers=tuple(dict.fromkeys(asking.approvers)),
+        approvers=((REQUESTER,) if asking.confirm else ()) + tuple(dict.fromkeys(asking.approvers)),
         not_requester=asking.excluded is not None,
         quorum=asking.quorum,
         expires=units.seconds(asking.expires),
@@ -112,10 +112,18 @@ def _check_asking(step: WorkflowStep, report: Report) -> None:
     for key, given in (("with", step.arguments), ("retry", step.retry), ("compensate", step.compensate)):
         if given is not None:
             report.at(key).error("step", f"{key} can never be reached at a step that asks people", "remove it")
-    if step.approve is not None and units.seconds(step.approve.expires) <= 0:
+    asking = step.approve
+    if asking is None:
+        return
+    if units.seconds(asking.expires) <= 0:
         report.at("approve", "expires").error("value", "expected a time above zero", "for example expires: 2d")
-    if step.approve is not None and step.approve.escalate is not None:
-        _check_escalation(step.approve, _escalation(step.approve.escalate), report.at("approve", "escalate"))
+    if not asking.approvers and asking.confirm is None:
+        report.at("approve").error("value", "nobody is asked", "add approvers: [role:…] or confirm: requester")
+    elif not asking.approvers and (asking.excluded is not None or asking.quorum > 1 or asking.escalate is not None):
+        hint = "add approvers: [role:…], or leave not, quorum and escalate out"
+        report.at("approve").error("value", "not, quorum and escalate are about approvers, and none are asked", hint)
+    elif asking.escalate is not None:
+        _check_escalation(asking, _escalation(asking.escalate), report.at("approve", "escalate"))
 
 
 def _check_escalation(asking: Asking, escalation: Escalation, report: Report) -> None:

@@ -1,13 +1,13 @@
 """One call and how it ended."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
 from typing import Final, Literal
 
 from mcp_guard.model.codes import Code, Executed, Retry
-from mcp_guard.model.decision import Decision
+from mcp_guard.model.decision import REQUESTER, Decision
 from mcp_guard.model.disclosure import Disclosure, disclosed
 from mcp_guard.model.principal import Principal
 from mcp_guard.model.trace import Trace
@@ -181,6 +181,16 @@ PENDING_EXIT = 6
 """What a command ends with whose call waits for people (contract 5)."""
 
 
+OWN_CONFIRMATION = "your own confirmation"
+
+
+def whom(approvers: Sequence[str]) -> str:
+    """Who is waited for, for whoever asked."""
+    if approvers[:1] != (REQUESTER,):
+        return " or ".join(approvers)
+    return ", then ".join(filter(None, (OWN_CONFIRMATION, " or ".join(approvers[1:]))))
+
+
 @dataclass(frozen=True, slots=True)
 class PendingView:
     """The wire form of a call that waits for people (`structuredContent.guard`, contract 4).
@@ -213,11 +223,16 @@ class PendingView:
 
     def as_text(self) -> str:
         """`NOT EXECUTED` first: whoever reads only the beginning must not take it for done."""
-        whom = " or ".join(self.approvers) if "then" in self.told else "somebody"
+        own = self.approvers[:1] == (REQUESTER,)
+        if "then" in self.told:
+            waits = whom(self.approvers) + ("" if own else " to approve")
+        else:
+            waits = OWN_CONFIRMATION if own else "somebody to approve"
+        person = f"The person you act for can confirm it with `mcp-guard approvals approve {self.approval}`. "
         rule = f" (rule {self.told['rule']})" if "rule" in self.told else ""
         until = self.expires_at.isoformat(timespec="minutes")
         return (
-            f"NOT EXECUTED: waiting for {whom} to approve, until {until}: {self.told['reason']}{rule}. "
+            f"NOT EXECUTED: waiting for {waits}, until {until}: {self.told['reason']}{rule}. {person if own else ''}"
             f"Ask task_status about task {self.task}; do not call the tool again."
         )
 

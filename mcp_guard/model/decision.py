@@ -16,6 +16,8 @@ RULE_DEFAULT = "guard:default"
 RULE_SCOPE = "guard:scope"
 NO_SUCH_TOOL = "there is no such tool"
 RULE_FROZEN = "guard:frozen"
+REQUESTER = "requester"
+"""Among those who are asked: whoever made the call, about their own call. No policy can name anybody so."""
 
 _ROWS: Mapping[str, Rows] = {rows: rows for rows in get_args(Rows)}
 _ASSURANCES: Mapping[str, Assurance] = {assurance: assurance for assurance in get_args(Assurance)}
@@ -56,7 +58,10 @@ class Escalation:
 
 @dataclass(frozen=True, slots=True)
 class Obligations:
-    """The parsed `then` column. Durations are in seconds; `None` and empty mean not asked for."""
+    """The parsed `then` column. Durations are in seconds; `None` and empty mean not asked for.
+
+    `confirm`: whoever asks confirms it themselves, before anybody else is asked.
+    """
 
     approvers: tuple[str, ...] = ()
     not_requester: bool = False
@@ -65,6 +70,12 @@ class Obligations:
     rows: Rows | None = None
     escalate: Escalation | None = None
     assurance: Assurance | None = None
+    confirm: bool = False
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """Who has to be asked: `REQUESTER` first where they confirm, then the approvers."""
+        return (REQUESTER, *self.approvers) if self.confirm else self.approvers
 
     def as_dict(self) -> dict[str, object]:
         """Only what is asked for, in the words of the policy file."""
@@ -79,6 +90,8 @@ class Obligations:
             value = getattr(self, name)
             if value is not None:
                 found[name] = value
+        if self.confirm:
+            found["confirm"] = REQUESTER
         return found
 
     @classmethod
@@ -92,6 +105,7 @@ class Obligations:
             escalate=Escalation.from_dict(found["escalate"]) if "escalate" in found else None,
             rows=_ROWS[rows] if isinstance(rows := found.get("rows"), str) and rows in _ROWS else None,
             assurance=_ASSURANCES.get(str(found.get("assurance"))),
+            confirm=found.get("confirm") == REQUESTER,
         )
         if made.as_dict() != found:
             raise ValueError("obligations of the guard are expected")

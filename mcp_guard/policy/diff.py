@@ -155,7 +155,11 @@ def _obligations(before: Obligations, after: Obligations) -> set[Direction]:
         found.update(["looser"] if looser else [], ["stricter"] if stricter else [])
 
     gained, lost = set(after.approvers) - set(before.approvers), set(before.approvers) - set(after.approvers)
-    note(bool(gained), bool(lost))
+    if before.approvers and after.approvers:
+        note(bool(gained), bool(lost))
+    else:  # without approvers only the requester is asked
+        note(not after.approvers and bool(before.approvers), not before.approvers and bool(after.approvers))
+    note(before.confirm and not after.confirm, after.confirm and not before.confirm)
     note(before.not_requester and not after.not_requester, after.not_requester and not before.not_requester)
     note((after.quorum or 1) < (before.quorum or 1), (after.quorum or 1) > (before.quorum or 1))
     forever = float("inf")

@@ -1,20 +1,20 @@
 """The `then` column: what a row asks for beside its effect."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from mcp_guard.kit import units
-from mcp_guard.model.decision import DEFAULT_EXPIRES_S, Effect, Escalation, Obligations, Rows
+from mcp_guard.model.decision import DEFAULT_EXPIRES_S, REQUESTER, Effect, Escalation, Obligations, Rows
 from mcp_guard.model.principal import ASSURANCES, Assurance
 from mcp_guard.policy import names
 
 NOTHING = "-"
 MAX_EXPIRES = 366 * 86_400
 MAX_QUORUM = 20
-UNSUPPORTED = frozenset({"redact", "rate", "budget", "concurrency", "confirm"})
+UNSUPPORTED = frozenset({"redact", "rate", "budget", "concurrency"})
 ROWS: dict[str, Rows] = {"own": "own", "tenant": "tenant", "all": "all"}  # from the narrowest to the widest
 
-_APPROVAL = frozenset({"approvers", "not", "quorum", "expires", "escalate", "assurance"})
+_APPROVAL = frozenset({"approvers", "not", "quorum", "expires", "escalate", "assurance", "confirm"})
 _EXAMPLE = "for example approvers=role:finance; not=requester; expires=4h"
 
 
@@ -40,8 +40,8 @@ def parse(text: str, effect: Effect, act: str) -> Obligations:
             found[key] = _READERS[key](value)
         except ValueError as error:
             raise ObligationError("obligation_value", f"`{key}`: {error}", offset) from None
-    if effect is Effect.REQUIRE_APPROVAL and "approvers" not in found:
-        raise ObligationError("approvers_missing", "nobody could ever approve this", 0, "add approvers=role:…")
+    if effect is Effect.REQUIRE_APPROVAL:
+        _check_people(found)
     if "not" in found:
         found["not_requester"] = found.pop("not")
     then = Obligations(**found)  # type: ignore[arg-type]  # the readers return what the fields hold
@@ -59,6 +59,19 @@ def _check_escalation(then: Obligations, escalation: Escalation, offset: int) ->
     if set(escalation.to) <= set(then.approvers):
         message = "whom it is escalated to is asked from the beginning"
         raise ObligationError("escalate_to_nobody_new", message, offset, "name somebody else, or leave it out")
+
+
+def _check_people(found: Mapping[str, object]) -> None:
+    """A row has to ask somebody; what is said of approvers needs some."""
+    if "approvers" in found:
+        return
+    if "confirm" not in found:
+        hint = "add approvers=role:… or confirm=requester"
+        raise ObligationError("approvers_missing", "nobody could ever approve this", 0, hint)
+    for key in ("not", "quorum", "escalate"):
+        if key in found:
+            message = f"`{key}` is about approvers, and only the requester is asked here"
+            raise ObligationError("obligation_conflict", message, 0, f"add approvers=role:…, or leave {key}= out")
 
 
 def _items(text: str) -> list[tuple[str, str, int]]:
@@ -100,8 +113,8 @@ def _approvers(value: str) -> tuple[str, ...]:
 
 
 def _requester(value: str) -> bool:
-    if value != "requester":
-        raise ValueError("expected not=requester")
+    if value != REQUESTER:
+        raise ValueError("expected requester")
     return True
 
 
@@ -143,6 +156,7 @@ def _assurance(value: str) -> Assurance:
 _READERS: dict[str, Callable[[str], object]] = {
     "approvers": _approvers,
     "not": _requester,
+    "confirm": _requester,
     "quorum": _quorum,
     "expires": expires,
     "escalate": escalation,

@@ -1,9 +1,9 @@
 """From the rows that matched to one decision: deny > require_approval > allow > default deny.
 
 The order of rows never changes the effect. Of several rows of the deciding effect the first in the file is named, and
-its approvers decide, joined by whom it says (`escalate`); the others still oblige: the shortest `expires`, the largest
-`quorum`, the strongest `assurance`, `not=requester` if any asks for it. For reading the log the widest `rows` of one
-actor counts; over a delegation the narrowest.
+the approvers of the first that names some decide, joined by whom it says (`escalate`); the others still oblige: the
+shortest `expires`, the largest `quorum`, the strongest `assurance`, `not=requester` and `confirm=requester` if any asks
+for it. For reading the log the widest `rows` of one actor counts; over a delegation the narrowest.
 """
 
 from collections.abc import Iterable, Sequence
@@ -71,15 +71,18 @@ def _granted(rows: Sequence[Row], act: str, version: str) -> Decision:
 
 
 def merged(found: Sequence[Obligations]) -> Obligations:
-    """All obligations of several rows at once, approvers and escalation those of the first; see the module."""
+    """All obligations of several rows at once, approvers and escalation those of the first that has approvers; see the
+    module."""
+    people = next((then for then in found if then.approvers), found[0])
     return Obligations(
-        approvers=found[0].approvers,
+        approvers=people.approvers,
         not_requester=any(then.not_requester for then in found),
         quorum=max((then.quorum for then in found if then.quorum is not None), default=None),
         expires=min((then.expires for then in found if then.expires is not None), default=None),
-        escalate=found[0].escalate,
+        escalate=people.escalate,
         rows=_widest(then.rows for then in found),
         assurance=max((then.assurance for then in found if then.assurance), key=ASSURANCES.index, default=None),
+        confirm=any(then.confirm for then in found),
     )
 
 

@@ -18,6 +18,7 @@ from mcp_guard.model.principal import Principal
 from mcp_guard.model.trace import Trace
 from mcp_guard.model.trace import parse as parse_trace
 from mcp_guard.server.asgi import PRINCIPAL
+from mcp_guard.server.eliciting import NOT_OUR_STATE, Eliciting
 from mcp_guard.server.failures import rpc_error
 from mcp_guard.server.gate import AGAIN, DISPATCHED, NEEDED_SCOPES
 from mcp_guard.server.resources import Resources, UnknownResource
@@ -82,6 +83,7 @@ class _Handlers:
         self._local = local
         self._resources = Resources(surface)
         self.tasks = TasksExtension(surface, self._who)
+        self.eliciting = Eliciting(surface, self._who)
         self.subscriptions = Subscriptions(surface, self._who_later, self.tasks)
 
     async def list_tools(self, ctx: Context, params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
@@ -96,14 +98,16 @@ class _Handlers:
         return await self.answer(ctx, params.name, params.arguments or {})
 
     async def answer(self, ctx: Context, name: str, arguments: Mapping[str, object]) -> dict[str, Any]:
-        """One governed call as its wire result."""
+        """One governed call as its wire result, or what its client is asked for first."""
         trace = _trace(ctx)
         call = ToolCall(self._surface.new_call_id(), name, arguments, trace, _dry_run(ctx.params))
         who = self._who(ctx)
         try:
-            answer = await self._surface.call(who, call)
+            answer = await self.eliciting.call(ctx, who, call)
         except UnknownTool:
             raise MCPError(types.INVALID_PARAMS, "Unknown tool") from None
+        if not isinstance(answer, Answer):
+            return answer
         if answer.lacks_scope and ctx.request is not None:
             ctx.request.scope[NEEDED_SCOPES] = self._surface.obtainable_scopes(who, name)
         begun = await self.tasks.begun(ctx, who, answer)
@@ -112,12 +116,16 @@ class _Handlers:
     async def recording(self, ctx: Context, call_next: CallNext) -> HandlerResult:
         """Go the SDK's way; a `tools/call` whose parameters it refuses is on record too, and says what was expected."""
         try:
-            return await call_next(ctx)
+            return await self.eliciting.boundary(ctx, call_next)
         except ValidationError:
             if ctx.method != "tools/call":
                 raise
             await self._surface.note_fault("params", "mcp", self._who(ctx))
             raise MCPError(types.INVALID_PARAMS, _CALL_FORM) from None
+        except MCPError as error:
+            if error.error.data == NOT_OUR_STATE:
+                await self._surface.note_fault("request_state", ctx.method, self._who(ctx))
+            raise
 
     async def list_resources(
         self, ctx: Context, params: types.PaginatedRequestParams | None
@@ -210,7 +218,7 @@ class _Shortcut:
             return await self._handlers.recording(ctx, call_next)
         result = await self._handlers.answer(ctx, name, arguments)
         result.setdefault("_meta", {})[types.SERVER_INFO_META_KEY] = self._server_info
-        return result
+        return await self._handlers.eliciting.sealed(ctx, result)
 
 
 def _dry_run(params: Mapping[str, Any] | None) -> DryRun:

@@ -7,6 +7,9 @@ from starlette.types import Receive, Send
 PRINCIPAL: Final = "mcp_guard.principal"
 """Where the authenticated principal stands in the ASGI scope."""
 
+MESSAGE: Final = "mcp_guard.message"
+"""Where the JSON-RPC message of a POST stands, strictly read."""
+
 BODY_SECONDS: Final = 10.0
 """How long a client may take to send one body."""
 

@@ -17,7 +17,7 @@ from mcp_guard.identity.protected_resource import ProtectedResource
 from mcp_guard.identity.refusal import IssuerUnavailable, TokenRefused
 from mcp_guard.model.errors import StoreUnavailable, Unauthenticated
 from mcp_guard.model.principal import Principal
-from mcp_guard.server.asgi import BODY_SECONDS, PRINCIPAL, read_body, respond
+from mcp_guard.server.asgi import BODY_SECONDS, MESSAGE, PRINCIPAL, read_body, respond
 from mcp_guard.server.wire import MAX_MESSAGE_BYTES, TOO_LARGE, WireFault, read_message
 
 AGAIN: Final = "mcp_guard.again"
@@ -92,6 +92,7 @@ class Gate:
         if isinstance(message, WireFault):
             status = 413 if message is TOO_LARGE else 400
             return await self._reject(send, status, message.code, message.as_bytes(), who=principal)
+        scope[MESSAGE] = message
         return await self._pass(scope, _replay(body, receive), send, principal)
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send, principal: Principal) -> None:
@@ -157,12 +158,21 @@ def _challenge(text: str) -> tuple[bytes, bytes]:
 
 def _stepping_up(scope: Scope, send: Send, resource: ProtectedResource) -> Send:
     """Answers a call that lacks scopes as MCP 2026-07-28 wants it: 403 and the scopes to ask for. The body stays the
-    refusal as a tool result, for clients that do not step up."""
+    refusal as a tool result, for clients that do not step up. A stream begins before anything is known of the answer,
+    so its beginning is held back until it has something to say."""
+    held: Message | None = None
 
     async def stepping_up(message: Message) -> None:
-        if message["type"] == "http.response.start" and scope.get(NEEDED_SCOPES):
-            challenge = _challenge(resource.insufficient(scope[NEEDED_SCOPES]))
-            message = {**message, "status": 403, "headers": [*message.get("headers", []), challenge]}
+        nonlocal held
+        if message["type"] == "http.response.start" and scope["method"] == "POST":
+            held = message
+            return
+        if held is not None:
+            start, held = held, None
+            if scope.get(NEEDED_SCOPES):
+                challenge = _challenge(resource.insufficient(scope[NEEDED_SCOPES]))
+                start = {**start, "status": 403, "headers": [*start.get("headers", []), challenge]}
+            await send(start)
         await send(message)
 
     return stepping_up

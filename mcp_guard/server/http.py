@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from mcp.server.lowlevel.server import Server
-from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from starlette.types import Receive, Scope, Send
 
 from mcp_guard.identity.protected_resource import ProtectedResource
 from mcp_guard.model.principal import Principal
 from mcp_guard.server.asgi import respond
 from mcp_guard.server.gate import Gate
+from mcp_guard.server.sessions import Sessions
 from mcp_guard.server.wire import MAX_MESSAGE_BYTES
 
 MCP_PATH = "/mcp"
@@ -25,7 +25,7 @@ class App:
     `documents` are JSON texts by path that anybody may read: OAuth metadata and public keys.
     """
 
-    manager: StreamableHTTPSessionManager
+    manager: Sessions
     gate: Gate
     healthy: Callable[[], bool]
     documents: Mapping[str, bytes]
@@ -61,7 +61,6 @@ def build_app(
     documents: Mapping[str, bytes],
 ) -> App:
     """Wire the SDK's session manager behind the gate."""
-    # The gate has checked host, origin and size by then; answers are plain JSON where nothing streams.
-    manager = StreamableHTTPSessionManager(server, json_response=True, max_request_body_size=MAX_MESSAGE_BYTES + 1)
+    manager = Sessions(server, MAX_MESSAGE_BYTES + 1)  # the gate has checked host, origin and size by then
     gate = Gate(manager.asgi_app, authenticate, on_fault, frozenset(allowed_hosts), resource)
     return App(manager, gate, healthy, documents)

@@ -5,8 +5,10 @@ from typing import Protocol
 
 from mcp_guard.admin.feed import Who
 from mcp_guard.admin.records import Completion
+from mcp_guard.confirming import Confirming, Question
 from mcp_guard.model.call import Answer, ToolCall
 from mcp_guard.model.principal import Principal
+from mcp_guard.progress import Report
 
 
 class Listed(Protocol):
@@ -49,8 +51,35 @@ class Surface(Protocol):
         """Record that something was refused before it became a call."""
         ...
 
-    async def call(self, principal: Principal, call: ToolCall) -> Answer:
-        """Carry out one governed call. Raises `UnknownTool` for what is not there or not for this principal."""
+    async def call(self, principal: Principal, call: ToolCall, report: Report | None = None) -> Answer:
+        """Carry out one governed call, telling `report` how the task moves that is waited for.
+
+        Raises `UnknownTool` for what is not there or not for this principal.
+        """
+        ...
+
+    @property
+    def confirming(self) -> Confirming:
+        """What waits for the requester's own confirmation, to be put to them by their client."""
+        ...
+
+    async def confirm(
+        self, principal: Principal, answer: Answer, question: Question, report: Report | None = None
+    ) -> Answer:
+        """Count the yes of the person who was asked; the answer of their call with what follows."""
+        ...
+
+    async def confirmed_before(
+        self, principal: Principal, call: ToolCall, approval: str, report: Report | None = None
+    ) -> Answer | None:
+        """The answer of a call that is sent again with a confirmation that is not open any more: what became of it."""
+        ...
+
+    def request_state_key(self) -> bytes:
+        """The secret that request states are sealed with: the same in every process of a home, and after a restart.
+
+        Raises `StoreUnavailable`.
+        """
         ...
 
     def obtainable_scopes(self, principal: Principal, tool: str) -> Sequence[str]:

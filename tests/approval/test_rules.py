@@ -75,6 +75,56 @@ def test_somebody_who_may() -> None:
     assert objection(REQUEST, replace(declared, principal=replace(ALICE, assurance="declared"))) == rules.REQUESTER
 
 
+OWN = replace(REQUEST, approvers=("requester", "role:finance"), chain=())
+SELF = Decider(ALICE, {"user:alice", "role:finance", "requester"}, MAY, channel="cli")
+NOT_CONFIRMED: dict[str, tuple[ApprovalRequest, Decider, str]] = {
+    "an approver": (OWN, GOOD, rules.NOT_YOURS),
+    "somebody of that role": (OWN, replace(GOOD, roles={"requester"}), rules.NOT_YOURS),
+    "another tenant": (OWN, replace(SELF, principal=replace(ALICE, tenant="globex")), rules.NOT_YOURS),
+    "frozen": (OWN, replace(SELF, decision=MAY_NOT), "no rule allows this"),
+    "on behalf of them": (OWN, replace(SELF, principal=replace(ALICE, chain=("agent:x",))), rules.DELEGATED),
+    "on their behalf in a form": (
+        OWN,
+        replace(SELF, principal=replace(ALICE, chain=("agent:x",)), channel="elicitation"),
+        rules.DELEGATED,
+    ),
+    "another client's form": (
+        OWN,
+        replace(SELF, principal=replace(ALICE, client="agent:other"), channel="elicitation"),
+        rules.ONLY_OWN,
+    ),
+    "a form about what was asked for them": (
+        replace(OWN, chain=("agent:x",)),
+        replace(SELF, channel="elicitation"),
+        rules.ONLY_OWN,
+    ),
+    "declared elsewhere": (OWN, replace(SELF, principal=replace(ALICE, assurance="declared")), rules.DECLARED),
+    "a tool of their model": (OWN, replace(SELF, channel="mcp"), rules.NOT_HERE),
+    "a form about others' decision": (
+        replace(REQUEST, not_requester=False, chain=()),
+        replace(SELF, channel="elicitation"),
+        rules.ONLY_OWN,
+    ),
+}
+
+
+@pytest.mark.holds("approval:confirm-only-own")
+@pytest.mark.parametrize("case", NOT_CONFIRMED)
+def test_what_is_no_confirmation(case: str) -> None:
+    request, decider, why = NOT_CONFIRMED[case]
+    assert objection(request, decider) == why
+
+
+@pytest.mark.holds("approval:confirm")
+def test_whoever_asked_confirms_it_in_person() -> None:
+    assert objection(OWN, SELF) is None
+    assert objection(OWN, replace(SELF, principal=replace(ALICE, client="agent:other"))) is None, "with a token"
+    form = replace(SELF, channel="elicitation")
+    assert objection(OWN, form) is None
+    assert objection(OWN, replace(form, principal=replace(ALICE, assurance="declared"))) is None, "they sit there"
+    assert (OWN.needed, OWN.further) == (1, ("role:finance",))
+
+
 @pytest.mark.holds("approval:bound")
 def test_a_binding_changes_with_everything_it_binds() -> None:
     arguments: dict[str, Any] = {"order_id": "ORD-1001", "amount": 800}

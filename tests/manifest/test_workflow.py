@@ -72,6 +72,10 @@ BROKEN: list[tuple[str, str, str, int]] = [
     ),
     ("retrying a question", flow("id: one, approve: {approvers: [role:a], summary: s}, retry: {}"), "step", 10),
     ("asking nobody", flow("id: one, approve: {approvers: [], summary: s}"), "value", 10),
+    ("asking the requester twice", flow("id: one, approve: {confirm: requester, quorum: 2, summary: s}"), "value", 10),
+    ("excluding all", flow("id: one, approve: {confirm: requester, not: requester, summary: s}"), "value", 10),
+    ("confirmed by others", flow("id: one, approve: {confirm: role:a, summary: s}"), "value", 10),
+    ("asking by that name", flow("id: one, approve: {approvers: [requester], summary: s}"), "value", 10),
     ("asking something", flow("id: one, approve: {approvers: [everybody], summary: s}"), "value", 10),
     (
         "escalated to nobody new",

@@ -26,7 +26,14 @@ def test_record_form_holds_only_what_is_asked_for() -> None:
 
 
 EVERY_OBLIGATION = Obligations(
-    ("role:a", "user:b"), True, 2, 60, "tenant", escalate=Escalation(("role:c", "user:d"), 30), assurance="signed"
+    ("role:a", "user:b"),
+    True,
+    2,
+    60,
+    "tenant",
+    escalate=Escalation(("role:c", "user:d"), 30),
+    assurance="signed",
+    confirm=True,
 )
 
 

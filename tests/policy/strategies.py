@@ -34,6 +34,8 @@ THEN = [
     "approvers=role:b; not=requester; expires=4h",
     "approvers=user:bob; quorum=2; expires=1h",
     "approvers=role:b; assurance=signed",
+    "confirm=requester",
+    "confirm=requester; approvers=role:a",
 ]
 
 _columns = {

@@ -46,6 +46,13 @@ APPROVAL = Effect.REQUIRE_APPROVAL
             Obligations(approvers=("role:a",), assurance="signed"),
         ),
         ("rows=tenant", Effect.ALLOW, "audit", Obligations(rows="tenant")),
+        ("confirm=requester", APPROVAL, "call", Obligations(confirm=True)),
+        (
+            "confirm=requester; approvers=role:a; not=requester; quorum=2",
+            APPROVAL,
+            "call",
+            Obligations(approvers=("role:a",), not_requester=True, quorum=2, confirm=True),
+        ),
     ],
 )
 def test_parsed(text: str, effect: Effect, act: str, expected: Obligations) -> None:
@@ -55,7 +62,7 @@ def test_parsed(text: str, effect: Effect, act: str, expected: Obligations) -> N
 @pytest.mark.holds("policy:unsupported-refused")
 @pytest.mark.parametrize(
     "text",
-    ["redact=[/a, /b]", "rate=3/minute/who", "budget=500usd/day/who", "concurrency=2", "confirm=requester",
+    ["redact=[/a, /b]", "rate=3/minute/who", "budget=500usd/day/who", "concurrency=2",
      "approvers=role:a; budget=1usd/day/who"],
 )  # fmt: skip
 def test_what_this_version_does_not_enforce_is_refused(text: str) -> None:
@@ -75,6 +82,12 @@ def test_what_this_version_does_not_enforce_is_refused(text: str) -> None:
         ("Approvers=role:a", APPROVAL, "call", "obligation_unknown"),
         ("-", APPROVAL, "call", "approvers_missing"),
         ("expires=4h", APPROVAL, "call", "approvers_missing"),
+        ("confirm=requester; not=requester", APPROVAL, "call", "obligation_conflict"),
+        ("confirm=requester; quorum=2", APPROVAL, "call", "obligation_conflict"),
+        ("confirm=requester; escalate=role:a/1h", APPROVAL, "call", "obligation_conflict"),
+        ("confirm=role:a", APPROVAL, "call", "obligation_value"),
+        ("approvers=requester", APPROVAL, "call", "obligation_value"),
+        ("confirm=requester", Effect.ALLOW, "call", "obligation_effect"),
         ("approvers=role:a; approvers=role:b", APPROVAL, "call", "obligation_duplicate"),
         ("approvers=role:a", Effect.ALLOW, "call", "obligation_effect"),
         ("not=requester", Effect.DENY, "call", "obligation_effect"),

@@ -98,6 +98,17 @@ def test_obligations_of_several_approval_rows() -> None:
     assert settle(rows, "call", "v").then == expected
 
 
+@pytest.mark.holds("approval:confirm-then-approvers")
+def test_a_row_that_wants_a_confirmation_takes_no_approver_away() -> None:
+    thens = [Obligations(confirm=True, expires=9), Obligations(approvers=("role:b",), not_requester=True, quorum=2)]
+    for order in (thens, thens[::-1]):
+        rows = [Matched(rule(f"r{n}", Effect.REQUIRE_APPROVAL, then), "applied") for n, then in enumerate(order)]
+        then = settle(rows, "call", "v").then
+        assert then == Obligations(approvers=("role:b",), not_requester=True, quorum=2, expires=9, confirm=True)
+        assert then.asked == ("requester", "role:b")
+        assert Obligations.from_dict(then.as_dict()) == then
+
+
 @pytest.mark.parametrize(
     ("asked", "expected"),
     [([None], "own"), (["own", "all", "tenant"], "all"), ([None, "tenant"], "tenant"), (["all", None], "all")],

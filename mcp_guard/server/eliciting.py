@@ -1,0 +1,169 @@
+"""Asking the person at a client for their own confirmation (MCP elicitation, form mode), in both protocol eras.
+
+Modern (2026-07-28, SEP-2322): the call is answered with what is to be asked, and sent again with what was said. Its
+request state is sealed (method, tool, arguments, principal, 600 s) and may come again: that a confirmation counts once
+is up to its approval. Legacy: the request stays open meanwhile, within a bound. Whoever is not asked here, or does not
+say yes, finds the call waiting like any other.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any, Final
+
+import mcp_types as types
+from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
+from mcp.server.request_state import AESGCMRequestStateCodec, RequestStateBoundary, RequestStateSecurity
+from mcp.shared.exceptions import MCPError
+from mcp.shared.jsonrpc_dispatcher import progress_token_from_params
+from mcp.shared.message import ServerMessageMetadata
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+from pydantic import ValidationError
+
+from mcp_guard.confirming import FIELD, FORM, NO, YES, Confirming, Question
+from mcp_guard.model.call import Answer, ToolCall
+from mcp_guard.model.principal import Principal
+from mcp_guard.progress import Move, Report
+from mcp_guard.server.sessions import STREAMS
+from mcp_guard.server.surface import Surface
+
+KEY: Final = "confirm"
+"""The key of the one thing that is asked for."""
+NOT_OUR_STATE: Final = {"reason": "invalid_request_state"}
+"""What the SDK says of a request state that does not open, is of another request, principal or server, or too old."""
+STATE: Final = "requestState"
+RESPONSES: Final = "inputResponses"
+
+Context = ServerRequestContext[Any, Any]
+
+
+class Eliciting:
+    """Carries out calls, and asks for confirmation where one is wanted and the client can show a form."""
+
+    def __init__(self, surface: Surface, who: Callable[[Context], Principal]) -> None:
+        self._surface = surface
+        security = RequestStateSecurity(
+            codec=_Codec(surface.request_state_key), bind_principal=lambda ctx: _named(who(ctx))
+        )
+        self._boundary = RequestStateBoundary(security, default_audience=surface.name)
+
+    async def boundary(self, ctx: Context, call_next: CallNext) -> HandlerResult:
+        """Open the request state on the way in and seal it on the way out. Raises `MCPError` (`NOT_OUR_STATE`)."""
+        return await self._boundary(ctx, call_next)
+
+    async def sealed(self, ctx: Context, result: dict[str, Any]) -> HandlerResult:
+        """A result that was made without passing the boundary, as it may go out."""
+        if STATE not in result:
+            return result
+
+        async def made(_: Context) -> HandlerResult:
+            return result
+
+        return await self._boundary(ctx, made)
+
+    async def call(self, ctx: Context, who: Principal, call: ToolCall) -> Answer | dict[str, Any]:
+        """The answer of a call, or what its client has to ask before (an `InputRequiredResult`).
+
+        Raises `UnknownTool`.
+        """
+        report = reporting(ctx)
+        state = (ctx.params or {}).get(STATE) if _is_modern(ctx) else None
+        if state is not None and call.dry_run == "no":
+            known = await self._surface.confirmed_before(who, call, str(state), report)
+            if known is not None:
+                return known
+        answer = await self._surface.call(who, call, report)
+        if answer.task is None or not _shows_forms(ctx):
+            return answer
+        question = await self._confirming.question(who, answer.task)
+        if question is None:
+            return answer
+        if state is not None:
+            said = ((ctx.params or {}).get(RESPONSES) or {}).get(KEY) if state == question.approval else None
+            return await self._heard(who, answer, question, said, report)
+        if not self._confirming.asked.may_ask(question.approval):
+            return answer
+        self._confirming.asked.asks(question.approval)
+        if _is_modern(ctx):
+            return _input_required(question)
+        return await self._heard(who, answer, question, await self._ask(ctx, question), report)
+
+    @property
+    def _confirming(self) -> Confirming:
+        return self._surface.confirming
+
+    async def _heard(
+        self, who: Principal, answer: Answer, question: Question, said: object, report: Report | None
+    ) -> Answer:
+        """What follows on what came back. Only one thing is a yes; a no ends nothing, but is not asked again."""
+        content = said.get("content") if isinstance(said, Mapping) else None
+        action = said.get("action") if isinstance(said, Mapping) else None
+        if action == "accept" and content == {FIELD: YES}:
+            return await self._surface.confirm(who, answer, question, report)
+        if action == "decline" or (action == "accept" and content == {FIELD: NO}):
+            self._confirming.asked.declined(question.approval)
+        return answer
+
+    async def _ask(self, ctx: Context, question: Question) -> object:
+        """What the client of a legacy request says; nothing where it says nothing in time."""
+        if not ctx.session.can_send_request:
+            return None
+        asking = types.ElicitRequest(params=_form(question))
+        about = ServerMessageMetadata(related_request_id=ctx.request_id)
+        self._confirming.asked.open.add(question.approval)
+        try:
+            said = await ctx.session.send_request(asking, types.ElicitResult, self._confirming.seconds, about)
+        except (MCPError, ValidationError):
+            return None
+        finally:
+            self._confirming.asked.open.discard(question.approval)
+        return {"action": said.action, "content": said.content}
+
+
+class _Codec:
+    """Seals with a key of the home, which is made when it is first needed."""
+
+    def __init__(self, key: Callable[[], bytes]) -> None:
+        self._codec = cache(lambda: AESGCMRequestStateCodec([key()]))
+
+    def seal(self, payload: bytes) -> str:
+        return self._codec().seal(payload)
+
+    def unseal(self, token: str) -> bytes:
+        return self._codec().unseal(token)
+
+
+def reporting(ctx: Context) -> Report | None:
+    """How to tell the client of a request about progress, where it asked for that and can be sent it."""
+    streams = ctx.request is None or ctx.request.scope.get(STREAMS, False)
+    if not streams or progress_token_from_params(ctx.params) is None:
+        return None
+
+    async def report(move: Move) -> None:
+        await ctx.session.report_progress(move.progress, move.total, move.message)
+
+    return report
+
+
+def _is_modern(ctx: Context) -> bool:
+    return ctx.protocol_version in MODERN_PROTOCOL_VERSIONS
+
+
+def _shows_forms(ctx: Context) -> bool:
+    """Whether the client says that it can show a form. Saying nothing of modes means forms (MCP 2025-11-25)."""
+    capabilities = ctx.session.client_capabilities
+    found = None if capabilities is None else capabilities.elicitation
+    return found is not None and (found.form is not None or found.url is None)
+
+
+def _named(who: Principal) -> str:
+    return json.dumps([who.subject, who.client, who.tenant, *who.chain])
+
+
+def _form(question: Question) -> types.ElicitRequestFormParams:
+    return types.ElicitRequestFormParams(message=question.message, requested_schema=dict(FORM))
+
+
+def _input_required(question: Question) -> dict[str, Any]:
+    asking = {"method": "elicitation/create", "params": _form(question).model_dump(by_alias=True, exclude_none=True)}
+    return {"resultType": "input_required", "inputRequests": {KEY: asking}, STATE: question.approval}
