@@ -88,9 +88,15 @@ class Carrying:
     call: Call
     clock: Clock
 
-    async def run(self, doing: Doing) -> None:
-        """Take a call through the pipeline."""
+    async def run(self, doing: Doing) -> int | None:
+        """Take a call through the pipeline. Where a rate does not let it through yet: in how many seconds it may."""
         task, step, content = doing.task, doing.step, doing.content
+        waits: list[int | None] = []
+
+        def end(ended: Ended) -> Work:
+            waits.append(ended.wait)
+            return self._ending(doing, started, ended)
+
         attempt = (0 if doing.row is None else doing.row.attempt) + 1
         started = Step(step.id, StepState.STARTED, attempt, new_id())
         carried = Carried(
@@ -105,7 +111,7 @@ class Carrying:
             deadline=deadline_of(task, content),
             begin=lambda bound, wanted: self._beginning(doing, started, bound, wanted),
             wait=lambda bound, waits: self._waiting(doing, bound, waits),
-            end=lambda ended: self._ending(doing, started, ended),
+            end=end,
         )
         failpoint("tasks.resuming" if doing.undoes is None else "tasks.undoing")
         assert started.call is not None
@@ -121,6 +127,7 @@ class Carrying:
             await self.parking.journal.task(state, work=self._ending(doing, started, ended))
         if doing.undoes is not None:
             failpoint("tasks.undone")
+        return waits[-1] if waits else None
 
     async def ask(self, asking: Asking) -> None:
         """Ask people about a step, showing them what it says, with every value quoted."""
@@ -288,7 +295,7 @@ class Carrying:
         def work(transaction: Transaction) -> None:
             begun = was_begun(transaction)
             before = started.state if begun else doing.state
-            if ended.code in _NOT_NOW:
+            if ended.code in _NOT_NOW or ended.wait is not None:
                 if begun and ended.executed == "no":
                     tasks.stepping(task.id, before, replace(started, state=StepState.PENDING), now)(transaction)
                 return  # begun, and nobody knows: what becomes of it is decided as after a crash

@@ -60,9 +60,10 @@ class Generation:
         arguments: Mapping[str, object] | None = None,
         *,
         seen: frozenset[str] | None = None,
+        spent: Mapping[str, int | float] | None = None,
     ) -> AccessRequest:
         """One act as policy is asked about it."""
-        return AccessRequest(principal, act, name, now, arguments, self.environment, seen)
+        return AccessRequest(principal, act, name, now, arguments, self.environment, seen, spent)
 
     def listing(
         self, principal: Principal, now: datetime, seen: frozenset[str] | None = None

@@ -111,18 +111,18 @@ class Parking:
         failpoint("tasks.parked")
         return Parked(new.id, request.id, request.approvers, request.expires_at)
 
-    async def begin(self, wish: Wish) -> tuple[str, bool]:
+    async def begin(self, wish: Wish, beside: Work | None = None) -> tuple[str, bool]:
         """Make the task of a call that may begin at once: its id, and whether it is new. The same call of the same
         requester that has not ended is not begun again. A workflow goes by its plan; anything else is one step.
 
-        Raises `TooManyWaiting`.
+        Raises `TooManyWaiting`, and what `beside`, which commits with it, raises.
         """
         task, now = new_id(), self.clock.now_us()
         step = None if isinstance(wish.tool.connector, WorkflowSpec) else Step(CALL, StepState.PENDING)
         new = self._new(wish, task, _Start(TaskStatus.WORKING, "begun", now, step), now)
         about = {"what": "begun", "task": task, "call": wish.call, "tool": wish.tool.name}
         try:
-            await self.journal.task(about, wish.principal, work=self.tasks.beginning(new))
+            await self.journal.task(about, wish.principal, work=together(self.tasks.beginning(new), beside))
         except Alike as alike:
             return alike.task, False
         failpoint("tasks.begun")

@@ -10,6 +10,8 @@
                   goes ahead under a grant of theirs, which its intent names and uses
     workflow      and a long-running tool are made a task and answered; each step that calls a tool comes here as a
                   call of its own
+    limits        rate, quota, budget, concurrency and repetitions: reserved before the act, in one commit with the
+                  intent, so that as many calls get through as a limit says; settled with the outcome
     audit intent  durable before the act (`effects: none` needs none: it has nothing to repeat)
     invoke        the connector, with timeout, retries and one idempotency key
     shape         redaction, hidden characters, size, output schema
@@ -40,7 +42,10 @@ from mcp_guard.granting import Granting
 from mcp_guard.identity.binding import bound
 from mcp_guard.kit.clock import Clock, as_datetime
 from mcp_guard.kit.failpoint import failpoint
+from mcp_guard.limiting import Limiting
 from mcp_guard.limits.freeze import Freezes
+from mcp_guard.limits.limits import Limits
+from mcp_guard.limits.reached import Reached
 from mcp_guard.limits.seen import Seen
 from mcp_guard.manifest.catalog import Entry
 from mcp_guard.model.call import (
@@ -68,10 +73,10 @@ from mcp_guard.model.decision import (
 from mcp_guard.model.disclosure import Disclosure, denial, disclosed, disclosing
 from mcp_guard.model.errors import Refused, StoreUnavailable, UnknownTool
 from mcp_guard.model.principal import Principal
-from mcp_guard.model.tool import Tool
+from mcp_guard.model.tool import Tool, WorkflowSpec
 from mcp_guard.parking import Parking, Wish
 from mcp_guard.store.errors import InDoubt
-from mcp_guard.store.transaction import together
+from mcp_guard.store.transaction import joined
 from mcp_guard.store.values import Stored
 from mcp_guard.tasks.carried import Carried, Ended
 from mcp_guard.tasks.engine import Alike, Moved, TooManyWaiting
@@ -100,6 +105,7 @@ class Pipeline:
         seen: Seen,
         parking: Parking,
         granting: Granting,
+        limits: Limits,
         journal: Journal,
         refusals: Disclosure,
         redact: Callable[[object], object],
@@ -112,6 +118,7 @@ class Pipeline:
         self._granting = granting
         self._journal = journal
         self._refusals = refusals
+        self._limiting = Limiting(limits, refusals)
         self._redact = redact
         self._clock = clock
         self._running: set[asyncio.Task[Answer]] = set()
@@ -175,6 +182,7 @@ class Pipeline:
             decision = self._decide_call(trail, entry.tool, arguments)
             if call.dry_run == "no":
                 self._authorize(trail, decision)
+                self._limiting.prepare(trail, entry.tool, arguments, decision)
                 wish = _wish(trail, entry.tool, arguments, decision)
                 if trail.waits_for_people(decision):
                     trail.leave = await self._granting.covering(wish)
@@ -186,10 +194,14 @@ class Pipeline:
                     return await self._park(trail, wish)
                 value = await self._invoke(trail, entry.tool, arguments)
                 shaped = self._shape(trail, entry, value)
+            else:
+                await self._limiting.rehearse(trail, entry.tool, arguments, decision)
         except UnknownTool:
             return await self._hide(trail)
         except Refused as refusal:
             return await self._refuse(trail, refusal)
+        except Reached as reached:
+            return await self._refuse(trail, self._limiting.refused(trail, reached))
         except StoreUnavailable as error:
             return await self._refuse(trail, Refused("audit_unavailable", error.message))
         except asyncio.CancelledError:
@@ -242,7 +254,8 @@ class Pipeline:
         if trail.decision is not None:  # in observe mode only: obeyed, the list would have ended the call
             trail.decision = frozen or trail.decision
             return trail.decision
-        trail.asked = under.question(principal, "call", tool.name, self._now(), arguments, seen=trail.seen)
+        spent = self._limiting.spent(trail)
+        trail.asked = under.question(principal, "call", tool.name, self._now(), arguments, seen=trail.seen, spent=spent)
         trail.decision = frozen or scope_decision(tool.scopes, principal, version) or under.policy.decide(trail.asked)
         return trail.decision
 
@@ -288,7 +301,10 @@ class Pipeline:
     async def _begin(self, trail: Trail, wish: Wish) -> Answer:
         """Have a workflow or a long-running tool begin as a task; what becomes of it is told by the task."""
         try:
-            trail.task, is_new = await self._parking.begin(wish)
+            # Of a workflow this is the use; a step that is one call reserves when it is carried out.
+            uses = isinstance(wish.tool.connector, WorkflowSpec)
+            beside = self._limiting.reserving(trail, wish.tool) if uses else None
+            trail.task, is_new = await self._parking.begin(wish, beside)
         except TooManyWaiting:
             raise Refused("rate_limited", TOO_MANY, rule=wish.decision.rule) from None
         ending = Ending("ok", "yes" if is_new else "no", self._elapsed_us(trail))
@@ -303,18 +319,21 @@ class Pipeline:
         )
 
     async def _record_intent(self, trail: Trail, wish: Wish) -> bool:
-        """What is to be done is on record. False where it was to go ahead under a grant and cannot: then people are
-        asked."""
-        carried, leave = trail.carried, trail.leave
-        if wish.tool.effects == "none" and carried is None and leave is None:
+        """What is to be done is on record, and what it uses reserved. False where it was to go ahead under a grant and
+        cannot: then people are asked."""
+        carried, leave, tool = trail.carried, trail.leave, wish.tool
+        await self._limiting.observe(trail, tool)
+        if tool.effects == "none" and carried is None and leave is None:
             self._journal.require_writable()
+            await self._limiting.reserve(trail, tool)
             return True
         begin = carried.begin(wish.arguments, wish.decision.then.assurance or "") if carried else None
-        use = self._granting.using(leave, wish, is_step=carried is not None) if leave else None
+        grant = self._granting.using(leave, wish, is_step=carried is not None) if leave else None
+        reserving, undo = self._limiting.reserving(trail, tool), self._limiting.undoing(trail)
         try:
-            trail.intent = await self._journal.intent(trail.facts(), together(use, begin) if use else begin)
+            trail.intent = await self._journal.intent(trail.facts(), joined(grant, begin, reserving), undo)
         except (NotGranted, Alike):
-            trail.leave = None
+            trail.leave, trail.reserved = None, False
             return False
         except NotApproved:
             raise Refused("approval_mismatch", "nobody approved exactly this") from None
@@ -358,10 +377,11 @@ class Pipeline:
     async def _tell(self, trail: Trail, decision: Decision) -> Answer:
         """The end of a dry run: what would be decided now, and nothing done."""
         try:
-            stored = await self._journal.outcome(trail.facts(), Ending("ok", "no", self._elapsed_us(trail)))
+            stored = await self._end(trail, Ending("ok", "no", self._elapsed_us(trail)))
         except StoreUnavailable as error:
             return self._refusal(trail, Refused("audit_unavailable", error.message), None)
-        view = DryRunView(trail.call.id, decision, trail.would is not None, self._refusals)
+        limited = trail.reached.refusal(self._refusals) if trail.reached else None
+        view = DryRunView(trail.call.id, decision, trail.would is not None, self._refusals, limited)
         return Answer(trail.call.id, {"guard": view.as_dict()}, view.as_text(), False, self._receipt(trail, stored))
 
     async def _refuse(self, trail: Trail, refusal: Refused) -> Answer:
@@ -389,15 +409,17 @@ class Pipeline:
 
     async def _end(self, trail: Trail, ending: Ending, ended: Ended | None = None) -> Stored:
         """Record the outcome, and in the same commit what the caller is about to be shown and where its task is."""
-        noting = self._seen.noting(trail.principal, trail.brings)
+        ending, settling = self._limiting.settling(trail, ending)
+        noting = joined(settling, self._seen.noting(trail.principal, trail.brings))
         if trail.carried is not None and ended is not None:
-            noting = together(noting, trail.carried.end(ended))
+            noting = joined(noting, trail.carried.end(ended))
         return await self._journal.outcome(trail.facts(), ending, trail.intent, noting)
 
     def _ended(self, trail: Trail, refusal: Refused) -> Ended:
         told = self._view(trail, disclosing(refusal, self._refusals)).as_dict()
         transient = refusal.transient if isinstance(refusal, Failed) else None
-        return Ended({"guard": told}, True, refusal.executed, refusal.code, transient)
+        wait = refusal.retry_after_s if refusal.code == "rate_limited" else None
+        return Ended({"guard": told}, True, refusal.executed, refusal.code, transient, wait)
 
     # --- small parts ------------------------------------------------------------------------------------------------
 

@@ -232,12 +232,13 @@ class Runner:
         if doing.row is not None:
             request = await self._parking.approvals.of_step(doing.task.id, doing.row.id)
             doing = replace(doing, request=request)
-        await self._carrying.run(doing)
+        wait = await self._carrying.run(doing)
         rows = await self._engine.steps(doing.task.id)
         after = next((row for row in rows if row.id == doing.step.id), None)
         kept = after == doing.row or (after is not None and after.state is StepState.PENDING and after.code is None)
         unclear = after is not None and after.state is StepState.STARTED
-        return Rest(self._clock.now_us() + int(RETRY_SECONDS * 1_000_000), forced=True) if kept or unclear else None
+        later = max(wait or 0, RETRY_SECONDS)
+        return Rest(self._clock.now_us() + int(later * 1_000_000), forced=True) if kept or unclear else None
 
     def _doing(self, task: Task, content: Content, rows: Rows, row: Step) -> Doing:
         """The call of a step that is journaled, made from what was journaled when it came up."""

@@ -7,6 +7,8 @@ from mcp_guard.approval.grant_store import Leave
 from mcp_guard.audit.facts import CallFacts
 from mcp_guard.generation import Generation
 from mcp_guard.identity.binding import sensitive_attributes
+from mcp_guard.limits.reached import Reached
+from mcp_guard.limits.use import Use
 from mcp_guard.manifest.catalog import Entry
 from mcp_guard.model.call import ToolCall
 from mcp_guard.model.codes import Executed
@@ -18,7 +20,10 @@ from mcp_guard.tasks.carried import Carried
 
 @dataclass(slots=True)
 class Trail:
-    """What is known of one call so far. It is governed by the generation it began `under`, whatever comes in force."""
+    """What is known of one call so far. It is governed by the generation it began `under`, whatever comes in force.
+
+    `use` is what it takes of its limits, `reserved` once it may have; `reached` the limit that it would exceed.
+    """
 
     under: Generation
     principal: Principal
@@ -36,6 +41,9 @@ class Trail:
     carried: Carried | None = None
     task: str | None = None
     leave: Leave | None = None
+    use: Use | None = None
+    reserved: bool = False
+    reached: Reached | None = None
 
     def facts(self) -> CallFacts:
         tool = self.entry.tool if self.entry else None
@@ -66,7 +74,9 @@ class Trail:
         decision = self.decision
         if decision is None or self.entry is None or not self.entry.tool.observed:
             return None
-        return None if decision.allowed or decision.rule == RULE_FROZEN else decision.effect
+        if decision.allowed:
+            return Effect.DENY if self.reached is not None else None
+        return None if decision.rule == RULE_FROZEN else decision.effect
 
     def waits_for_people(self, decision: Decision) -> bool:
         """Whether people have to be asked who have not agreed yet."""

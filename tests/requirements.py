@@ -1477,4 +1477,48 @@ REQUIREMENTS: dict[str, Requirement] = {
         "Rows, roles, calls and records of other tenants change nothing a principal sees; only a row that grants rows=all shows records of others.",
     ),
     "freeze:always": Requirement("contract 5", "A home whose tools, policy and principals are broken can be frozen."),
+    # --- limits -------------------------------------------------------------------------------------------------
+    "limits:exact": Requirement(
+        "I9; contract 2",
+        "A budget, quota or rate of N admits exactly N, over parallel calls, processes and restarts; amounts are exact.",
+    ),
+    "limits:all-at-once": Requirement(
+        "contract 3", "All limits hold at once; what one of them refuses takes nothing of the others."
+    ),
+    "limits:whose": Requirement(
+        "contract 3; I12",
+        "Use counts together for a person, an authenticated agent, a tenant, a tool or everybody, as the limit says.",
+    ),
+    "limits:settled": Requirement(
+        "contract 2",
+        "What was not done is given back, what nobody knows is kept, a reported cost replaces the reserved one; a step done again is one use.",
+    ),
+    "limits:clock": Requirement(
+        "bar: faults", "A clock that is set back gives no fresh budget, quota, rate or repetition."
+    ),
+    "limits:concurrency": Requirement(
+        "contract 2", "No more calls run at a time than may; a slot is free when its call ended or its process is gone."
+    ),
+    "limits:repeat": Requirement(
+        "contract 2; bar: arguments",
+        "The same call is blocked beyond its repetitions, however its arguments are written; nothing of them is kept.",
+    ),
+    "limits:hostile-amounts": Requirement(
+        "bar: arguments", "A negative, huge, textual, missing or non-finite cost is refused before the act."
+    ),
+    "limits:refusal": Requirement(
+        "contract 4",
+        "A limit refuses with its code, what is left of one's own, and when to come back; one outcome, no intent, no cost.",
+    ),
+    "limits:spent": Requirement("contract 3", "Conditions see what the person spent today and this month."),
+    "limits:observe": Requirement("contract 2", "In observe mode limits are counted and recorded, and refuse nothing."),
+    "limits:common": Requirement("contract 1", "Limits of the home hold over all tools."),
+    "limits:tasks": Requirement(
+        "contract 4", "Parked calls and steps of workflows reserve when they run; one that a rate stops is tried again."
+    ),
+    "limits:units-known": Requirement(
+        "contract 3", "A budget or condition in a unit that no tool costs is a load error."
+    ),
+    "limits:fails-closed": Requirement("I11", "What cannot be counted is not done."),
+    "limits:bounded": Requirement("design 4", "Counters of windows long past are removed."),
 }

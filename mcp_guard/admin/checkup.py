@@ -173,7 +173,7 @@ def _policy(subject: Subject, catalog: "Catalog", known: Directory | None) -> It
     from mcp_guard.policy.load import lint, load
 
     tags = {name: entry.tool.tags for name, entry in catalog.items()}
-    problems = lint(subject.model, subject.rules, tags, shown_as=subject.shown_as)
+    problems = lint(subject.model, subject.rules, tags, shown_as=subject.shown_as, units=catalog.units)
     if any(problem.severity == "error" for problem in problems):
         yield from _linted("policy", problems, "")
         return

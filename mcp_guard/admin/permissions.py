@@ -4,7 +4,7 @@ It tells nothing about tools the caller cannot list, and nothing a call or a dry
 observe mode (`observed`) it tells what policy says, and calls are carried out all the same.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -35,6 +35,7 @@ class Permissions:
     seen: Seen
     journal: Journal
     clock: Clock
+    spent: Callable[[Principal, Collection[str]], Mapping[str, int | float]]
     refusals: Disclosure = "why"
 
     def may_see(self, principal: Principal) -> bool:
@@ -61,8 +62,17 @@ class Permissions:
         frozen = {freeze.target: freeze.decision(version) for freeze in await self.freezes.all()}
         now, seen = self._now(), under.seen_by(principal, self.seen)
         listed = [(tool, listing) for tool, listing in under.listing(principal, now, seen) if is_shown(tool, listing)]
-        names = [tool.name for tool, _ in listed]
-        found = outlooks(under.policy, principal, "call", names, now=now, environment=under.environment, seen=seen)
+        asked = under.policy.spent
+        found = outlooks(
+            under.policy,
+            principal,
+            "call",
+            [tool.name for tool, _ in listed],
+            now=now,
+            environment=under.environment,
+            seen=seen,
+            spent=self.spent(principal, asked) if asked else None,
+        )
         rows = []
         for (tool, listing), outlook in zip(listed, found, strict=True):
             stopped = _stopped(tool, principal, frozen, version)

@@ -85,6 +85,8 @@ class Replayer:
         unknown = set(asked.unknown)
         if self.policy.uses_seen and asked.request.seen is None:
             unknown.add(("seen",))  # no policy asked for it then, so nobody looked
+        kept = asked.request.spent or {}
+        unknown |= {("spent", name) for name in self.policy.spent if name not in kept}
         return self._decide(asked.request, asked.arguments, unknown)
 
     def _decide(

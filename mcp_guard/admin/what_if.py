@@ -1,7 +1,7 @@
 """Asking the policy without acting: what would happen, by which rule, and which rows came close."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from mcp_guard.identity.binding import bound, sensitive_attributes
@@ -68,7 +68,8 @@ class _Question(NamedTuple):
 class WhatIf:
     """Decides as the pipeline would, in its order: `list`, then scopes, then the call itself.
 
-    `seen` are the labels of what was returned to the principal before.
+    `seen` are the labels of what was returned to the principal before, `spent` what they spent; nothing where it does
+    not say.
     """
 
     catalog: Catalog
@@ -76,6 +77,7 @@ class WhatIf:
     environment: Mapping[str, object]
     clock: Clock
     seen: frozenset[str] = frozenset()
+    spent: Mapping[str, int | float] = field(default_factory=dict)
 
     def ask(self, principal: Principal, act: Act | None, name: str, arguments: Mapping[str, object]) -> Verdict:
         """What would happen. Without an act it is the one people mean: `audit` for the log, `call` for all else.
@@ -137,7 +139,8 @@ class WhatIf:
         self, principal: Principal, act: Act, name: str, arguments: Mapping[str, object] | None
     ) -> AccessRequest:
         now = as_datetime(self.clock.now_us())
-        return AccessRequest(principal, act, name, now, arguments, self.environment, self.seen)
+        spent = {**dict.fromkeys(self.policy.spent, 0), **self.spent} if act == "call" else None
+        return AccessRequest(principal, act, name, now, arguments, self.environment, self.seen, spent)
 
 
 def principal_of(directory: Directory, subject: str, client: str, tenant: str) -> Principal:

@@ -45,7 +45,7 @@ class Ending:
     """How a call ended.
 
     `result` is one JSON value, committed to where `has_result`; `us` the duration in microseconds; `cost` in
-    millionths of its unit.
+    millionths of its unit. `limit` is the one that refused it, or would have.
     """
 
     status: Status
@@ -55,3 +55,4 @@ class Ending:
     result: object = None
     has_result: bool = False
     cost: int | None = None
+    limit: str | None = None

@@ -85,8 +85,9 @@ class Journal:
         """A record for a unit of somebody else, so that rows and their record commit together."""
         return Entry(self._state(kind, state, principal))
 
-    async def intent(self, facts: CallFacts, work: Work | None = None) -> Stored:
+    async def intent(self, facts: CallFacts, work: Work | None = None, undo: Work | None = None) -> Stored:
         """Record what is about to be done; rows of `work` commit with the record, and what it raises forbids the act.
+        Where the journal ends the call itself, `undo` commits with the outcome.
 
         The caller owes the log an `outcome` for it.
 
@@ -104,10 +105,10 @@ class Journal:
         except StoreUnavailable as error:
             self._backlog.failed(error)
             if isinstance(error, InDoubt):
-                self._end_unacted(facts, "audit_unavailable", future)
+                self._end_unacted(facts, "audit_unavailable", undo, future)
             raise
         except asyncio.CancelledError:
-            self._let_go(future, partial(self._end_unacted, facts, "cancelled"))
+            self._let_go(future, partial(self._end_unacted, facts, "cancelled", undo))
             raise
         self._backlog.worked()
         failpoint("audit.after-intent")
@@ -320,7 +321,7 @@ class Journal:
         future.add_done_callback(settle)
         future.add_done_callback(self._loose.discard)
 
-    def _end_unacted(self, facts: CallFacts, code: Code, future: Storing) -> None:
+    def _end_unacted(self, facts: CallFacts, code: Code, undo: Work | None, future: Storing) -> None:
         """End a call that never acted and whose caller does not: by its intent if that is stored, else without one."""
         ending = Ending("cancelled" if code == "cancelled" else "error", "no", 0, code=code)
         error = future.exception()
@@ -332,7 +333,7 @@ class Journal:
             (intent,) = error.would_be
         if intent is not None:
             entry = self._ending(facts, ending, intent.n)
-            self._backlog.keep(Pending(entry, only_if=intent if doubtful else None))
+            self._backlog.keep(Pending(entry, work=undo, only_if=intent if doubtful else None))
         if intent is None or doubtful:
             self._backlog.keep(Pending(self._ending(facts, ending, None), unless=intent))
         self._backlog.flush()

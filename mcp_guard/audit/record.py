@@ -137,6 +137,8 @@ def _ending(ending: Ending) -> Fields:
         found["code"] = ending.code
     if ending.cost is not None:
         found["cost"] = _whole(ending.cost)
+    if ending.limit is not None:
+        found["limit"] = ending.limit
     return found
 
 

@@ -18,6 +18,8 @@ DECIDED: Final[Mapping[str, str]] = {"effect": "deny", "rule": RULE_DEFAULT, "re
 def as_told(record: Mapping[str, object], how: Disclosure) -> dict[str, object]:
     """A record as its own caller may see it, who is told `how` much of decisions."""
     record = _without_inputs(record)
+    if how != "why" and str(record.get("limit", "")).startswith("rule:"):
+        del record["limit"]  # what a rule limits is part of its reason
     state, decision = record.get("state"), record.get("decision")
     if record.get("kind") == "read" and isinstance(state, dict):
         left_out = {*WITHHOLDING, "rule"} if how == "code" else WITHHOLDING

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mcp_guard.config.home import Home
+from mcp_guard.config.home import CONFIG_FILE, Home
 from mcp_guard.identity.directory import Directory
 from mcp_guard.kit.clock import SystemClock
 from mcp_guard.manifest.catalog import Catalog
@@ -59,6 +59,7 @@ def define(home: Home) -> Definition:
     about is known only once the tools are.
     """
     from mcp_guard.manifest.load import lint as lint_tools
+    from mcp_guard.policy.load import check_units
     from mcp_guard.policy.load import load as load_policy
 
     catalog, found = lint_tools(home.directory, home.settings.tools, reserved=home.reserved)
@@ -72,6 +73,11 @@ def define(home: Home) -> Definition:
     if catalog is None or known is None or problems:
         raise Invalid(problems)
     policy = load_policy(*policy_files(home), tags(catalog), shown_as=shown(home))
+    if problems := [
+        *_unknown_units(home, catalog),
+        *check_units(policy, policy_files(home)[1], catalog.units, shown_as=shown(home)),
+    ]:
+        raise Invalid(problems)
     return Definition(home, catalog, policy, known)
 
 
@@ -84,6 +90,22 @@ def _unmet_exchanges(home: Home, catalog: Catalog | None) -> list[Problem]:
     hint = "configure identity.oidc.exchange, or use ${token:call}"
     what = "asks for ${token:exchange}, and no exchange is configured"
     return [Problem("token", what, f"tool {name}", hint=hint) for name in tools_asking(catalog, "exchange")]
+
+
+def _unknown_units(home: Home, catalog: Catalog) -> list[Problem]:
+    """Budgets of the home in units no tool costs."""
+    units = set(catalog.units.values())
+    hint = "say what a tool costs in its manifest, for example cost: {unit: usd, argument: amount}"
+    return [
+        Problem(
+            "unit_unknown",
+            f"no tool costs {limit.unit}, so limits.{limit.source[5:]}.budget never holds",
+            CONFIG_FILE,
+            hint=hint,
+        )
+        for limit in home.settings.limits.all()
+        if limit.kind == "budget" and limit.unit not in units
+    ]
 
 
 def load_directory(home: Home) -> Directory:

@@ -39,6 +39,7 @@ def lint_policy(home: Home) -> list[Problem]:
         schemas={name: _decided_schema(entry.tool) for name, entry in catalog.items()},
         principals=load_directory(home).profiles,
         given_labels={label for entry in catalog.values() for label in entry.tool.labels},
+        units=catalog.units,
         confirmers=_confirmers(home),
     )
 

@@ -8,6 +8,7 @@ from mcp_guard import __version__
 from mcp_guard.build.anchoring import open_anchoring
 from mcp_guard.build.definition import Definition, define
 from mcp_guard.build.guard import DRAIN_SECONDS, Guard, Identity
+from mcp_guard.build.limits import limits_of
 from mcp_guard.build.live import Live
 from mcp_guard.build.notifying import open_notifying
 from mcp_guard.build.parking import (
@@ -205,7 +206,8 @@ def _wire(
 
     records = RecordReader(decide, frozen, noting, Query(store, refusals), journal, Proofs(store), refusals)
     authenticator = Authenticator(live.directory, TokenStore(store).find, clock, identity.access_tokens)
-    permissions = Permissions(in_force, freezes, seen, journal, clock, refusals)
+    spent = limits_of(live, store).spent
+    permissions = Permissions(in_force, freezes, seen, journal, clock, spent, refusals)
     runner, tasks, approvals = (
         runner_of(live, parking, pipeline),
         tasks_of(live, parking, journal),
@@ -320,6 +322,7 @@ async def _open_pipeline(
             seen=_seen(live, store),
             parking=parking,
             granting=granting,
+            limits=limits_of(live, store),
             journal=journal,
             refusals=live.definition.home.settings.policy.refusals,
             redact=redactor.value,

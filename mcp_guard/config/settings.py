@@ -13,7 +13,9 @@ from pydantic_core import PydanticCustomError
 
 from mcp_guard.kit import references, units
 from mcp_guard.manifest.fields import Duration, Label, Matching, Strict
+from mcp_guard.manifest.limits import CommonLimits, limits_of
 from mcp_guard.model.disclosure import Disclosure
+from mcp_guard.model.limit import Limit
 from mcp_guard.model.moves import ApprovalEvent
 from mcp_guard.model.note import COSIGNATURE, NoteError, VerifierKey
 
@@ -437,6 +439,24 @@ class SecretSource(Strict):
         return self
 
 
+class Limits(Strict):
+    """Limits over all tools. `global` counts everybody together, the others each tenant, person and agent by itself."""
+
+    everybody: CommonLimits = Field(default=CommonLimits(), alias="global")
+    tenant: CommonLimits = CommonLimits()
+    subject: CommonLimits = CommonLimits()
+    client: CommonLimits = CommonLimits()
+
+    def all(self) -> tuple[Limit, ...]:
+        """Every limit that is written here."""
+        return (
+            *limits_of("home:global", self.everybody, "all"),
+            *limits_of("home:tenant", self.tenant, "tenant"),
+            *limits_of("home:subject", self.subject, "who"),
+            *limits_of("home:client", self.client, "via"),
+        )
+
+
 class Settings(Strict):
     """Everything `mcp-guard.yaml` can say. Only `apiVersion` and `name` have no default."""
 
@@ -455,6 +475,7 @@ class Settings(Strict):
         default_factory=_Frozen, description="Secrets that a program or the keyring hands out, by name."
     )
     approvals: Approvals = Approvals()
+    limits: Limits = Limits()
 
 
 def settings_schema() -> dict[str, Any]:

@@ -75,6 +75,11 @@ class Catalog(Mapping[str, Entry]):
         """The tools at which policy is recorded and not obeyed, by name."""
         return tuple(name for name, entry in self._entries.items() if entry.tool.observed)
 
+    @property
+    def units(self) -> dict[str, str]:
+        """The unit of what each tool costs, of those that cost something."""
+        return {name: entry.tool.cost.unit for name, entry in self._entries.items() if entry.tool.cost is not None}
+
     def __getitem__(self, name: str) -> Entry:
         return self._entries[name]
 

@@ -11,6 +11,7 @@ from mcp_guard.manifest.document import Defaults, File, ToolEntry
 from mcp_guard.manifest.fingerprint import fingerprint
 from mcp_guard.manifest.home import HomeFiles
 from mcp_guard.manifest.http import compile_http
+from mcp_guard.manifest.limits import compile_cost, limits_of, merged
 from mcp_guard.manifest.pointers import check_sensitive
 from mcp_guard.manifest.probe import compile_probe
 from mcp_guard.manifest.process import Place, Said
@@ -65,6 +66,9 @@ def compile_tool(entry: ToolEntry, around: Surroundings, report: Report) -> Tool
         entry.bind,
         report.at("sensitive"),
     )
+    cost = compile_cost(entry.cost, arguments, report.at("cost")) if entry.cost is not None else None
+    asked = merged(entry.limits, around.defaults.limits, workflow=entry.workflow is not None)
+    limits = limits_of(f"tool:{entry.name}", asked)
     tags = _tags(entry, around)
     obeyed = _mode(entry, around, tags, report)
     probe = compile_probe(entry.probe, effects, arguments, report.at("probe")) if entry.probe else None
@@ -95,6 +99,8 @@ def compile_tool(entry: ToolEntry, around: Surroundings, report: Report) -> Tool
         mode=obeyed,
         long_running=entry.task is not None,
         probe=probe,
+        cost=cost,
+        limits=limits,
     )
     return replace(tool, fingerprint=fingerprint(tool, around.home))
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from mcp_guard.manifest.fields import Duration, Label, Matching, Scope, Size, Strict, Tag, ToolName, Word
+from mcp_guard.manifest.limits import CostRule, ToolLimits
 from mcp_guard.model.tool import Effects, JustificationMode, Mode, RetryOn
 
 Binding = Annotated[
@@ -209,7 +210,7 @@ class LongRunning(Strict):
 class ToolEntry(Strict):
     """One tool. Exactly one of `http`, `sql`, `python`, `command`, `workflow` says what it does."""
 
-    unsupported: ClassVar[frozenset[str]] = frozenset({"cost", "limits", "version", "icons", "execution"})
+    unsupported: ClassVar[frozenset[str]] = frozenset({"version", "icons", "execution"})
     name: ToolName
     title: Text | None = None
     description: Annotated[str, Field(min_length=1, max_length=4096)]
@@ -230,6 +231,8 @@ class ToolEntry(Strict):
     probe: Probing | None = None
     justification: JustificationMode | None = None
     mode: Mode | None = Field(default=None, description="observe: policy is asked and recorded, and stops nothing.")
+    cost: CostRule | None = None
+    limits: ToolLimits | None = None
     task: LongRunning | None = Field(default=None, description="`{}`: a call is a durable task, whoever waits for it.")
     http: Http | None = None
     sql: Sql | None = None
@@ -241,7 +244,7 @@ class ToolEntry(Strict):
 class Defaults(Strict):
     """What a tool of this file has where it says nothing. `scopes`, `tags` and `labels` are added."""
 
-    unsupported: ClassVar[frozenset[str]] = frozenset({"cost", "limits"})
+    unsupported: ClassVar[frozenset[str]] = frozenset({"cost"})
     timeout: Duration = "30s"
     retry: RetryRule | None = None
     effects: Effects = "once"
@@ -250,6 +253,7 @@ class Defaults(Strict):
     labels: Labels = Field(default=[])
     justification: JustificationMode = "none"
     mode: Mode = "enforce"
+    limits: ToolLimits | None = Field(default=None, description="For each tool by itself; its own ones come first.")
 
 
 class File(Strict):

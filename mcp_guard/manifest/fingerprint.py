@@ -19,10 +19,9 @@ def fingerprint(tool: Tool, home: Path) -> str:
 
 def _canonical(tool: Tool, home: Path) -> dict[str, object]:
     body: dict[str, object] = {key: _plain(value) for key, value in asdict(tool).items() if key != "fingerprint"}
-    if not tool.long_running:
-        del body["long_running"]  # tools that were there before this could be said are what they were
-    if tool.probe is None:
-        del body["probe"]  # likewise
+    for key in ("long_running", "probe", "cost", "limits"):
+        if not getattr(tool, key):
+            del body[key]  # tools that were there before this could be said are what they were
     connector, root = tool.connector, home.resolve()
     if isinstance(connector, SqlSpec):
         body["connector"] = {**asdict(connector), "path": Path(connector.path).relative_to(root).as_posix()}

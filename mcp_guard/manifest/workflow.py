@@ -28,6 +28,7 @@ _NOT_FOR_WORKFLOWS = {
     "outputSchema": "what it gives is workflow.output",
     "task": "a workflow is a task already",
     "probe": "its steps are probed as their tools say",
+    "cost": "its steps have costs of their own",
 }
 
 
@@ -73,6 +74,9 @@ def check_keys(entry: ToolEntry, report: Report) -> None:
     for key, hint in _NOT_FOR_WORKFLOWS.items():
         if getattr(entry, key) is not None:
             report.at(key).error("workflow_key", f"{key} means nothing for a workflow", hint)
+    if entry.limits is not None and entry.limits.concurrency is not None:
+        message = "concurrency means nothing for a workflow: it waits more than it runs"
+        report.at("limits", "concurrency").error("workflow_key", message, "say it at the tools its steps call")
 
 
 def _step(step: WorkflowStep, report: Report) -> CallStep | ApproveStep | None:

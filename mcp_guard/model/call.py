@@ -9,6 +9,7 @@ from typing import Final, Literal
 from mcp_guard.model.codes import Code, Executed, Retry
 from mcp_guard.model.decision import REQUESTER, Decision
 from mcp_guard.model.disclosure import Disclosure, disclosed
+from mcp_guard.model.errors import Refused
 from mcp_guard.model.principal import Principal
 from mcp_guard.model.trace import Trace
 
@@ -148,13 +149,15 @@ class Answer:
 class DryRunView:
     """The wire form of what a dry run found out (`structuredContent.guard`).
 
-    `observed` says that a call would be carried out all the same: policy is not obeyed at this tool.
+    `observed` says that a call would be carried out all the same: policy is not obeyed at this tool. `limited` is what
+    a limit would say now.
     """
 
     call: str
     decision: Decision
     observed: bool = False
     how: Disclosure = "why"
+    limited: Refused | None = None
 
     def as_dict(self) -> dict[str, object]:
         view: dict[str, object] = {
@@ -165,12 +168,16 @@ class DryRunView:
         }
         if self.observed:
             view["observed"] = True
+        if self.limited is not None:
+            view["limited"] = {"code": self.limited.code, "reason": self.limited.reason}
         return view
 
     def as_text(self) -> str:
         told = self._told()
         rule = f" (rule {told['rule']})" if "rule" in told else ""
         text = f"NOT EXECUTED: a dry run; {told['effect']}: {told['reason']}{rule}"
+        if self.limited is not None:
+            text += f"; a limit is in the way now: {self.limited.reason}"
         return f"{text}; only observed: a call would be carried out" if self.observed else text
 
     def _told(self) -> dict[str, object]:

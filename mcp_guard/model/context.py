@@ -2,7 +2,7 @@
 
 A record names the actor and the tool, and beside it stand the arguments. What else a decision depends on is written
 here: `act`, `now` (whole unix seconds, all a condition can see), `env`, where there are any `scopes`, `roles`
-(claimed by the credential) and `attributes` of the subject, and where somebody looked `seen`.
+(claimed by the credential) and `attributes` of the subject, and where somebody looked `seen` and `spent`.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ _T = TypeVar("_T")
 _ACTS: Mapping[str, Act] = {act: act for act in get_args(Act)}
 _AUTHS: Mapping[str, Auth] = {auth: auth for auth in get_args(Auth)}
 _ASSURANCES: Mapping[str, Assurance] = {assurance: assurance for assurance in get_args(Assurance)}
-_KEYS = frozenset({"act", "now", "env", "scopes", "roles", "attributes", "seen"})
+_KEYS = frozenset({"act", "now", "env", "scopes", "roles", "attributes", "seen", "spent"})
 
 
 def of_request(request: AccessRequest) -> dict[str, object]:
@@ -36,6 +36,8 @@ def of_request(request: AccessRequest) -> dict[str, object]:
         found["attributes"] = dict(principal.attributes)
     if request.seen is not None:
         found["seen"] = sorted(request.seen)
+    if request.spent is not None:
+        found["spent"] = dict(request.spent)
     return found
 
 
@@ -66,7 +68,8 @@ def to_request(
     act = _one_of(_ACTS, context.get("act"))
     now, environment = _moment(context.get("now")), _mapping(context.get("env"))
     seen = frozenset(_texts(context["seen"])) if "seen" in context else None
-    return AccessRequest(principal, act, tool, now, arguments, environment, seen)
+    spent = _amounts(context["spent"]) if "spent" in context else None
+    return AccessRequest(principal, act, tool, now, arguments, environment, seen, spent)
 
 
 def _one_of(known: Mapping[str, _T], value: object) -> _T:
@@ -91,6 +94,15 @@ def _mapping(value: object) -> Mapping[str, object]:
     if not isinstance(value, dict):
         raise ValueError("a mapping is expected")
     return value
+
+
+def _amounts(value: object) -> Mapping[str, int | float]:
+    found: dict[str, int | float] = {}
+    for name, amount in _mapping(value).items():
+        if type(amount) is not int and type(amount) is not float:
+            raise ValueError("an amount is expected")
+        found[name] = amount
+    return found
 
 
 def _moment(value: object) -> datetime:

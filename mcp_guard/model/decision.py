@@ -1,12 +1,14 @@
 """What policy says: an effect, the rule that said so, its reason, and what it obliges us to."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Literal, get_args
 
+from mcp_guard.model import limit_text
+from mcp_guard.model.limit import Limit
 from mcp_guard.model.principal import Assurance, Principal
 
 Act = Literal["list", "call", "approve", "task", "audit"]
@@ -22,6 +24,11 @@ REQUESTER = "requester"
 _ROWS: Mapping[str, Rows] = {rows: rows for rows in get_args(Rows)}
 _ASSURANCES: Mapping[str, Assurance] = {assurance: assurance for assurance in get_args(Assurance)}
 _EMPTY: Mapping[str, object] = MappingProxyType({})
+_LIMITS: Mapping[str, Callable[[str], Limit]] = {
+    "rate": limit_text.rate,
+    "budget": limit_text.budget,
+    "concurrency": limit_text.concurrency,
+}
 
 
 class Effect(StrEnum):
@@ -60,7 +67,7 @@ class Escalation:
 class Obligations:
     """The parsed `then` column. Durations are in seconds; `None` and empty mean not asked for.
 
-    `confirm`: whoever asks confirms it themselves, before anybody else is asked.
+    `confirm`: whoever asks confirms it themselves, before anybody else is asked. `limits` all hold.
     """
 
     approvers: tuple[str, ...] = ()
@@ -71,6 +78,7 @@ class Obligations:
     escalate: Escalation | None = None
     assurance: Assurance | None = None
     confirm: bool = False
+    limits: tuple[Limit, ...] = ()
 
     @property
     def asked(self) -> tuple[str, ...]:
@@ -92,6 +100,10 @@ class Obligations:
                 found[name] = value
         if self.confirm:
             found["confirm"] = REQUESTER
+        for limit in self.limits:
+            texts = found.setdefault(limit.kind, [])
+            assert isinstance(texts, list)
+            texts.append(str(limit))
         return found
 
     @classmethod
@@ -106,6 +118,7 @@ class Obligations:
             rows=_ROWS[rows] if isinstance(rows := found.get("rows"), str) and rows in _ROWS else None,
             assurance=_ASSURANCES.get(str(found.get("assurance"))),
             confirm=found.get("confirm") == REQUESTER,
+            limits=tuple(read(text) for kind, read in _LIMITS.items() for text in _texts(found.get(kind, []))),
         )
         if made.as_dict() != found:
             raise ValueError("obligations of the guard are expected")
@@ -118,6 +131,7 @@ class AccessRequest:
 
     `arguments` is `None` where the act has none (`list`), so a condition that asks for one fails. `seen` are the labels
     of what was returned to whoever asks; it is `None` where nobody looked, and then a condition that asks for it fails.
+    `spent` is what the subject spent, by `UNIT_today` and `UNIT_month`, as far as somebody looked.
     """
 
     principal: Principal
@@ -127,6 +141,7 @@ class AccessRequest:
     arguments: Mapping[str, object] | None = None
     environment: Mapping[str, object] = field(default_factory=lambda: _EMPTY)
     seen: frozenset[str] | None = None
+    spent: Mapping[str, int | float] | None = None
 
 
 @dataclass(frozen=True, slots=True)

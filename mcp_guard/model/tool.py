@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mcp_guard.model.decision import Escalation
+from mcp_guard.model.limit import Cost, Limit
 
 Effects = Literal["none", "idempotent", "once"]
 JustificationMode = Literal["none", "optional", "required"]
@@ -225,7 +226,7 @@ class Tool:
     the guard fills in (`bind`) are in neither. `timeout` (seconds) is for one attempt. `sensitive` are JSON
     pointers into arguments or result. `labels` say what its results bring along (`untrusted`, `pii`, …).
     Where `mode` is `observe`, what policy says is recorded and nothing it denies is stopped. A call of a `long_running`
-    one is a task of one step.
+    one is a task of one step. `cost` is what a call costs, `limits` what holds for the tool whoever calls it.
     `fingerprint` is the sha256 of everything that decides what executes.
     """
 
@@ -251,6 +252,8 @@ class Tool:
     mode: Mode = "enforce"
     probe: Probe | None = None
     long_running: bool = False
+    cost: Cost | None = None
+    limits: tuple[Limit, ...] = ()
 
     @property
     def becomes_task(self) -> bool:

@@ -9,14 +9,15 @@
       want: {effect: allow, rule: refund-small}
 
 `act` is `call` where nothing is said, `now` Monday 2026-01-05 12:00 UTC; it is written as quoted ISO 8601 with a zone
-or as unix seconds. `seen` lists labels of what was returned before; without it there was nothing. Of `want.then` every
+or as unix seconds. `seen` lists labels of what was returned before, `spent` says what was spent (`{usd_today: 400}`);
+without them there was nothing. Of `want.then` every
 key given has to be there with that value; durations may be written `4h`.
 
 A test about a name nobody can have would pass wherever it wants a denial, so names are checked like those of rows.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from mcp_guard.kit import pointer, yaml
@@ -27,7 +28,8 @@ from mcp_guard.policy import names, obligations
 
 DEFAULT_NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
 
-_KEYS = ("name", "as", "via", "tenant", "act", "tool", "args", "seen", "now", "want")
+_KEYS = ("name", "as", "via", "tenant", "act", "tool", "args", "seen", "spent", "now", "want")
+_LISTS = ("approvers", "rate", "budget", "concurrency")
 _WANTED_KEYS = ("effect", "rule", "then")
 _NAMES: tuple[tuple[str, Callable[[str], bool], str], ...] = (
     ("as", lambda text: names.is_who(text) and not names.is_role(text), "for example user:alice or service:nightly"),
@@ -53,6 +55,7 @@ class Case:
     seen: frozenset[str]
     now: datetime
     want: Mapping[str, object]
+    spent: Mapping[str, int | float] = field(default_factory=dict)
 
 
 def read_cases(document: yaml.Document) -> list[Case]:
@@ -87,6 +90,9 @@ def _read(document: yaml.Document, index: int, entry: object, problems: list[Pro
     seen = _labels(entry.get("seen", []))
     if seen is None:
         complain("seen", "type", "`seen` is a list of labels", "for example seen: [untrusted]")
+    spent = _amounts(entry.get("spent", {}))
+    if spent is None:
+        complain("spent", "type", "`spent` says how much of what", "for example spent: {usd_today: 400}")
     now = _moment(entry.get("now"))
     if now is None:
         complain(
@@ -94,11 +100,12 @@ def _read(document: yaml.Document, index: int, entry: object, problems: list[Pro
         )
     if message := _wrong_want(entry.get("want")):
         complain("want", "value", message, "for example want: {effect: allow, rule: refund-small}")
-    if len(problems) > before or act is None or now is None or seen is None:
+    if len(problems) > before or act is None or now is None or seen is None or spent is None:
         return None
     who = (entry["as"], entry["via"], entry["tenant"])
     line, _ = document.position(pointer.join([index]))
-    return Case(entry["name"], document.file, line, *who, act, entry["tool"], arguments, seen, now, entry["want"])
+    tool, want = entry["tool"], entry["want"]
+    return Case(entry["name"], document.file, line, *who, act, tool, arguments, seen, now, want, spent)
 
 
 def _check_keys(entry: Mapping[str, object], complain: Callable[..., None]) -> None:
@@ -119,6 +126,13 @@ def _labels(value: object) -> frozenset[str] | None:
     if not isinstance(value, list) or not all(isinstance(label, str) and label for label in value):
         return None
     return frozenset(value)
+
+
+def _amounts(value: object) -> Mapping[str, int | float] | None:
+    """Numbers by name, or `None` where there is something else."""
+    if not isinstance(value, dict) or any(type(amount) not in (int, float) for amount in value.values()):
+        return None
+    return value
 
 
 def _moment(value: object) -> datetime | None:
@@ -154,9 +168,9 @@ def _wrong_want(want: object) -> str:
 
 
 def as_recorded(key: str, value: object) -> object:
-    """An obligation as a decision shows it: seconds for durations, a list of approvers. Raises `ValueError`."""
+    """An obligation as a decision shows it: seconds for durations, lists of whom and what. Raises `ValueError`."""
     if key == "escalate" and isinstance(value, str):
         return obligations.escalation(value).as_dict()
     if key == "expires" and isinstance(value, str):
         return obligations.expires(value)
-    return [value] if key == "approvers" and isinstance(value, str) else value
+    return [value] if key in _LISTS and isinstance(value, str) else value

@@ -1,7 +1,7 @@
 """Running policy tests (`case_file.py`) against a snapshot."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -73,7 +73,7 @@ def question(case: Case, principal_of: PrincipalOf, environment: Mapping[str, ob
     """The request a test is about."""
     principal = principal_of(case.subject, case.client, case.tenant)
     arguments = None if case.act == "list" else case.arguments
-    return AccessRequest(principal, case.act, case.tool, case.now, arguments, environment, case.seen)
+    return AccessRequest(principal, case.act, case.tool, case.now, arguments, environment, case.seen, case.spent)
 
 
 def _unknown_tool(case: Case, known: Iterable[str]) -> Problem:
@@ -82,7 +82,8 @@ def _unknown_tool(case: Case, known: Iterable[str]) -> Problem:
 
 
 def _run(case: Case, snapshot: Snapshot, principal_of: PrincipalOf, environment: Mapping[str, object]) -> CaseResult:
-    asked = question(case, principal_of, environment)
+    spent = {**dict.fromkeys(snapshot.spent, 0), **case.spent}
+    asked = replace(question(case, principal_of, environment), spent=spent if case.act == "call" else None)
     decision = snapshot.decide(asked)
     return CaseResult(case, asked, decision, tuple(_differences(case.want, decision)))
 

@@ -55,7 +55,7 @@ def _is_plain(text: str) -> bool:
 
 
 def _is_counted(use: Use) -> bool:
-    chosen = use.path[0] == "args" or use.path[:2] == ("subject", "attributes") or use.path in _ALWAYS_THERE
+    chosen = use.path[0] in ("args", "spent") or use.path[:2] == ("subject", "attributes") or use.path in _ALWAYS_THERE
     return chosen and (use.presence or use.kind is Kind.BOOL or bool(use.constants))
 
 

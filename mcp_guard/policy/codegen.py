@@ -8,9 +8,11 @@ kinds.
 """
 
 import ast
+import re
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from mcp_guard.model.limit_text import UNIT_PATTERN
 from mcp_guard.policy import syntax
 from mcp_guard.policy.fields import FIELDS, ROOTS, UNSUPPORTED, Kind
 from mcp_guard.policy.functions import FUNCTIONS, Function
@@ -24,6 +26,7 @@ _ORDER: dict[type[ast.cmpop], tuple[str, str]] = {
     ast.GtE: (">=", "at_least"),
 }
 MAX_DEPTH = 32
+_SPENT = re.compile(rf"{UNIT_PATTERN}_(today|month)")
 _SCALARS = (Kind.BOOL, Kind.NUMBER, Kind.TEXT)
 _OR_NONE = {
     Kind.BOOL: ("bool", "bool_or_none"),
@@ -59,6 +62,7 @@ class Writer:
     bound: dict[str, object] = field(default_factory=dict)
     uses_args: bool = False
     uses_seen: bool = False
+    spent: set[str] = field(default_factory=set)
     _temporaries: int = 0
     _depth: int = 0
 
@@ -181,11 +185,20 @@ class Writer:
             raise self._unknown_field(node, names)
         self.uses_args |= names[0] == "args"
         self.uses_seen |= names[0] == "seen"
+        if names[0] == "spent":
+            self._note_spent(node, names[1:])
         if len(names) > MAX_DEPTH:
             raise self._wrong(node, "condition_too_long", "the field lies too deep", "shorten the path")
         if below := names[length:]:
             return Code(found.code + "".join(f"[{name!r}]" for name in below), Kind.ANY)
         return Code(found.code, found.kind)
+
+    def _note_spent(self, node: ast.expr, below: tuple[str, ...]) -> None:
+        """Remember what has to be looked up: an amount, never the mapping of all."""
+        if len(below) != 1 or _SPENT.fullmatch(below[0]) is None:
+            message, hint = "r.ctx.spent has UNIT_today and UNIT_month", "for example r.ctx.spent.usd_today"
+            raise self._wrong(node, "condition_field", message, hint)
+        self.spent.add(below[0])
 
     def _unknown_field(self, node: ast.expr, names: tuple[str, ...]) -> ConditionError:
         if names[:1] and names[0] in UNSUPPORTED:

@@ -82,12 +82,13 @@ class _Memory:
 class Compiled:
     """A `Snapshot` that looks up instead of walking. Safe to share between threads: what it remembers is derived."""
 
-    __slots__ = ("_default", "_index", "_memory", "rules", "uses_seen", "version")
+    __slots__ = ("_default", "_index", "_memory", "rules", "spent", "uses_seen", "version")
 
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
         self.version = rules.version
         self.uses_seen = rules.uses_seen
+        self.spent = rules.spent
         self._default = verdict.default(rules.version)
         self._index = Index.of(rules)
         self._memory = _Memory()

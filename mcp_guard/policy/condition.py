@@ -1,9 +1,10 @@
 """One `when`: checked, compiled once, evaluated over a request without copying anything.
 
-Sees `r.ctx.args env.name now scopes seen subject client delegation` and may call `within all_domains matches hours`.
-`r.ctx.subject.roles` is every role the subject has in the tenant, granted here or claimed by the credential, and its
-own name; `r.ctx.seen` holds the labels of what was returned to the subject and its agent lately; `r.ctx.now` is in
-whole unix seconds. Over a delegation `r.ctx` stays that of the subject.
+Sees `r.ctx.args env.name now scopes seen spent subject client delegation` and may call `within all_domains matches
+hours`. `r.ctx.subject.roles` is every role the subject has in the tenant, granted here or claimed by the credential,
+and its own name; `r.ctx.seen` holds the labels of what was returned to the subject and its agent lately, `r.ctx.spent`
+what the subject spent today and this month; `r.ctx.now` is in whole unix seconds. Over a delegation `r.ctx` stays that
+of the subject.
 """
 
 from collections.abc import Callable, Collection
@@ -36,6 +37,7 @@ class Condition:
     holds: Evaluate = field(compare=False, repr=False)
     uses_args: bool
     uses_seen: bool = False
+    spent: frozenset[str] = frozenset()
     constant: bool | None = None
 
 
@@ -46,7 +48,8 @@ def compile_condition(text: str) -> Condition:
     body = writer.boolean(tree)
     syntax.check_rewriting(text)
     holds = _factory(f"lambda {', '.join(writer.bound)}: lambda q, roles: {body}")(*writer.bound.values())
-    return Condition(text, holds, writer.uses_args, writer.uses_seen, {"True": True, "False": False}.get(text))
+    constant = {"True": True, "False": False}.get(text)
+    return Condition(text, holds, writer.uses_args, writer.uses_seen, frozenset(writer.spent), constant)
 
 
 @lru_cache(maxsize=4096)

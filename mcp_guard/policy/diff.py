@@ -7,7 +7,7 @@ generated; `complete` says whether there were more questions than were asked.
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import chain, islice, product
 from typing import Literal
 
@@ -20,6 +20,7 @@ from mcp_guard.model.decision import (
     Effect,
     Obligations,
 )
+from mcp_guard.model.limit import Limit
 from mcp_guard.model.principal import ASSURANCES
 from mcp_guard.policy import cases_apart, names, probes
 from mcp_guard.policy.obligations import ROWS
@@ -172,6 +173,7 @@ def _obligations(before: Obligations, after: Obligations) -> set[Direction]:
     note(surer < 0, surer > 0)
     wider = _WIDTH.index(after.rows) - _WIDTH.index(before.rows)
     note(wider > 0, wider < 0)
+    note(not holds(before.limits, after.limits), not holds(after.limits, before.limits))
     return found
 
 
@@ -188,6 +190,15 @@ def _escalation(before: Obligations, after: Obligations) -> tuple[bool, bool]:
 
 def _surety(then: Obligations) -> int:
     return 0 if then.assurance is None else ASSURANCES.index(then.assurance)
+
+
+def holds(wanted: Sequence[Limit], given: Sequence[Limit]) -> bool:
+    """Whether each of some limits is kept wherever the given ones are: one of them is of its kind and no larger."""
+    return all(any(_covers(limit, other) for other in given) for limit in wanted)
+
+
+def _covers(limit: Limit, other: Limit) -> bool:
+    return other.most <= limit.most and replace(other, most=limit.most) == limit
 
 
 def _rows(old: Rules, new: Rules) -> list[RowChange]:

@@ -36,6 +36,7 @@ FIELDS: dict[tuple[str, ...], Field] = {
     ("now",): Field("int(q.now.timestamp())", Kind.NUMBER),
     ("scopes",): Field("q.principal.scopes", Kind.TEXTS),
     ("seen",): Field("q.seen", Kind.TEXTS),
+    ("spent",): Field("q.spent", Kind.MAPPING, open=True),
     ("delegation",): Field("q.principal.chain", Kind.TEXTS),
     ("subject", "id"): Field("q.principal.subject", Kind.TEXT),
     ("subject", "tenant"): Field("q.principal.tenant", Kind.TEXT),
@@ -46,4 +47,4 @@ FIELDS: dict[tuple[str, ...], Field] = {
     ("client", "id"): Field("q.principal.client", Kind.TEXT),
 }
 ROOTS = tuple(dict.fromkeys(path[0] for path in FIELDS))
-UNSUPPORTED = ("spent", "approval")  # of the contract, not enforced by this version
+UNSUPPORTED = ("approval",)  # of the contract, not enforced by this version

@@ -41,6 +41,10 @@ class Interpreter:
     def uses_seen(self) -> bool:
         return self.rules.uses_seen
 
+    @property
+    def spent(self) -> frozenset[str]:
+        return self.rules.spent
+
     def decide(self, request: AccessRequest) -> Decision:
         """Decide for the subject and every hop of its delegation; the strictest decision holds."""
         if not is_answerable(request):

@@ -8,7 +8,7 @@ from mcp_guard.kit import bounded_file
 from mcp_guard.model.errors import Invalid
 from mcp_guard.model.problem import Problem
 from mcp_guard.policy import model_file, roles, scan, self_check, snapshot, stock
-from mcp_guard.policy.advice import Subject, arguments, labels, listed, people, shadow
+from mcp_guard.policy.advice import Subject, arguments, labels, listed, people, shadow, spending
 from mcp_guard.policy.advice.schema import Schema
 from mcp_guard.policy.compiled import Compiled
 from mcp_guard.policy.model_file import COLUMNS
@@ -61,14 +61,15 @@ def lint(
     schemas: Mapping[str, Schema] | None = None,
     principals: Mapping[str, Profile] | None = None,
     given_labels: Collection[str] | None = None,
+    units: Mapping[str, str] | None = None,
     confirmers: int = 0,
 ) -> list[Problem]:
     """Everything `load` would refuse, and warnings, in the order of the files.
 
     With `schemas` (of the tools' arguments, bound ones included) the conditions are held against them, with
-    `principals` the roles, attributes and approvers, with `given_labels` what they ask `r.ctx.seen` for, and
-    with schemas and principals the calls against the lists. `confirmers` is how many people a change of the policy
-    waits for.
+    `principals` the roles, attributes and approvers, with `given_labels` what they ask `r.ctx.seen` for, with `units`
+    (the unit of what each tool costs) the budgets, and with schemas and principals the calls against the lists.
+    `confirmers` is how many people a change of the policy waits for.
     """
     loaded, problems = _examine(model, rules, tools, shown_as)
     if loaded is None:
@@ -84,7 +85,19 @@ def lint(
         found += listed.check(subject)
     if given_labels is not None:
         found += labels.check(subject, given_labels)
+    if units is not None:
+        found += spending.check(subject, units)
     return sorted([*problems, *found], key=lambda problem: (problem.file == subject.file, problem.line, problem.column))
+
+
+def check_units(
+    policy: Snapshot, rules: Path, units: Mapping[str, str], *, shown_as: Callable[[Path], str] = str
+) -> list[Problem]:
+    """What makes budgets of a loaded policy mean nothing. `units` maps every tool that has a cost to its unit."""
+    if not any(row.when.spent or row.then.limits for row in policy.rules.rows):
+        return []
+    found = spending.check(_subject(policy.rules, rules, shown_as(rules)), units)
+    return [problem for problem in found if problem.severity == "error"]
 
 
 def _subject(loaded: Rules, rules: Path, shown_as: str) -> Subject:

@@ -2,19 +2,27 @@
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from mcp_guard.kit import units
+from mcp_guard.model import limit_text
 from mcp_guard.model.decision import DEFAULT_EXPIRES_S, REQUESTER, Effect, Escalation, Obligations, Rows
+from mcp_guard.model.limit import Limit
 from mcp_guard.model.principal import ASSURANCES, Assurance
 from mcp_guard.policy import names
 
 NOTHING = "-"
 MAX_EXPIRES = 366 * 86_400
 MAX_QUORUM = 20
-UNSUPPORTED = frozenset({"redact", "rate", "budget", "concurrency"})
+UNSUPPORTED = frozenset({"redact"})
 ROWS: dict[str, Rows] = {"own": "own", "tenant": "tenant", "all": "all"}  # from the narrowest to the widest
 
 _APPROVAL = frozenset({"approvers", "not", "quorum", "expires", "escalate", "assurance", "confirm"})
+_LIMITS: dict[str, Callable[[str], Limit]] = {
+    "rate": limit_text.rate,
+    "budget": limit_text.budget,
+    "concurrency": limit_text.concurrency,
+}
 _EXAMPLE = "for example approvers=role:finance; not=requester; expires=4h"
 
 
@@ -29,8 +37,8 @@ class ObligationError(Exception):
         self.hint = hint
 
 
-def parse(text: str, effect: Effect, act: str) -> Obligations:
-    """The obligations of a row with this effect and act. Raises `ObligationError`."""
+def parse(text: str, effect: Effect, act: str, row: str = "") -> Obligations:
+    """The obligations of a row with this effect, act and id. Raises `ObligationError`."""
     found: dict[str, object] = {}
     for key, value, offset in [] if text == NOTHING else _items(text):
         if key in found:
@@ -44,6 +52,8 @@ def parse(text: str, effect: Effect, act: str) -> Obligations:
         _check_people(found)
     if "not" in found:
         found["not_requester"] = found.pop("not")
+    limits = [limit for key in _LIMITS if isinstance(limit := found.pop(key, None), Limit)]
+    found["limits"] = tuple(replace(limit, source=f"rule:{row}") for limit in limits)
     then = Obligations(**found)  # type: ignore[arg-type]  # the readers return what the fields hold
     if then.escalate is not None:
         _check_escalation(then, then.escalate, next(offset for key, _, offset in _items(text) if key == "escalate"))
@@ -99,6 +109,9 @@ def _check_place(key: str, effect: Effect, act: str, offset: int) -> None:
     if key in _APPROVAL and effect is not Effect.REQUIRE_APPROVAL:
         message = f"`{key}` belongs to a require_approval row"
         raise ObligationError("obligation_effect", message, offset, "change the effect, or write -")
+    if key in _LIMITS and (effect is Effect.DENY or act != "call"):
+        message = f"`{key}` belongs to a row with act call that lets calls through"
+        raise ObligationError("obligation_effect", message, offset, "say act call and allow or require_approval")
     if key == "rows" and (effect is not Effect.ALLOW or act != "audit"):
         message = "`rows` belongs to an allow row with act audit"
         raise ObligationError("obligation_effect", message, offset, "leave it out")
@@ -162,4 +175,5 @@ _READERS: dict[str, Callable[[str], object]] = {
     "escalate": escalation,
     "rows": _rows,
     "assurance": _assurance,
+    **_LIMITS,
 }

@@ -53,12 +53,13 @@ def outlooks(
     now: datetime,
     environment: Mapping[str, object],
     seen: frozenset[str] | None = None,
+    spent: Mapping[str, int | float] | None = None,
 ) -> list[Outlook]:
     """The outlook of `principal` for each of `tools`, in their order."""
     hops = actors(policy.rules, AccessRequest(principal, act, "", now, None, environment))
     found = []
     for tool in tools:
-        request = AccessRequest(principal, act, tool, now, None, environment, seen)
+        request = AccessRequest(principal, act, tool, now, None, environment, seen, spent)
         fitting = policy.fitting(principal, act, tool)
         ways = [_of_actor(hop, rows, request, policy.version) for hop, rows in zip(hops, fitting, strict=False)]
         found.append(_together(ways) if ways else Outlook(verdict.default(policy.version)))

@@ -152,6 +152,7 @@ class Context:
         self.attributes: dict[str, object] = {}
         self.scopes: list[str] = []
         self.seen: list[str] = []
+        self.spent: dict[str, int | float] = {}
         self.environment: dict[str, object] = {"name": "test"}
 
     def request(self, who: Somebody, act: Act, tool: str) -> AccessRequest:
@@ -161,7 +162,8 @@ class Context:
             scopes=frozenset(self.scopes), roles=who.claimed, attributes=self.attributes, chain=who.chain,
         )  # fmt: skip
         arguments = None if act == "list" else self.arguments
-        return AccessRequest(principal, act, tool, self.now, arguments, self.environment, frozenset(self.seen))
+        seen, spent = frozenset(self.seen), self.spent if act == "call" else None
+        return AccessRequest(principal, act, tool, self.now, arguments, self.environment, seen, spent)
 
     def put(self, path: Path, value: object) -> None:
         """Set a field, as far as questions may choose it."""
@@ -176,6 +178,8 @@ class Context:
                 self.scopes += filter(None, map(str, value))
             case ("seen",) if isinstance(value, list):
                 self.seen += map(str, value)
+            case ("spent", name) if isinstance(value, int | float) and not isinstance(value, bool):
+                self.spent[name] = value
             case ("now",) if type(value) is int and 0 <= value < 2**33:
                 self.now = datetime.fromtimestamp(value, UTC)
 

@@ -109,7 +109,7 @@ class Reader:
         self._check_why(line, column["why"])
         when = self._condition(line, column["when"], column["act"].text)
         effect = self._effect(line, column["eft"], column["act"].text)
-        then = self._then(line, column["then"], effect, column["act"].text)
+        then = self._then(line, column, effect)
         if self.errors > before or when is None or effect is None or then is None:
             return
         text = {name: place.text for name, place in column.items()}
@@ -187,6 +187,10 @@ class Reader:
             hint = "write the act it is about, such as call; a list request has no arguments"
             self._complain(line, place, "list_arguments", "a row that covers `list` cannot ask for r.ctx.args", hint)
             return None
+        if found.spent and act != "call":
+            hint = "write act call; what was spent is looked up for calls only"
+            self._complain(line, place, "spent_act", "only a row with act call can ask for r.ctx.spent", hint)
+            return None
         if found.constant is False:
             self._complain(
                 line,
@@ -210,11 +214,12 @@ class Reader:
             )
         return effect
 
-    def _then(self, line: Line, place: Field, effect: Effect | None, act: str) -> Obligations | None:
+    def _then(self, line: Line, column: Mapping[str, Field], effect: Effect | None) -> Obligations | None:
         if effect is None:
             return None
+        place = column["then"]
         try:
-            return obligations.parse(place.text, effect, act)
+            return obligations.parse(place.text, effect, column["act"].text, column["id"].text)
         except ObligationError as error:
             self._complain(line, place, error.code, error.message, error.hint, offset=error.offset)
             return None

@@ -33,6 +33,11 @@ class Rules:
         """Whether any condition asks for `r.ctx.seen`."""
         return any(row.when.uses_seen for row in self.rows)
 
+    @property
+    def spent(self) -> frozenset[str]:
+        """What conditions ask of `r.ctx.spent`."""
+        return frozenset(name for row in self.rows for name in row.when.spent)
+
 
 class Snapshot(Protocol):
     """One policy at one moment. Safe to share between threads; a reload makes another one."""
@@ -48,6 +53,11 @@ class Snapshot(Protocol):
     @property
     def uses_seen(self) -> bool:
         """Whether any condition asks for `r.ctx.seen`; where none does, nobody need look."""
+        ...
+
+    @property
+    def spent(self) -> frozenset[str]:
+        """What conditions ask of `r.ctx.spent`; where they ask nothing, nobody need look."""
         ...
 
     def decide(self, request: AccessRequest) -> Decision:

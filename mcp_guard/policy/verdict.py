@@ -3,7 +3,8 @@
 The order of rows never changes the effect. Of several rows of the deciding effect the first in the file is named, and
 the approvers of the first that names some decide, joined by whom it says (`escalate`); the others still oblige: the
 shortest `expires`, the largest `quorum`, the strongest `assurance`, `not=requester` and `confirm=requester` if any asks
-for it. For reading the log the widest `rows` of one actor counts; over a delegation the narrowest.
+for it, and every limit, over a delegation those of every hop. For reading the log the widest `rows` of one actor
+counts; over a delegation the narrowest.
 """
 
 from collections.abc import Iterable, Sequence
@@ -83,6 +84,7 @@ def merged(found: Sequence[Obligations]) -> Obligations:
         rows=_widest(then.rows for then in found),
         assurance=max((then.assurance for then in found if then.assurance), key=ASSURANCES.index, default=None),
         confirm=any(then.confirm for then in found),
+        limits=tuple(limit for then in found for limit in then.limits),
     )
 
 
@@ -91,10 +93,12 @@ def strictest(decisions: Sequence[Decision]) -> Decision:
     if len(decisions) == 1:
         return decisions[0]
     chosen = min(decisions, key=lambda decision: _STRICTNESS.index(decision.effect))
-    equals = [decision.then for decision in decisions if decision.effect is chosen.effect]
-    if len(equals) == 1:
+    if chosen.effect is Effect.DENY:
         return chosen
-    return replace(chosen, then=replace(merged(equals), rows=_narrowest(then.rows for then in equals)))
+    equals = [decision.then for decision in decisions if decision.effect is chosen.effect]
+    then = merged(equals) if len(equals) > 1 else chosen.then
+    limits = tuple(limit for decision in decisions for limit in decision.then.limits)
+    return replace(chosen, then=replace(then, rows=_narrowest(then.rows for then in equals), limits=limits))
 
 
 def _narrowest(found: Iterable[Rows | None]) -> Rows | None:

@@ -48,6 +48,7 @@ def fields_of(request: AccessRequest, roles: Collection[str]) -> dict[str, objec
         "now": int(request.now.timestamp()),
         "scopes": sorted(principal.scopes),
         "seen": None if request.seen is None else sorted(request.seen),
+        "spent": request.spent,
         "delegation": list(principal.chain),
         "client": {"id": principal.client},
         "subject": {

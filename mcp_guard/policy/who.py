@@ -1,8 +1,8 @@
 """Who can use a tool, and what somebody can use: the rows that count for them, without any one call.
 
-What a call brings (arguments, the time, what was seen before) is left open: an access says which effect is the best to
-be had and which rows decide. What is known beforehand (roles, scopes, attributes, the environment) is taken into
-account.
+What a call brings (arguments, the time, what was seen or spent before) is left open: an access says which effect is
+the best to be had and which rows decide. What is known beforehand (roles, scopes, attributes, the environment) is taken
+into account.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -21,7 +21,7 @@ from mcp_guard.policy.usage import uses
 ANY_OTHER = "agent:any-other"
 """Stands for an agent no row and no link names."""
 
-_OPEN = frozenset({"args", "now", "seen"})  # known only when there is a call
+_OPEN = frozenset({"args", "now", "seen", "spent"})  # known only when there is a call
 _NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 
 

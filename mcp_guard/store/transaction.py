@@ -37,6 +37,12 @@ Work = Callable[[Transaction], None]
 """Rows that belong to a record, written in its transaction."""
 
 
+def joined(*works: Work | None) -> Work | None:
+    """Several works as one, in their order; `None` where there is none, so that nothing is paid for it."""
+    wanted = [work for work in works if work is not None]
+    return together(*wanted) if len(wanted) > 1 else next(iter(wanted), None)
+
+
 def together(*works: Work | None) -> Work:
     """Several works as one, in their order."""
     wanted = [work for work in works if work is not None]

@@ -12,7 +12,8 @@ from mcp_guard.store.transaction import Work
 class Ended:
     """How a step's call ended: what its caller is told, and whether that is an error. `code` only where it is one.
 
-    `transient` is the class of `retry_on` a failure belongs to, if any.
+    `transient` is the class of `retry_on` a failure belongs to, if any; `wait` how many seconds to wait before a call
+    that a rate does not let through yet.
     """
 
     structured: Mapping[str, object]
@@ -20,6 +21,7 @@ class Ended:
     executed: Executed
     code: str | None = None
     transient: RetryOn | None = None
+    wait: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,5 +39,5 @@ def test_an_unsupported_key_is_marked_in_editors_too() -> None:
     entry = {"name": "a", "description": "A.", "inputSchema": {"type": "object"}, "python": {"function": "a:b"}}
     file = {"apiVersion": "mcp-guard/v1", "kind": "Tools", "tools": [entry]}
     assert check.is_valid(file)
-    assert not check.is_valid({**file, "tools": [{**entry, "limits": {}}]})
+    assert not check.is_valid({**file, "tools": [{**entry, "icons": []}]})
     assert not check.is_valid({**file, "tools": [{**entry, "timeout": "10 s"}]})

@@ -103,9 +103,7 @@ BROKEN: list[tuple[str, str, str, tuple[int, int]]] = [
         (6, 298),
     ),
     # --- not in this version --------------------------------------------------------------------------------------
-    ("cost", manifest(tool(more="cost: {unit: usd, amount: 1}")), "unsupported", (7, 5)),
-    ("limits", manifest(tool(more="limits: {rate: 1/minute}")), "unsupported", (7, 5)),
-    ("empty limits", manifest(tool(more="limits: {}")), "unsupported", (7, 5)),
+    ("cost in defaults", manifest(tool(), head="defaults: {cost: {}}\n"), "unsupported", (3, 12)),
     ("mode", manifest(tool(more="mode: dry")), "value", (7, 5)),
     ("task", manifest(tool(more="task: optional")), "type", (7, 5)),
     ("task with more", manifest(tool(more="task: {ttl: 1h}")), "unknown_key", (7, 12)),
@@ -123,7 +121,36 @@ BROKEN: list[tuple[str, str, str, tuple[int, int]]] = [
         "unsupported",
         (7, 30),
     ),
-    ("limits in defaults", manifest(tool(), head="defaults: {limits: {}}\n"), "unsupported", (3, 12)),
+    # --- limits and costs -----------------------------------------------------------------------------------------
+    ("rate", manifest(tool(more="limits: {rate: 1/fortnight}")), "value", (7, 14)),
+    ("rate of nothing", manifest(tool(more="limits: {rate: 0/minute}")), "value", (7, 14)),
+    ("rate of whom", manifest(tool(more="limits: {rate: 1/minute/me}")), "value", (7, 14)),
+    ("endless rate", manifest(tool(more="limits: {rate: 9999999999/second}")), "value", (7, 14)),
+    ("quota", manifest(tool(more="limits: {quota: 1/hour}")), "value", (7, 14)),
+    ("repeat", manifest(tool(more="limits: {repeat: 5/2d}")), "value", (7, 14)),
+    ("repeats", manifest(tool(more="limits: {repeat: 101/1h}")), "value", (7, 14)),
+    ("no concurrency", manifest(tool(more="limits: {concurrency: 0}")), "value", (7, 14)),
+    ("budget of a tool", manifest(tool(more="limits: {budget: 1usd/day}")), "unknown_key", (7, 14)),
+    ("limits in defaults", manifest(tool(), head="defaults: {limits: {rate: x}}\n"), "value", (3, 21)),
+    ("no cost", manifest(tool(more="cost: {unit: usd}")), "cost", (7, 5)),
+    ("two costs", manifest(tool(more="cost: {unit: usd, amount: 1, argument: text}")), "cost", (7, 5)),
+    ("negative cost", manifest(tool(more="cost: {unit: usd, amount: -1}")), "value", (7, 23)),
+    ("huge cost", manifest(tool(more="cost: {unit: usd, amount: 1000000001}")), "value", (7, 23)),
+    ("cost without end", manifest(tool(more="cost: {unit: usd, amount: .inf}")), "value", (7, 23)),
+    ("cost of no number", manifest(tool(more="cost: {unit: usd, amount: .nan}")), "value", (7, 23)),
+    ("unit", manifest(tool(more="cost: {unit: calls, amount: 1}")), "value", (7, 12)),
+    ("cost of a text", manifest(tool(more="cost: {unit: usd, argument: text}")), "argument_type", (7, 23)),
+    ("cost of nothing", manifest(tool(more="cost: {unit: usd, argument: txt}")), "unknown_argument", (7, 23)),
+    (
+        "cost that may be missing",
+        manifest(tool(properties="{n: {type: number}}", required="[]", more="cost: {unit: usd, argument: n}")),
+        "optional_argument",
+        (7, 23),
+    ),
+    ("count of a text", manifest(tool(more="cost: {unit: usd, count_of: text}")), "argument_type", (7, 23)),
+    ("reported without end", manifest(tool(more="cost: {unit: usd, reported: /a}")), "cost", (7, 5)),
+    ("at most of what", manifest(tool(more="cost: {unit: usd, amount: 1, at_most: 2}")), "cost", (7, 5)),
+    ("reported where", manifest(tool(more="cost: {unit: usd, reported: a, at_most: 1}")), "pointer", (7, 23)),
 ]
 
 
@@ -167,7 +194,7 @@ def test_all_problems_of_all_files_are_named_at_once(lint_texts: Lint) -> None:
     catalog, problems = lint_texts(
         manifest(tool(name="a.b"), tool(name="good", more="sensitive: [/nothing]")),
         manifest(tool(name="fine")),
-        manifest(tool(name="other", more="limits: {}")),
+        manifest(tool(name="other", more="icons: []")),
     )
     assert catalog is None
     assert [(problem.file, problem.code) for problem in problems] == [

@@ -19,6 +19,7 @@ JSON = st.recursive(
 )
 ACTS: tuple[Act, ...] = ("list", "call", "approve", "task", "audit")
 VALUES = st.dictionaries(TEXTS, JSON, max_size=3)
+AMOUNTS = st.dictionaries(TEXTS, st.integers(0, 10**9) | st.floats(0, 1e9), max_size=3)
 SETS = st.frozensets(TEXTS, max_size=3)
 
 
@@ -37,7 +38,8 @@ def requests(draw: st.DrawFn) -> AccessRequest:
     )
     now = MONDAY_NOON.replace(microsecond=draw(st.sampled_from([0, 999_999])))
     act = draw(st.sampled_from(ACTS))
-    return AccessRequest(who, act, draw(TEXTS), now, draw(st.none() | VALUES), draw(VALUES), draw(st.none() | SETS))
+    arguments, seen, spent = draw(st.none() | VALUES), draw(st.none() | SETS), draw(st.none() | AMOUNTS)
+    return AccessRequest(who, act, draw(TEXTS), now, arguments, draw(VALUES), seen, spent)
 
 
 @given(requests())
@@ -47,6 +49,7 @@ def test_what_was_written_is_the_same_question(asked: AccessRequest) -> None:
     again = to_request(written, actor, asked.tool, asked.arguments)
     assert again.now.timestamp() == int(asked.now.timestamp())
     same = (again.principal, again.act, again.tool, again.arguments, dict(again.environment), again.seen)
+    assert again.spent == asked.spent
     assert same == (asked.principal, asked.act, asked.tool, asked.arguments, dict(asked.environment), asked.seen)
 
 
@@ -73,6 +76,9 @@ def test_what_is_not_there_takes_no_room() -> None:
         {"attributes": []},
         {"seen": "untrusted"},
         {"seen": None},
+        {"spent": None},
+        {"spent": {"usd_today": "5"}},
+        {"spent": {"usd_today": True}},
         {"invented": 1},
     ],
     ids=repr,

@@ -5,6 +5,7 @@ from dataclasses import fields
 import pytest
 
 from mcp_guard.model.decision import Decision, Effect, Escalation, Obligations
+from mcp_guard.model.limit import Limit
 
 
 @pytest.mark.holds("decision:has-rule-and-reason")
@@ -25,6 +26,13 @@ def test_record_form_holds_only_what_is_asked_for() -> None:
     }
 
 
+LIMITS = (
+    Limit("rate", 3, "minute", "who"),
+    Limit("rate", 3, "minute", "who"),
+    Limit("budget", 2_500_000, "month", "tenant", "usd"),
+    Limit("concurrency", 2),
+    Limit("concurrency", 2, "", "via"),
+)
 EVERY_OBLIGATION = Obligations(
     ("role:a", "user:b"),
     True,
@@ -34,6 +42,7 @@ EVERY_OBLIGATION = Obligations(
     escalate=Escalation(("role:c", "user:d"), 30),
     assurance="signed",
     confirm=True,
+    limits=LIMITS,
 )
 
 

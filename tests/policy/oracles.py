@@ -39,6 +39,8 @@ class Oracles:
         """Raises `AssertionError` where an oracle knows better."""
         ours, right = self.compiled.decide(request), self.interpreter.decide(request)
         assert ours == right, f"compiled: {ours}\ninterpreter: {right}"
+        sources = [[limit.source for limit in one.then.limits] for one in (ours, right)]
+        assert sources[0] == sources[1], f"limits of compiled and interpreter: {sources}"
         again = self.compiled.decide(request)
         assert again == right, f"asked again: {again}\ninterpreter: {right}"
         if request.arguments is None:

@@ -28,8 +28,11 @@ IN_CALLS = [
     'all_domains(r.ctx.args.to, "acme.example")', 'not within(r.ctx.args.path, "/srv")', "r.ctx.args.missing > 1",
     'r.ctx.args.country in ["DE", "FR"] or r.ctx.args.missing', 'matches(r.ctx.args.country, "D?")',
     '"flag" in r.ctx.args and r.ctx.args.flag', "r.ctx.args.amount + 1 > 50",
+    "r.ctx.spent.usd_today >= 400", "r.ctx.spent.usd_today + r.ctx.args.amount <= 500", "r.ctx.spent.tokens_month < 1",
 ]  # fmt: skip
+LIMITS = ["rate=3/minute/who", "budget=5usd/day/via; concurrency=2", "rate=1/hour/tool; budget=0.5usd/month/all"]
 THEN = [
+    *(f"approvers=role:a; {text}" for text in LIMITS),
     "approvers=role:a",
     "approvers=role:b; not=requester; expires=4h",
     "approvers=user:bob; quorum=2; expires=1h",
@@ -55,6 +58,13 @@ def _columns_of(act: str, eft: str, when: str, then: str = "-", **more: str) -> 
 _about_calls = st.builds(
     _columns_of, st.just("call"), st.sampled_from(["allow", "allow", "deny"]), st.sampled_from(ANYWHERE + IN_CALLS)
 )
+_limited = st.builds(
+    _columns_of,
+    st.just("call"),
+    st.just("allow"),
+    st.sampled_from(ANYWHERE + IN_CALLS),
+    st.sampled_from(LIMITS),
+)
 _about_anything = st.builds(
     _columns_of,
     st.sampled_from(["*", "list", "audit", "approve"]),
@@ -78,7 +88,7 @@ _readings = st.builds(
 _rows = st.builds(
     lambda where, what: {**where, **what},
     st.fixed_dictionaries(_columns),
-    _about_calls | _about_anything | _approvals | _readings,
+    _about_calls | _limited | _about_anything | _approvals | _readings,
 )
 _links = st.lists(
     st.builds(
@@ -123,12 +133,13 @@ class _Situation(NamedTuple):
     hours: int
     arguments: Mapping[str, object]
     seen: frozenset[str] | None
+    spent: Mapping[str, int | float] | None
 
 
 def _request(who: Principal, act: Act, tool: str, around: _Situation) -> AccessRequest:
     now = MONDAY_NOON + timedelta(hours=around.hours)
     arguments = None if act == "list" else around.arguments
-    return AccessRequest(who, act, tool, now, arguments, {"name": "demo"}, around.seen)
+    return AccessRequest(who, act, tool, now, arguments, {"name": "demo"}, around.seen, around.spent)
 
 
 _principals = st.builds(
@@ -153,5 +164,6 @@ requests: st.SearchStrategy[AccessRequest] = st.builds(
         st.sampled_from([0, 0, 6, 24]),
         _arguments,
         st.sampled_from([None, frozenset(), frozenset({"untrusted"}), frozenset({"pii", "untrusted"})]),
+        st.sampled_from([None, {}, {"usd_today": 399.5, "tokens_month": 0}, {"usd_today": 400}, {"usd_today": 500}]),
     ),
 )

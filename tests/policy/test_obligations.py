@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcp_guard.model.decision import Effect, Escalation, Obligations
+from mcp_guard.model.limit import Limit
 from mcp_guard.policy.obligations import ObligationError, parse
 
 APPROVAL = Effect.REQUIRE_APPROVAL
@@ -53,6 +54,24 @@ APPROVAL = Effect.REQUIRE_APPROVAL
             "call",
             Obligations(approvers=("role:a",), not_requester=True, quorum=2, confirm=True),
         ),
+        (
+            "budget=0.5usd/month/who; rate=3/minute/tenant; concurrency=2",
+            Effect.ALLOW,
+            "call",
+            Obligations(
+                limits=(
+                    Limit("rate", 3, "minute", "tenant"),
+                    Limit("budget", 500_000, "month", "who", "usd"),
+                    Limit("concurrency", 2),
+                )
+            ),
+        ),
+        (
+            "approvers=role:a; concurrency=2/via",
+            APPROVAL,
+            "call",
+            Obligations(approvers=("role:a",), limits=(Limit("concurrency", 2, "", "via"),)),
+        ),
     ],
 )
 def test_parsed(text: str, effect: Effect, act: str, expected: Obligations) -> None:
@@ -62,8 +81,7 @@ def test_parsed(text: str, effect: Effect, act: str, expected: Obligations) -> N
 @pytest.mark.holds("policy:unsupported-refused")
 @pytest.mark.parametrize(
     "text",
-    ["redact=[/a, /b]", "rate=3/minute/who", "budget=500usd/day/who", "concurrency=2",
-     "approvers=role:a; budget=1usd/day/who"],
+    ["redact=[/a, /b]", "approvers=role:a; redact=[/a]"],
 )  # fmt: skip
 def test_what_this_version_does_not_enforce_is_refused(text: str) -> None:
     with pytest.raises(ObligationError) as caught:
@@ -92,6 +110,26 @@ def test_what_this_version_does_not_enforce_is_refused(text: str) -> None:
         ("approvers=role:a", Effect.ALLOW, "call", "obligation_effect"),
         ("not=requester", Effect.DENY, "call", "obligation_effect"),
         ("expires=4h", Effect.ALLOW, "call", "obligation_effect"),
+        ("rate=3/minute/who", Effect.DENY, "call", "obligation_effect"),
+        ("rate=3/minute/who", Effect.ALLOW, "list", "obligation_effect"),
+        ("rate=3/minute/who", Effect.ALLOW, "*", "obligation_effect"),
+        ("rate=3/minute", Effect.ALLOW, "call", "obligation_value"),
+        ("rate=3/week/who", Effect.ALLOW, "call", "obligation_value"),
+        ("rate=0/minute/who", Effect.ALLOW, "call", "obligation_value"),
+        ("rate=-3/minute/who", Effect.ALLOW, "call", "obligation_value"),
+        ("rate=3/minute/who/via", Effect.ALLOW, "call", "obligation_value"),
+        ("budget=500/day/who", Effect.ALLOW, "call", "obligation_value"),
+        ("budget=0usd/day/who", Effect.ALLOW, "call", "obligation_value"),
+        ("budget=-5usd/day/who", Effect.ALLOW, "call", "obligation_value"),
+        ("budget=1e9usd/day/who", Effect.ALLOW, "call", "obligation_value"),
+        ("budget=0.0000001usd/day/who", Effect.ALLOW, "call", "obligation_value"),
+        ("budget=1000000001usd/day/who", Effect.ALLOW, "call", "obligation_value"),
+        ("budget=5calls/day/who", Effect.ALLOW, "call", "obligation_value"),
+        ("budget=5usd/hour/who", Effect.ALLOW, "call", "obligation_value"),
+        ("budget=5usd/day/role:a", Effect.ALLOW, "call", "obligation_value"),
+        ("concurrency=0", Effect.ALLOW, "call", "obligation_value"),
+        ("concurrency=2/", Effect.ALLOW, "call", "obligation_value"),
+        ("concurrency=٣", Effect.ALLOW, "call", "obligation_value"),
         ("rows=all", Effect.ALLOW, "call", "obligation_effect"),
         ("rows=all", Effect.ALLOW, "*", "obligation_effect"),
         ("rows=all", Effect.DENY, "audit", "obligation_effect"),
@@ -139,12 +177,13 @@ def test_refused(text: str, effect: Effect, act: str, code: str) -> None:
 
 def test_the_place_of_the_part_is_named() -> None:
     with pytest.raises(ObligationError) as caught:
-        parse("approvers=role:a;  budget=1usd/day/who", APPROVAL, "call")
+        parse("approvers=role:a;  budget=1usd/day/me", APPROVAL, "call")
     assert caught.value.offset == 19
 
 
 @given(
-    st.text(alphabet="aproves=;:-[], not123hd", max_size=40),
+    st.text(alphabet="aproves=;:-[], not123hd", max_size=40)
+    | st.text(alphabet="0123/.budgetrconywhusdm=;", max_size=30),
     st.sampled_from(Effect),
     st.sampled_from(["call", "audit"]),
 )
