@@ -106,7 +106,7 @@ class Running:
         outputs, over = self._exchange(program.order(), supervisor, deadline)
         if over is None:
             try:
-                supervisor.wait(max(0.0, deadline - time.monotonic()) + _END)
+                supervisor.wait(max(0.0, deadline - time.monotonic()))  # outputs can be closed long before the end
             except subprocess.TimeoutExpired:
                 over = "time"
         return self._meaning(program, over, outputs, status)

@@ -29,6 +29,8 @@ TICK = 0.05
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 1, 36, 38
 _CONTROL = 0
+_STATUS: dict[int, int] = {}
+"""How a child ended that had to be taken leave of to see that it did."""
 
 
 class Order:
@@ -140,10 +142,11 @@ def _limit(order: Order) -> None:
     limits = [
         (resource.RLIMIT_CORE, 0, 0),
         (resource.RLIMIT_CPU, order.cpu, order.cpu + 1),
-        (resource.RLIMIT_AS, order.memory, order.memory),
         (resource.RLIMIT_FSIZE, order.file_size, order.file_size),
         (resource.RLIMIT_NOFILE, order.open_files, order.open_files),
     ]
+    if LINUX:
+        limits.append((resource.RLIMIT_AS, order.memory, order.memory))
     if LINUX and os.geteuid() != 0:  # the limit counts all of an account's; root's are not counted at all
         most = _running() + order.processes
         limits.append((resource.RLIMIT_NPROC, most, most))
@@ -174,10 +177,14 @@ def _watch(child: int, order: Order, woken: int) -> bytes:
 
 
 def _ended(child: int) -> bool:
-    """Whether the program has ended. It stays a zombie, so that its number still means its group and nobody else's;
-    descendants that fell to this process are taken leave of."""
-    if not LINUX:
-        return os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    """Whether the program has ended. It stays a zombie where that can be, so that its number still means its group and
+    nobody else's; descendants that fell to this process are taken leave of."""
+    if not LINUX:  # macOS has no waitid before Python 3.13
+        if child not in _STATUS:
+            pid, status = os.waitpid(child, os.WNOHANG)
+            if pid:
+                _STATUS[child] = status
+        return child in _STATUS
     while (found := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is not None:
         if found.si_pid == child:
             return True
@@ -189,7 +196,8 @@ def _end_all(child: int) -> bytes:
     """Kill the program's group, at once, and then whoever left it, until there is nobody; how the program ended."""
     with contextlib.suppress(OSError):
         os.killpg(child, signal.SIGKILL)
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    status = _STATUS[child] if child in _STATUS else os.waitpid(child, 0)[1]
+    code = os.waitstatus_to_exitcode(status)
     pause = 0.001
     while LINUX and (left := _descendants()):
         for pid in left:

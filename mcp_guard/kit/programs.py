@@ -18,7 +18,7 @@ SUPPORTED = sys.platform != "win32"
 """Whether programs can be run: Windows has no process groups, limits and signals of this kind."""
 
 COUNTS_PROCESSES = sys.platform.startswith("linux")
-"""Whether the number of a program's processes can be held to a limit."""
+"""Whether a program can be held to a number of processes and an amount of memory."""
 
 # What a program needs of /etc to find its libraries, its time zone and its own name; with the network, names and CAs.
 _ETC = ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "passwd", "group", "nsswitch.conf", "localtime")

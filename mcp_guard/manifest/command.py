@@ -22,10 +22,15 @@ from mcp_guard.manifest.written_secrets import looks_secret
 from mcp_guard.model.tool import CommandSpec, Sandbox
 
 MAX_OUTPUT = 1024 * 1024
-_CODE_OPTIONS = frozenset({"-c", "-e", "-E", "-p", "--eval", "--print", "-r", "--command", "/c"})
-_INTERPRETERS = re.compile(
-    r"(?:(?:ba|da|z|k|mk|c|tc|fi|a)?sh|python|perl|ruby|node|nodejs|php|lua|busybox|env|osascript)[0-9.]*"
-)
+# Programs that run a text, and the options behind which it stands.
+_INTERPRETERS = [
+    (re.compile(r"(?:ba|da|z|k|mk|c|tc|fi|a)?sh|busybox|su|ssh"), re.compile(r"-[A-Za-z]*c|--command")),
+    (re.compile(r"python[0-9.]*|pypy[0-9.]*"), re.compile(r"-[A-Za-z]*c")),
+    (re.compile(r"(?:perl|ruby|lua)[0-9.]*|osascript"), re.compile(r"-[A-Za-z0-9]*[eE]")),
+    (re.compile(r"node(?:js)?|deno|bun"), re.compile(r"-[A-Za-z]*[ep]|--eval|--print|eval")),
+    (re.compile(r"php[0-9.]*"), re.compile(r"-[BRrE]")),
+    (re.compile(r"env"), re.compile(r"-S|--split-string")),
+]
 _END_OF_OPTIONS = "--"
 
 
@@ -67,7 +72,7 @@ def compile_command(
         ok_exits=tuple(sorted(set(entry.ok_exits))) if entry.ok_exits is not None else None,
         max_bytes=_max_output(entry.max_output, report.at("max_output")),
         limits=limits_of(entry.limits, said.timeout, report.at("limits")),
-        sandbox=_sandbox(entry, said, report),
+        sandbox=_sandbox(entry, place, said, report),
         sha256=entry.sha256,
     ), used
 
@@ -109,7 +114,6 @@ def _directory(text: str | None, place: Place, report: Report) -> Path | None:
 
 def _check_elements(entry: Command, arguments: Arguments, report: Report) -> frozenset[str]:
     used: frozenset[str] = frozenset()
-    interpreted = _INTERPRETERS.fullmatch(PurePosixPath(entry.argv[0]).name) is not None
     for index, text in enumerate(entry.argv[1:], start=1):
         place, before = report.at(index), entry.argv[index - 1]
         if references.OPENING in text:
@@ -126,11 +130,21 @@ def _check_elements(entry: Command, arguments: Arguments, report: Report) -> fro
         if "\0" in text:
             place.error("value", "an argument holds no NUL", "remove it")
         names = {part.name for part in parts if isinstance(part, Placeholder)}
-        if names and interpreted and before in _CODE_OPTIONS:
+        if names and _is_code(entry.argv[:index]):
             hint = 'pass it as an argument of its own: [sh, -c, \'program "$1"\', sh, "{x}"]'
             place.error("shell", "an argument would become a part of a program's text", hint)
         used |= _check_names(names, len(parts) == 1, before, arguments, place)
     return used
+
+
+def _is_code(before: list[str]) -> bool:
+    """Whether what follows these elements is the text of a program. What stands in front (`timeout`, `nice`, …) may be
+    anything."""
+    names = [PurePosixPath(element).name for element in before[:-1]]
+    return any(
+        options.fullmatch(before[-1]) is not None and any(program.fullmatch(name) for name in names)
+        for program, options in _INTERPRETERS
+    )
 
 
 def _check_names(names: set[str], alone: bool, before: str, arguments: Arguments, report: Report) -> frozenset[str]:
@@ -177,7 +191,7 @@ def _max_output(text: str, report: Report) -> int:
     return size
 
 
-def _sandbox(entry: Command, said: Said, report: Report) -> Sandbox | None:
+def _sandbox(entry: Command, place: Place, said: Said, report: Report) -> Sandbox | None:
     if entry.sandbox is None:
         if entry.network:
             report.at("network").error("sandbox", "only a sandbox can be without network", "say sandbox: bubblewrap")
@@ -185,4 +199,6 @@ def _sandbox(entry: Command, said: Said, report: Report) -> Sandbox | None:
     if programs.bubblewrap() is None:
         hint = "install bubblewrap (`bwrap`) and allow user namespaces, or run the command without a sandbox"
         report.at("sandbox").error("sandbox", "there is no working bubblewrap on this machine", hint)
+    if place.home.resolve().is_relative_to("/usr"):
+        report.at("sandbox").error("sandbox", "a sandbox shows /usr, and the home is in it", "move the home")
     return Sandbox("bubblewrap", entry.network, said.effects != "none")

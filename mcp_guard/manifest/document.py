@@ -6,7 +6,7 @@ refused with that code, never ignored. Field names that exist on the MCP wire ke
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from mcp_guard.manifest.fields import Duration, Label, Matching, Scope, Size, Strict, Tag, ToolName, Word
 from mcp_guard.manifest.limits import CostRule, ToolLimits
@@ -210,6 +210,7 @@ class LongRunning(Strict):
 class ToolEntry(Strict):
     """One tool. Exactly one of `http`, `sql`, `python`, `command`, `workflow` says what it does."""
 
+    model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": ["inputSchema"]}, {"required": ["python"]}]})
     unsupported: ClassVar[frozenset[str]] = frozenset({"version", "icons", "execution"})
     name: ToolName
     title: Text | None = None

@@ -64,8 +64,8 @@ def limits_of(entry: ProcessLimitsEntry, timeout: float, report: Report) -> Proc
     for key, value in (("cpu", cpu), ("memory", memory), ("file_size", file_size)):
         if value <= 0:
             report.at(key).error("value", "expected more than nothing", "leave it out for what is usual")
-    if entry.processes is not None and not programs.COUNTS_PROCESSES:
-        report.at("processes").error("unsupported", "processes cannot be counted on this system", "remove it")
+    for key in {"processes", "memory"} & entry.model_fields_set if not programs.COUNTS_PROCESSES else ():
+        report.at(key).error("unsupported", f"{key} cannot be limited on this system", "remove it")
     return ProcessLimits(max(1, math.ceil(cpu)), memory, file_size, entry.open_files, entry.processes or PROCESSES)
 
 

@@ -6,6 +6,7 @@ import re
 import shutil
 import sqlite3
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from importlib.util import find_spec
@@ -18,6 +19,8 @@ from mcp_guard.cli.root import run
 from tests.cli.conftest import Guard
 from tests.simulators.postgres import PASSWORD, PostgresServer, binaries
 from tests.simulators.upstream import Seen, UpstreamSimulator, Wire
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="commands and workers are not for Windows")
 
 PAGE = (Path(__file__).parents[2] / "docs" / "tools.md").read_text(encoding="utf-8")
 BLOCKS: list[tuple[str, str]] = re.findall(r"^```(\w+ [^\n]+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)

@@ -43,10 +43,10 @@ def failure(what: Program, *, seconds: float = 20.0, most: int = 64 * 1024) -> F
 def gone(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+        status = Path(f"/proc/{pid}/stat")  # a zombie that its parent, some init, has not taken leave of yet
+        return COUNTS_PROCESSES and status.read_text().rpartition(")")[2].split()[0] in "ZX"
+    except (ProcessLookupError, FileNotFoundError):
         return True
-    status = Path(f"/proc/{pid}/stat")  # a zombie that its parent, some init, has not taken leave of yet
-    return COUNTS_PROCESSES and status.read_text().rpartition(")")[2].split()[0] in "ZX"
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -79,6 +79,15 @@ def test_a_program_gets_what_it_is_given_and_nothing_else() -> None:
 def test_a_program_that_never_ends_is_ended() -> None:
     failed = failure(program("/bin/sleep", "1000"), seconds=0.2)
     assert (failed.code, failed.executed, failed.transient) == ("upstream_timeout", "unknown", "timeout")
+
+
+@pytest.mark.holds("process:bounded")
+def test_a_program_that_closes_its_outputs_and_goes_on_is_ended(tmp_path: Path) -> None:
+    started = time.monotonic()
+    failed = failure(shell("echo $$ > pids; exec sleep 1000 >&- 2>&-", directory=str(tmp_path)), seconds=0.5)
+    assert (failed.code, failed.executed) == ("upstream_timeout", "unknown")
+    assert time.monotonic() - started < 20  # and not after the thousand seconds
+    assert gone(pids(tmp_path / "pids")[0])
 
 
 @pytest.mark.holds("process:bounded")

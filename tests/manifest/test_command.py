@@ -99,10 +99,18 @@ def test_what_cannot_be_kept_is_refused(lint_texts: Lint, command: str, codes: l
         '[/bin/sh, "-c", "{repo}"]',
         '[python3, -c, "print({repo})"]',
         '[env, sh, -c, "{repo}"]',
+        '[timeout, "5", bash, -ec, "{repo}"]',
+        '[nice, python3, -Bc, "{repo}"]',
+        '[perl, -ne, "{repo}"]',
+        '[env, -S, "{repo}"]',
     ],
 )
 def test_an_argument_is_no_part_of_a_script(lint_texts: Lint, argv: str) -> None:
     assert "shell" in errors(lint_texts, f"argv: {argv}")
+
+
+def test_an_option_of_a_script_is_no_program(compile_tool: Compile, home: Path) -> None:
+    assert spec(compile_tool, 'argv: [python3, tool.py, -p, "{repo}", -e, "{n}"]', required="[repo, n]").argv[2] == "-p"
 
 
 def test_a_fixed_script_may_have_arguments(compile_tool: Compile) -> None:
