@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from mcp_guard.approval.request import ApprovalRequest
 from mcp_guard.approval.rules import is_hasty, shortfall
-from mcp_guard.approval.signed import Signed, ToSign, read_signature
+from mcp_guard.approval.signed import Exhibit, Signed, ToSign, read_signature
 from mcp_guard.approval.store import Channel, NotPending, Verdict, VotedAlready
 from mcp_guard.approval.summary import masked
 from mcp_guard.deciding import Deciders
@@ -102,6 +102,12 @@ class Approvals:
     async def to_sign(self, identifier: str, verdict: Verdict) -> ToSign:
         """What somebody signs to decide an approval. Raises `UsageError`."""
         return ToSign.about(await self.find(identifier), verdict, self.parking.journal.origin)
+
+    async def exhibits(self, identifier: str) -> list[Exhibit]:
+        """The signed decisions about an approval, as somebody else can verify them; what was erased is none."""
+        request, log = await self.find(identifier), self.parking.journal.origin
+        votes = await self.parking.approvals.votes(request.id)
+        return [Exhibit.of(request, vote, log) for vote in votes if vote.signature.strip("=")]
 
     async def decide_signed(
         self, to_sign: ToSign, armored: str, subject: str | None, client: str | None

@@ -9,7 +9,7 @@ from mcp_guard.approval.request import ApprovalRequest
 from mcp_guard.approval.store import Verdict, Vote
 from mcp_guard.kit.curves import CURVES
 from mcp_guard.model.signed_decision import NAMESPACE, SALT_BYTES, SignedDecision, digest_of_shown
-from mcp_guard.model.sshsig import SshKey, SshsigError, SshSignature
+from mcp_guard.model.sshsig import SshKey, SshsigError, SshSignature, armored
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,20 @@ class Signed:
 
     signature: str
     salt: str
+
+
+@dataclass(frozen=True, slots=True)
+class Exhibit:
+    """A signed decision as `ssh-keygen -Y verify` takes it."""
+
+    subject: str
+    message: bytes
+    armored: str
+
+    @classmethod
+    def of(cls, request: ApprovalRequest, vote: Vote, log: str) -> "Exhibit":
+        message = decision_of(request, vote.verdict, vote.salt, log).message()
+        return cls(vote.subject, message, armored(b64decode(vote.signature)))
 
 
 def read_signature(to_sign: ToSign, armored: str) -> tuple[SshKey, Signed]:

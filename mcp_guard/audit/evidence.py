@@ -8,11 +8,16 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from mcp_guard.audit.decision_check import Approvers
 from mcp_guard.audit.examine import Known, Report
 from mcp_guard.audit.statements import Statement
 from mcp_guard.kit.units import seconds
 from mcp_guard.model.note import COSIGNATURE, ED25519, MAX_NOTE_BYTES, NoteError, VerifierKey
+from mcp_guard.model.sshsig import SshKey, SshsigError
 
+_PATTERN = re.compile(r"[*?!\"]")
+_MOST_APPROVER_BYTES = 1024 * 1024
+_MOST_SIGNERS_TOLD = 20
 _KNOWN = re.compile(r"([0-9]{1,15}):([0-9a-f]{64})")
 
 
@@ -41,6 +46,32 @@ def checkpoint_file(path: str) -> Statement:
         raise EvidenceError(f"the file is no signed checkpoint: {error}") from None
 
 
+def approver_keys(path: str) -> Approvers:
+    """The keys of people who sign decisions, as in an `allowed_signers` file (ssh-keygen(1)): names, a key, perhaps a
+    comment. Names are compared as they stand; neither patterns nor options are taken. Raises `EvidenceError`."""
+    try:
+        with Path(path).open("rb") as file:
+            lines = file.read(_MOST_APPROVER_BYTES + 1).decode().splitlines()
+    except OSError as error:
+        raise EvidenceError(f"the approvers cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise EvidenceError("the file of approvers is not text") from None
+    found: dict[bytes, set[str]] = {}
+    for number, line in enumerate(lines, 1):
+        if line.strip() and not line.startswith("#"):
+            names, _, key = line.partition(" ")
+            try:
+                wire = SshKey.of_line(key).wire
+            except SshsigError as error:
+                raise EvidenceError(f"line {number} of the approvers: {error}") from None
+            if _PATTERN.search(names):
+                raise EvidenceError(
+                    f"line {number} of the approvers: names are compared as they stand, without patterns"
+                )
+            found.setdefault(wire, set()).update(names.split(","))
+    return found
+
+
 def known_record(text: str) -> Known:
     """`N:LEAF`, as a receipt says it. Raises `EvidenceError`."""
     match = _KNOWN.fullmatch(text)
@@ -66,11 +97,23 @@ def describe(report: Report, keys: Sequence[VerifierKey]) -> Iterable[str]:
     if report.newest is not None:
         anchored += f" (last by {report.newest.by} at {_when(report.newest.time)}, size {report.newest.size})"
     yield anchored
+    yield from _describe_decided(report)
     if report.error is not None:
         yield f"BROKEN at record {report.error.n}: {report.error.what}"
     else:
         yield f"head: {report.head}"
         yield "ok"
+
+
+def _describe_decided(report: Report) -> Iterable[str]:
+    if not report.decided:
+        return
+    whose = "by keys of the approvers named" if report.named else "whose keys these are is not checked: no --approvers"
+    yield f"signed decisions: {sum(count for _, _, count in report.decided)}, {whose}"
+    for key, subject, count in report.decided[:_MOST_SIGNERS_TOLD]:
+        yield f"  {count} as {subject} by {key}"
+    if len(report.decided) > _MOST_SIGNERS_TOLD:
+        yield f"  and {len(report.decided) - _MOST_SIGNERS_TOLD} signers more"
 
 
 def _when(time: int) -> str:

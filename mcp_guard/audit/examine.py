@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from mcp_guard.audit.chain_check import Broken, Place
 from mcp_guard.audit.cut import Cut, Pruning, prunings
+from mcp_guard.audit.decision_check import Approvers
 from mcp_guard.audit.record_form import FormCheck
 from mcp_guard.audit.span import Joined, Task
 from mcp_guard.audit.statements import Acknowledged, Statement, Trust, Verdict, hold_against, recorded_anchors
@@ -37,13 +38,15 @@ class Fresh:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What the log is held against. `checked` says of a checkpoint's signatures whom to believe."""
+    """What the log is held against. `checked` says of a checkpoint's signatures whom to believe, `approvers` whose keys
+    sign decisions."""
 
     origin: str | None = None
     statements: tuple[Statement, ...] = ()
     trust: Trust | None = None
     known: Known | None = None
     fresh: Fresh | None = None
+    approvers: Approvers | None = None
 
     def log(self) -> str | None:
         """Which log this should be: a log's key is named after it, and its checkpoints begin with its name."""
@@ -60,7 +63,8 @@ class Report:
     Of a log with a `cut` the records before it are not here: they were pruned, and count as good where the rest is.
     `prunings` are what the log says itself was pruned.
     `signed` is how many records a checked signature covers, `anchored` how many an acknowledgement from elsewhere, and
-    `newest` the latest one. `waiting` are the intents without an outcome, where the form of records was checked.
+    `newest` the latest one. `waiting` are the intents without an outcome, and `decided` the signed decisions by
+    fingerprint and subject, where the form of records was checked; `named` says that they were held against approvers.
     """
 
     ok: bool
@@ -74,6 +78,8 @@ class Report:
     waiting: frozenset[int] = frozenset()
     cut: Cut | None = None
     prunings: tuple[Pruning, ...] = ()
+    decided: tuple[tuple[str, str, int], ...] = ()
+    named: bool = False
 
     def broken(self, error: Broken) -> "Report":
         """The same with an error found later."""
@@ -94,6 +100,9 @@ class Report:
         }
         if self.cut is not None:
             found["pruned"] = self.cut.size
+        if self.decided:
+            by = [{"key": key, "sub": subject, "count": count} for key, subject, count in self.decided]
+            found["decisions"] = {"signed": sum(count for _, _, count in self.decided), "held": self.named, "by": by}
         if self.error is not None:
             found["error"] = {"n": self.error.n, "what": self.error.what}
         return found
@@ -113,6 +122,8 @@ def examine(
         sizes=(statement.checkpoint.size for statement in evidence.statements),
         numbers=() if known is None else (known.n,),
     )
+    if task.decisions is not None:
+        task = replace(task, decisions=replace(task.decisions, log=origin, approvers=evidence.approvers))
     start = Place(0, genesis(origin) if origin is not None else "")
     swept = sweep(pieces, task, start, workers=workers, progress=progress)
     found = swept.found
@@ -122,6 +133,7 @@ def examine(
         swept = swept.put_behind(cut.subtrees)
     errors = [
         found.error,
+        found.signed.check_log(),
         _check_known(swept, known) if known else None,
         _check_names(evidence, origin),
         _check_beginning(found, cut),
@@ -150,6 +162,8 @@ def examine(
         frozenset(waiting),
         cut,
         tuple(stated),
+        tuple((key, subject, count) for (key, subject), count in sorted(found.signed.by.items())),
+        evidence.approvers is not None,
     )
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from mcp_guard.audit.chain_check import Broken, ChainCheck, Place, noted, stated_link, stated_number
+from mcp_guard.audit.decision_check import DecisionRules, SignedTally
 from mcp_guard.audit.record_form import FormCheck, Parse
 from mcp_guard.model.tree_range import Subtrees, TreeRange
 
@@ -38,7 +39,7 @@ class Task:
     """What to find out. `sizes`: of which the tree is wanted; `numbers`: of which the leaf is wanted.
 
     `tree` says whether any root is wanted. With `parse` the form of every record is checked, with `beside` also what
-    stands beside it.
+    stands beside it, and with `decisions` the signatures of decisions.
     """
 
     keyed: bool = False
@@ -47,6 +48,7 @@ class Task:
     numbers: frozenset[int] = frozenset()
     parse: Parse | None = None
     beside: Beside | None = None
+    decisions: DecisionRules | None = None
 
     def with_wanted(self, *, tree: bool, sizes: Iterable[int], numbers: Iterable[int]) -> "Task":
         return replace(self, tree=tree, sizes=frozenset(sizes), numbers=frozenset(numbers))
@@ -69,6 +71,7 @@ class Span:
     noted: list[tuple[int, bytes]] = field(default_factory=list)
     opened: set[int] = field(default_factory=set)
     ended: list[tuple[int, int]] = field(default_factory=list)
+    signed: SignedTally = field(default_factory=SignedTally)
     error: Broken | None = None
 
 
@@ -129,12 +132,15 @@ class _Check:
         self._tree.extend(leaves[done:] if done else leaves)
 
     def _check_forms(self, check: FormCheck, block: Block, first: int, error: Broken | None) -> Broken | None:
-        """The first record, before `error`, that is malformed or contradicts what stands beside it."""
+        """The first record, before `error`, that is malformed, contradicts what stands beside it, or says that it is
+        signed and is not."""
         beside, against = block.beside or {}, self._task.beside
         for n, line in enumerate(block.lines, first):
             if error is not None and n >= error.n:
                 return error
             record, what = check.feed(n, line[1:])
+            if what is None and self._task.decisions is not None:
+                what = self._span.signed.feed(n, record, self._task.decisions)
             if what is None and against is not None:
                 what = against(record, beside.get(n, b""))
             if what is not None:
@@ -166,6 +172,7 @@ class Joined:
         self.leaves: dict[int, str] = {}
         self.noted: list[tuple[int, bytes]] = []
         self.waiting: set[int] = set()
+        self.signed = SignedTally()
         self.error: Broken | None = None
 
     def begin_with(self, span: Span) -> None:
@@ -198,7 +205,7 @@ class Joined:
         self.leaves |= span.leaves
         self.noted += span.noted
         self.place = span.end
-        self.error = span.error
+        self.error = self.signed.join(span.signed) or span.error
         for n, of in span.ended:
             if of < self.start.n:
                 self.before.append((n, of))

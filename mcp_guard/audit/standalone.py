@@ -11,8 +11,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
+from mcp_guard.audit.decision_check import DecisionRules
 from mcp_guard.audit.evidence import (
     EvidenceError,
+    approver_keys,
     checkpoint_file,
     describe,
     known_record,
@@ -27,6 +29,8 @@ from mcp_guard.audit.record_form import Record
 from mcp_guard.audit.span import Task
 from mcp_guard.audit.statements import Trust
 from mcp_guard.model.ed25519 import verify
+from mcp_guard.model.p256 import verify_p256
+from mcp_guard.model.sshsig import CurveChecks
 
 _T = TypeVar("_T")
 
@@ -44,8 +48,10 @@ def main(arguments: Sequence[str]) -> int:
         trust=Trust(verify, tuple(given.key), tuple(given.witness)) if given.key or given.witness else None,
         known=given.expect,
         fresh=Fresh(given.require_anchor_age, int(time.time())) if given.require_anchor_age is not None else None,
+        approvers=given.approvers,
     )
-    task = Task(parse=parse_plainly if given.deep else None)
+    rules = DecisionRules(CurveChecks(verify, verify_p256))
+    task = Task(parse=parse_plainly, decisions=rules) if given.deep or given.approvers is not None else Task()
     try:
         with given.file.open("rb") as file:
             if file.read(len(_DATABASE)) == _DATABASE:
@@ -107,7 +113,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--witness", action="append", default=[], type=_as(witness_key), metavar="VKEY", help="a witness you trust")
     add("--require-anchor-age", type=_as(whole_seconds), metavar="24h", help="somebody elsewhere confirmed it since")
     add("--expect", type=_as(known_record), metavar="N:LEAF", help="a record you kept, for example of a receipt")
-    add("--deep", action="store_true", help="also the form of every record, and one outcome for each intent")
+    add(
+        "--approvers",
+        type=_as(approver_keys),
+        metavar="FILE",
+        help="whose keys sign decisions (allowed_signers); implies --deep",
+    )
+    add("--deep", action="store_true", help="also the form of every record, signed decisions, one outcome an intent")
     add("-j", "--jobs", type=_jobs, default=1, metavar="N", help="processes that share the work")
     add("--json", action="store_true", help="print one JSON document")
     add("-q", "--quiet", action="store_true", help="no progress bar")

@@ -16,6 +16,7 @@ import orjson
 from mcp_guard.audit.archive import before, segments
 from mcp_guard.audit.chain_check import PREFIX, Broken, stated_link, stated_number
 from mcp_guard.audit.cut import Cut
+from mcp_guard.audit.decision_check import DecisionRules
 from mcp_guard.audit.erasure import Erasures
 from mcp_guard.audit.examine import Evidence, Fresh, Known, Report, examine
 from mcp_guard.audit.line_file import FilePiece, file_pieces, file_size
@@ -25,7 +26,7 @@ from mcp_guard.audit.span import Block, Span, Task
 from mcp_guard.audit.statements import Statement, Trust
 from mcp_guard.audit.sweep import Piece, Progress
 from mcp_guard.kit import strict_json
-from mcp_guard.kit.curves import verify_signature
+from mcp_guard.kit.curves import CURVES, verify_signature
 from mcp_guard.model.chain import genesis
 from mcp_guard.model.errors import StoreUnavailable
 from mcp_guard.model.note import NoteError
@@ -57,12 +58,13 @@ def verify(
     from there, so that everything is checked from the first record on.
 
     Always: numbers without gaps, links, increasing times, the origin where it is known, every checkpoint of the
-    evidence and of the store. `deep` also: canonical form, the fields of every kind, that every outcome ends one
-    intent once, and in a store every value beside a record and everything that is made of the lines. The verdict does
-    not depend on how many `workers` (processes) share the work. Raises `StoreUnavailable` where the source cannot be
-    read.
+    evidence and of the store. `deep` also: canonical form, the fields of every kind, the signatures of decisions, that
+    every outcome ends one intent once, and in a store every value beside a record and everything that is made of the
+    lines. The verdict does not depend on how many `workers` (processes) share the work. Raises `StoreUnavailable` where
+    the source cannot be read.
     """
-    run = _Run(Task(parse=parse if deep else None), evidence or Evidence(), workers, progress)
+    task = Task(parse=parse, decisions=DecisionRules(CURVES)) if deep else Task()
+    run = _Run(task, evidence or Evidence(), workers, progress)
     if not isinstance(source, Path):
         return run.over([_Lines(source)])
     try:

@@ -9,6 +9,7 @@ import click
 from mcp_guard.cli.grants import approve_and_grant, granting, grants, revoke
 from mcp_guard.cli.opened import with_guard
 from mcp_guard.cli.output import Output, pass_output, printable
+from mcp_guard.cli.signatures import signatures
 from mcp_guard.cli.webhooks import webhooks
 from mcp_guard.cli.who import Who, acting
 from mcp_guard.model.errors import UsageError
@@ -225,4 +226,5 @@ def _signed(output: Output, identifier: str, verdict: "Verdict", who: Who, key: 
 
 
 approvals.add_command(grants)
+approvals.add_command(signatures)
 approvals.add_command(revoke)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mcp_guard.cli.options import AGE, ARCHIVE, CERTIFICATES, CHECKPOINT, KNOWN, LOG_KEY, WITNESS_KEY
+from mcp_guard.cli.options import AGE, APPROVERS, ARCHIVE, CERTIFICATES, CHECKPOINT, KNOWN, LOG_KEY, WITNESS_KEY
 from mcp_guard.cli.output import Output, pass_output, print_error
 from mcp_guard.model.errors import GuardError
 
@@ -45,9 +45,17 @@ if TYPE_CHECKING:
 @click.option(
     "--archive", type=ARCHIVE, metavar="DIR", help="Verify together with the records pruned into this archive."
 )
+@click.option(
+    "--approvers",
+    type=APPROVERS,
+    metavar="FILE",
+    help="Whose keys sign decisions, as an allowed_signers file; implies --deep.",
+)
 @click.option("-j", "--jobs", default=1, show_default=True, type=click.IntRange(1, 256), help="Processes to use.")
 @click.option(
-    "--deep", is_flag=True, help="Also the form of every record, stored values, and the index beside the log."
+    "--deep",
+    is_flag=True,
+    help="Also the form of every record, signed decisions, stored values, and the index beside the log.",
 )
 @pass_output
 @click.pass_context
@@ -76,6 +84,7 @@ def verify(ctx: click.Context, output: Output, /, source: Path | None, jobs: int
     found = _evidence(complete=complete, **given)
     source = output.load_recorded_home().store if source is None else source
     draw = None if output.as_json or output.verbosity < 0 else partial(bar, terminal=sys.stderr)
+    deep = deep or found.approvers is not None
     report = verify_log(source, archive=archive, deep=deep, evidence=found, workers=jobs, progress=draw)
     output.data(report.as_dict(), describe(report, found.trust.keys if found.trust else ()))
     for anchor in forks(source):
@@ -95,7 +104,15 @@ def verifier(output: Output) -> None:
 
 
 def _evidence(
-    *, keys: Any, complete: bool, checkpoints: Any, witnesses: Any, authorities: Any, age: int | None, expect: Any
+    *,
+    keys: Any,
+    complete: bool,
+    checkpoints: Any,
+    witnesses: Any,
+    authorities: Any,
+    age: int | None,
+    expect: Any,
+    approvers: Any,
 ) -> "Evidence":
     import time
 
@@ -111,6 +128,7 @@ def _evidence(
         trust=Trust(verify_signature, keys, witnesses, complete, stamped) if keys or witnesses or stamped else None,
         known=expect,
         fresh=None if age is None else Fresh(age, int(time.time())),
+        approvers=approvers,
     )
 
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcp_guard.audit import bundle as bundle_module
@@ -91,6 +91,7 @@ JSON = st.recursive(
 
 
 @pytest.mark.holds("audit:standalone")
+@settings(deadline=None)  # the first example makes the file
 @given(value=JSON, spaces=st.booleans(), plain=st.booleans())
 def test_its_json_takes_the_records_that_the_programs_takes(value: object, spaces: bool, plain: bool) -> None:
     separators = (", ", ":") if spaces else (",", ":")

@@ -56,6 +56,12 @@ def test_a_person_signs_what_they_are_shown(home: Program, tmp_path: Path, payme
     assert signed.json["state"] == "approved"
     (said,) = signed.json["decisions"]
     assert (said["subject"], said["assurance"], len(said["salt"])) == ("user:bob", "signed", 64)
+    written = home.run("approvals", "signatures", pending["approval_id"], str(tmp_path / "proof"))
+    (command,) = written.out.splitlines()
+    (tmp_path / "allowed_signers").write_text(f"user:bob {BOB.line}\n", encoding="utf-8")
+    verified = subprocess.run(["/bin/sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert verified.returncode == 0, verified.stderr
+    assert 'Good "approval.v1@mcp-guard" signature for user:bob' in verified.stdout
     resumed = home.run("--json", "tasks", "resume", pending["task_id"])
     assert resumed.json["status"] == "completed", resumed.out
     assert len(payments.ledger.entries()) == before + 1
