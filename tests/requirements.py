@@ -595,6 +595,32 @@ REQUIREMENTS: dict[str, Requirement] = {
     "secrets:resolved-at-use": Requirement(
         "contract 2", "A secret is resolved when it is used: a changed file or variable counts for the next call."
     ),
+    "upstream:locked-only": Requirement(
+        "contract 2",
+        "Of another server's tools only those a manifest allows and somebody locked are there, as they were locked.",
+    ),
+    "upstream:quarantine": Requirement(
+        "contract 2",
+        "A tool that is not any more what was locked is not called, also where it changes while its session lives.",
+    ),
+    "upstream:calls": Requirement(
+        "contract 2", "A call of another server's tool is one call there, and its result a JSON value."
+    ),
+    "upstream:session": Requirement(
+        "contract 2",
+        "A session is begun at the first call, kept for all, and begun anew when it broke; one that cannot begin is not tried by every call.",
+    ),
+    "upstream:hostile": Requirement(
+        "bar: faults",
+        "A server that hangs, floods, dies, lies or never ends its list costs a bounded time and memory, and the next call is fine.",
+    ),
+    "upstream:egress": Requirement(
+        "bar: egress", "A server's address is judged like any tool's: a private one nobody allowed is not connected to."
+    ),
+    "upstream:least-environment": Requirement(
+        "contract 2",
+        "A server that is a program gets the variables its manifest names, and none of the guard's own secrets.",
+    ),
     "secrets:programs": Requirement(
         "I8",
         "A program that hands a secret out gets no shell and no environment, is ended in time with what it began, and nothing it says but the value is kept.",

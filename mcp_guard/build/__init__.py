@@ -3,6 +3,7 @@
 from mcp_guard.build.definition import Definition, define, load_directory, observing
 from mcp_guard.build.guard import Guard
 from mcp_guard.build.keeping import open_exporting, open_holding, open_holds, open_pruning
+from mcp_guard.build.locking import lock_differences, lock_tools
 from mcp_guard.build.notifying import open_webhooks
 from mcp_guard.build.questions import (
     ask_stock,
@@ -36,6 +37,8 @@ __all__ = [
     "diff_policies",
     "lint_policy",
     "load_directory",
+    "lock_differences",
+    "lock_tools",
     "observing",
     "open_erasing",
     "open_exporting",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mcp_guard.build.definition import policy_files, test_files
 from mcp_guard.config.home import CONFIG_FILE, Home
+from mcp_guard.manifest.lock import LOCK_FILE
 
 Stamp = frozenset[tuple[str, int, int, int]]
 """Path, size, inode and time of the last change (ns) of every file that is there."""
@@ -29,6 +30,7 @@ def _files(home: Home) -> Iterator[Path]:
     yield from test_files(home)
     manifests, _ = find(home.directory, home.settings.tools)
     yield from manifests
+    yield home.path(LOCK_FILE)
 
 
 def _looks(paths: Iterator[Path]) -> Iterator[tuple[str, int, int, int]]:

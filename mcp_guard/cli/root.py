@@ -35,7 +35,7 @@ _COMMANDS = {
     "serve": ("serve", "Serve this home to MCP clients."),
     "tasks": ("tasks", "List, show, cancel and resume tasks."),
     "token": ("token", "Create, list and revoke bearer tokens."),
-    "tools": ("tools", "List, show and lint the tools of this home."),
+    "tools": ("tools", "List, show, lint and lock the tools of this home."),
     "unfreeze": ("freeze", "Lift a freeze."),
 }
 

@@ -1,6 +1,8 @@
 """`mcp-guard tools …`."""
 
 import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
@@ -8,10 +10,13 @@ from mcp_guard.cli.output import Output, pass_output
 from mcp_guard.model.errors import UnknownTool
 from mcp_guard.model.tool import Tool
 
+if TYPE_CHECKING:
+    from mcp_guard.admin.locking import Difference
+
 
 @click.group()
 def tools() -> None:
-    """List, show and lint the tools of this home."""
+    """List, show and lint the tools of this home, and let those of other servers in."""
 
 
 @tools.command("list")
@@ -68,6 +73,47 @@ def lint_tools(ctx: click.Context, output: Output) -> None:
         output.note("no problems")
     if any(problem.severity == "error" for problem in problems):
         ctx.exit(3)
+
+
+@tools.command("lock")
+@click.argument("upstream", required=False)
+@pass_output
+def lock_tools(output: Output, *, upstream: str | None) -> None:
+    """Let the tools of other servers in as they are now (tools.lock), and show what that changes.
+
+    Every allowed tool of UPSTREAM, or of all. What cannot be used is left out, and why is said. Agents see a tool only
+    as it was locked; what it is later counts once it is locked again. On record.
+    """
+    from mcp_guard.build import lock_tools as take_in
+
+    _differences(output, take_in(output.load_home(), upstream))
+
+
+@tools.command("diff")
+@click.argument("upstream", required=False)
+@pass_output
+@click.pass_context
+def diff_tools(ctx: click.Context, output: Output, *, upstream: str | None) -> None:
+    """What other servers say of their tools now against what is locked; exit 4 where that differs."""
+    from mcp_guard.build import lock_differences
+
+    found = lock_differences(output.load_home(), upstream)
+    _differences(output, found)
+    if any(one.state in ("new", "changed", "gone") or (one.state == "unusable" and one.before) for one in found):
+        ctx.exit(4)
+
+
+def _differences(output: Output, found: "Sequence[Difference]") -> None:
+    """Every tool that is not the same, a changed one line by line: what is let in has to be read first."""
+    lines: list[str] = []
+    for one in found:
+        if one.state != "same":
+            lines.append(f"{one.state:8} {one.upstream}: {one.tool}" + (f" ({one.why})" if one.why else ""))
+        if one.state in ("new", "changed"):
+            lines += [f"         {line}" for line in one.lines()]
+    output.data([one.as_dict() for one in found], lines)
+    same = sum(one.state == "same" for one in found)
+    output.note(f"{same} of {len(found)} tools are as they were locked")
 
 
 def _tools(output: Output) -> list[Tool]:

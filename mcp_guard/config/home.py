@@ -6,6 +6,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from mcp_guard.manifest.home import HomeFiles
+from mcp_guard.manifest.lock import LOCK_FILE
 from mcp_guard.model.errors import UsageError
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class Home:
             self.path(_fixed_part(pattern)) for pattern in (*self.settings.tools, *policy.tests)
         }
         return HomeFiles(
-            files=frozenset({self.path(CONFIG_FILE), *named, *self._matched()}),
+            files=frozenset({self.path(CONFIG_FILE), self.path(LOCK_FILE), *named, *self._matched()}),
             trees=frozenset(around - self._too_wide())
             | {self.keys, self.archive, self.path(SECRETS), self.store.parent / LOCKS},
             store=self.store,

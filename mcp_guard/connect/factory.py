@@ -13,6 +13,7 @@ from mcp_guard.model.problem import Problem
 from mcp_guard.model.tool import (
     CommandSpec,
     HttpSpec,
+    McpSpec,
     PostgresSpec,
     PythonSpec,
     SqlSpec,
@@ -26,6 +27,7 @@ from mcp_guard.secrets.references import Resolver
 if TYPE_CHECKING:
     from mcp_guard.connect.credential import Issue
     from mcp_guard.connect.egress import Egress
+    from mcp_guard.connect.mcp.pool import Sessions
     from mcp_guard.connect.pools import Pools
 
 
@@ -55,6 +57,7 @@ class Means:
     forbids: Callable[[str], bool] = _nothing
     _egress: "Egress | None" = field(default=None, init=False)
     _pools: "Pools | None" = field(default=None, init=False)
+    _sessions: "Sessions | None" = field(default=None, init=False)
 
     @classmethod
     @asynccontextmanager
@@ -88,8 +91,18 @@ class Means:
             self._pools = Pools(self.resolver.obtain)
         return self._pools
 
+    @property
+    def sessions(self) -> "Sessions":
+        if self._sessions is None:
+            from mcp_guard.connect.mcp.pool import Sessions
+
+            self._sessions = Sessions(self.home, self.resolver)
+        return self._sessions
+
     async def aclose(self) -> None:
-        """Close every connection; after the last connector."""
+        """Close every connection and session; after the last connector."""
+        if self._sessions is not None:
+            await self._sessions.aclose()
         if self._egress is not None:
             await self._egress.aclose()
         if self._pools is not None:
@@ -114,11 +127,19 @@ def connect(tool: Tool, means: Means) -> Connector:
         return _python(spec, means) if spec.worker is None else _worker(spec, spec.worker, means)
     if isinstance(spec, CommandSpec):
         return _command(tool, spec, means)
+    if isinstance(spec, McpSpec):
+        return _mcp(spec, means)
     if isinstance(spec, WorkflowSpec):
         from mcp_guard.connect.workflow import WorkflowConnector
 
         return WorkflowConnector()
     assert_never(spec)
+
+
+def _mcp(spec: McpSpec, means: Means) -> Connector:
+    from mcp_guard.connect.mcp.connector import McpConnector
+
+    return McpConnector(spec, means.sessions.of(spec.upstream), means.redactor)
 
 
 def _sql(tool: Tool, spec: SqlSpec, means: Means) -> Connector:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import asyncio.subprocess
     import subprocess
 
 _NETWORK_FILESYSTEMS = frozenset(
@@ -58,16 +59,13 @@ def is_private(path: Path) -> bool:
     return path.stat().st_mode & 0o077 == 0
 
 
-def end_process_group(process: "subprocess.Popen[bytes]") -> None:
-    """Kill a process begun in a session of its own, with whatever it began; it must not have been waited for yet.
-
-    On Windows only the process itself.
-    """
-    if os.name == "posix":
-        with suppress(ProcessLookupError):
+def end_process_group(process: "subprocess.Popen[bytes] | asyncio.subprocess.Process") -> None:
+    """Kill a process begun in a session of its own, with whatever it began. On Windows only the process itself."""
+    with suppress(ProcessLookupError):
+        if os.name == "posix":
             os.killpg(process.pid, signal.SIGKILL)
-    else:
-        process.kill()
+        else:
+            process.kill()
 
 
 def is_network_filesystem(path: Path) -> bool:

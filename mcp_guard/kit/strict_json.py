@@ -7,6 +7,7 @@ keys, NaN and infinities (also as 1e999), integers outside 64 bits, lone surroga
 
 import json
 import math
+from hashlib import sha256
 from typing import NoReturn
 
 import orjson
@@ -55,6 +56,16 @@ def loads(data: bytes) -> object:
 def dumps(value: object) -> bytes:
     """Canonical bytes: sorted keys, no white space. Equal to RFC 8785 for ASCII keys without floats."""
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+
+
+def digest(value: object) -> str:
+    """The sha256 (hex) of the canonical bytes."""
+    return sha256(dumps(value)).hexdigest()
+
+
+def pretty(value: object) -> str:
+    """The same value for people to read and for diffs: sorted keys, a line for each."""
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2).decode()
 
 
 def _check_surrogates(value: object) -> None:

@@ -20,7 +20,7 @@ from mcp_guard.manifest.report import Report
 from mcp_guard.manifest.schemas import compile_schemas
 from mcp_guard.manifest.sql import compile_sql, writes
 from mcp_guard.manifest.workflow import check_keys, compile_workflow, retry_of
-from mcp_guard.model.tool import ConnectorSpec, Effects, HttpSpec, Mode, PostgresSpec, Retry, SqlSpec, Tool
+from mcp_guard.model.tool import ConnectorSpec, Effects, HttpSpec, McpSpec, Mode, PostgresSpec, Retry, SqlSpec, Tool
 
 CONNECTORS = ("http", "sql", "python", "command", "workflow")
 RESERVED_NAMES = frozenset({"task_status", "task_cancel", "approval_list", "approval_decide"})
@@ -43,8 +43,11 @@ class Surroundings:
         return cls(file.defaults, file.toolset, home, reserved)
 
 
-def compile_tool(entry: ToolEntry, around: Surroundings, report: Report) -> Tool | None:
-    """The tool, or `None` where the report now holds an error about it."""
+def compile_tool(
+    entry: ToolEntry, around: Surroundings, report: Report, mirrored: McpSpec | None = None
+) -> Tool | None:
+    """The tool, or `None` where the report now holds an error about it. One that is `mirrored` is carried out by
+    another server, whose schemas are taken as they are."""
     before = len(report.problems)
     _check_name(entry.name, report.at("name"))
     mode = entry.justification or around.defaults.justification
@@ -52,13 +55,13 @@ def compile_tool(entry: ToolEntry, around: Surroundings, report: Report) -> Tool
     if described is None:
         return None
     entry, built = described
-    schemas = compile_schemas(entry, mode, report)
+    schemas = compile_schemas(entry, mode, report, ours=mirrored is None)
     if schemas is None:
         return None
     arguments = Arguments.of(schemas.given, entry.bind)
     effects: Effects = "once" if entry.workflow else entry.effects or around.defaults.effects
     timeout = _timeout(entry, around.defaults, report)
-    connector = _connector(entry, arguments, around, Said(effects, timeout, built), report)
+    connector = mirrored or _connector(entry, arguments, around, Said(effects, timeout, built), report)
     retry = Retry() if entry.workflow else _retry(entry, around.defaults, effects, report)
     sensitive = check_sensitive(
         entry.sensitive,

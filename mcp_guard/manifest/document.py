@@ -32,6 +32,7 @@ Approver = Annotated[
 ]
 Text = Annotated[str, Field(min_length=1, max_length=256)]
 JsonSchema = dict[str, Any]
+Glob = Annotated[str, Matching(r"^[A-Za-z0-9_./*-]{1,128}$", "the name of a tool; * stands for any characters")]
 Labels = Annotated[list[Word], Field(max_length=16)]
 
 
@@ -242,6 +243,42 @@ class ToolEntry(Strict):
     workflow: Workflow | None = None
 
 
+class Override(Strict):
+    """What a tool of another server is here. What is not said is what the server said when it was locked."""
+
+    unsupported: ClassVar[frozenset[str]] = frozenset({"cost", "limits"})
+    title: Text | None = None
+    description: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
+    annotations: Annotations | None = None
+    tags: list[Tag] = Field(default=[])
+    labels: Labels = Field(default=[])
+    effects: Effects | None = None
+    scopes: list[Scope] = Field(default=[])
+    inputSchema: JsonSchema | None = Field(default=None, description="Narrower than the server's; it still checks too.")
+    bind: dict[str, Binding] = Field(default={})
+    sensitive: list[str] = Field(default=[])
+    timeout: Duration | None = None
+    retry: RetryRule | None = None
+    justification: JustificationMode | None = None
+    mode: Mode | None = None
+
+
+class UpstreamEntry(Strict):
+    """Another MCP server. Those of its tools that are allowed here and locked appear as NAME_TOOL."""
+
+    name: Annotated[str, Matching(r"^[a-z][a-z0-9]{0,23}$", "a short name of lower-case letters and digits")]
+    command: Annotated[list[Annotated[str, Field(max_length=4096)]], Field(min_length=1, max_length=64)] | None = None
+    env: dict[str, str] = Field(default={}, description="All the program gets besides PATH, HOME and the like.")
+    url: Annotated[str, Field(min_length=1, max_length=2048)] | None = None
+    headers: dict[str, str] = Field(default={})
+    egress: Egress = Egress()
+    allow: Annotated[list[Glob], Field(min_length=1)]
+    deny: list[Glob] = Field(default=[])
+    overrides: dict[str, Override] = Field(default={})
+    start: Duration = Field(default="30s", description="How long the server may take to answer for the first time.")
+    max_output: Size = "4MiB"
+
+
 class Defaults(Strict):
     """What a tool of this file has where it says nothing. `scopes`, `tags` and `labels` are added."""
 
@@ -260,9 +297,10 @@ class Defaults(Strict):
 class File(Strict):
     """A manifest file."""
 
-    unsupported: ClassVar[frozenset[str]] = frozenset({"upstreams", "imports"})
+    unsupported: ClassVar[frozenset[str]] = frozenset({"imports"})
     apiVersion: Literal["mcp-guard/v1"]
     kind: Literal["Tools"]
     toolset: Label | None = Field(default=None, description="Puts the tag toolset:NAME on every tool here.")
     defaults: Defaults = Defaults()
-    tools: list[ToolEntry]
+    tools: list[ToolEntry] = Field(default=[])
+    upstreams: list[UpstreamEntry] = Field(default=[])

@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from mcp_guard.kit import references, template, units
@@ -12,6 +13,7 @@ from mcp_guard.manifest.values import keys, strings
 from mcp_guard.manifest.written_secrets import looks_secret, names_a_secret
 from mcp_guard.model.tool import HttpSpec
 
+_NONE = Arguments({}, frozenset())
 MAX_OUTPUT = 64 * 1024 * 1024
 _URL = re.compile(r"(https?)://([^/?#\\]*)((?:/[^?#]*)?)(.*)", re.DOTALL)
 _AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?")
@@ -41,8 +43,8 @@ def compile_http(entry: Http, arguments: Arguments, report: Report) -> tuple[Htt
         query=tuple(sorted(entry.query.items())),
         json=entry.body,
         has_json=_has_body(entry),
-        networks=_networks(entry.egress.networks, report.at("egress", "networks")),
-        max_bytes=_max_output(entry.max_output, report.at("max_output")),
+        networks=networks(entry.egress.networks, report.at("egress", "networks")),
+        max_bytes=max_output(entry.max_output, report.at("max_output")),
         trace=entry.trace,
     ), used
 
@@ -65,6 +67,17 @@ def _check_url(url: str, arguments: Arguments, report: Report) -> frozenset[str]
     if any(segment.replace("%2e", ".").replace("%2E", ".") in (".", "..") for segment in path.split("/")):
         report.error("url", "the path holds a . or .. segment", "write the path it leads to")
     return placed(path, arguments, report, always=True)
+
+
+def check_address(url: str, report: Report) -> None:
+    """Report what is wrong with an address that takes no arguments."""
+    if _check_url(url, _NONE, report):
+        report.error("url", "arguments have no place here", "write the address out")
+
+
+def check_fixed_headers(headers: Mapping[str, str], report: Report) -> None:
+    """Report what is wrong with headers that take no arguments."""
+    _check_headers(Http(url="https://host/", headers=dict(headers)), _NONE, report)
 
 
 def _check_authority(scheme: str, authority: str, report: Report) -> None:
@@ -158,7 +171,8 @@ def _is_template(key: str) -> bool:
         return False
 
 
-def _networks(texts: list[str], report: Report) -> tuple[str, ...]:
+def networks(texts: list[str], report: Report) -> tuple[str, ...]:
+    """The private networks that may be reached, in their usual form; problems go to the report."""
     found = []
     for index, text in enumerate(texts):
         try:
@@ -173,7 +187,8 @@ def _networks(texts: list[str], report: Report) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def _max_output(text: str, report: Report) -> int:
+def max_output(text: str, report: Report) -> int:
+    """The bytes of a size that an answer may have; problems go to the report."""
     size = units.size(text)
     if not 0 < size <= MAX_OUTPUT:
         report.error("value", "expected a size between 1B and 64MiB", "larger answers are cut off, not streamed")

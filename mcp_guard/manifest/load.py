@@ -15,8 +15,11 @@ from mcp_guard.model.tool import Tool
 
 if TYPE_CHECKING:
     from mcp_guard.manifest.catalog import Catalog
+    from mcp_guard.manifest.compile import Surroundings
     from mcp_guard.manifest.complaint import Location
-    from mcp_guard.manifest.document import File, ToolEntry
+    from mcp_guard.manifest.document import File, ToolEntry, UpstreamEntry
+    from mcp_guard.manifest.lock import Lock
+    from mcp_guard.manifest.upstreams import Declared
 
 
 def load(home: Path, patterns: Sequence[str], *, reserved: HomeFiles) -> "Catalog":
@@ -35,15 +38,35 @@ def lint(home: Path, patterns: Sequence[str], *, reserved: HomeFiles) -> "tuple[
     from mcp_guard.manifest.catalog import Catalog
 
     files, problems = find(home, patterns)
+    locked = _locked(home, problems)
     tools: list[_Found] = []
     for path in files:
-        tools += _read(path, home, reserved, problems)
+        tools += _read(path, home, reserved, locked, problems)
     problems += _duplicates(tools)
     served = _linked(tools, home, problems)
     problems.sort(key=lambda problem: (problem.file, problem.line, problem.column, problem.code))
     if any(problem.severity == "error" for problem in problems):
         return None, problems
     return Catalog(tool for tool in served if tool is not None), problems
+
+
+def upstreams(home: Path, patterns: Sequence[str], *, reserved: HomeFiles) -> "list[Declared]":
+    """The other servers the manifests name, whatever of them is locked. Raises `Invalid` where a file has errors."""
+    from mcp_guard.manifest.compile import Surroundings
+    from mcp_guard.manifest.upstreams import Declared
+
+    files, problems = find(home, patterns)
+    found: list[Declared] = []
+    for path in files:
+        report = Report(yaml.load(path, path.relative_to(home).as_posix()), problems)
+        file, _ = _parse(report)
+        around = Surroundings.of(file, home, reserved)
+        found += [Declared(one, around, report.at("upstreams", n)) for n, one in enumerate(file.upstreams)]
+    servers = [declared.server for declared in found]  # checks each
+    if any(problem.severity == "error" for problem in problems):
+        raise Invalid(problem for problem in problems if problem.severity == "error")
+    assert len(servers) == len(found)
+    return found
 
 
 def find(home: Path, patterns: Sequence[str]) -> tuple[list[Path], list[Problem]]:
@@ -75,7 +98,17 @@ class _Found:
     report: Report
 
 
-def _read(path: Path, home: Path, reserved: HomeFiles, problems: list[Problem]) -> list[_Found]:
+def _locked(home: Path, problems: list[Problem]) -> "Lock":
+    from mcp_guard.manifest import lock
+
+    try:
+        return lock.read(home)
+    except Invalid as error:
+        problems.extend(error.problems)
+        return lock.Lock()
+
+
+def _read(path: Path, home: Path, reserved: HomeFiles, locked: "Lock", problems: list[Problem]) -> list[_Found]:
     from mcp_guard.manifest.compile import Surroundings, compile_tool
 
     try:
@@ -91,7 +124,15 @@ def _read(path: Path, home: Path, reserved: HomeFiles, problems: list[Problem]) 
         place = Report(document, [], ("tools", index))
         tools.append(_Found(entry.name, compile_tool(entry, around, place), place))
         problems.extend(place.problems)
+    for index, upstream in enumerate(file.upstreams):
+        tools += _mirrored(upstream, around, locked, report.at("upstreams", index))
     return tools
+
+
+def _mirrored(entry: "UpstreamEntry", around: "Surroundings", locked: "Lock", report: Report) -> list[_Found]:
+    from mcp_guard.manifest.upstreams import compile_upstream
+
+    return [_Found(one.name, one.tool, report) for one in compile_upstream(entry, around, locked, report)]
 
 
 def _parse(report: Report) -> "tuple[File, list[tuple[int, ToolEntry]]]":
@@ -113,6 +154,8 @@ def _parse(report: Report) -> "tuple[File, list[tuple[int, ToolEntry]]]":
         for complaint in found:
             report.at(*complaint.location).error(complaint.code, complaint.message, complaint.hint)
         return _sound_part(raw, [complaint.location for complaint in found])
+    if not file.model_fields_set & {"tools", "upstreams"}:
+        report.error("missing_key", "the key tools is missing", "a file says tools: or upstreams:, or both")
     return file, list(enumerate(file.tools))
 
 

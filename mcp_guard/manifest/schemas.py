@@ -31,8 +31,9 @@ class Schemas:
     output: Schema | None
 
 
-def compile_schemas(entry: ToolEntry, mode: JustificationMode, report: Report) -> Schemas | None:
-    """All schemas of a tool, or `None` where one cannot be used; problems go to the report."""
+def compile_schemas(entry: ToolEntry, mode: JustificationMode, report: Report, *, ours: bool = True) -> Schemas | None:
+    """All schemas of a tool, or `None` where one cannot be used; problems go to the report. Those that are not `ours`
+    are not closed: what somebody else's schema leaves open is open."""
     assert entry.inputSchema is not None, "described before"
     _check_references(entry, report)
     place = report.at("inputSchema")
@@ -49,8 +50,11 @@ def compile_schemas(entry: ToolEntry, mode: JustificationMode, report: Report) -
         report.at("bind", JUSTIFICATION).error(
             "reserved_argument", "the guard adds an argument of this name", "rename it"
         )
-    arguments = _without(_closed(entry.inputSchema, place), entry.bind)
-    output = _closed(entry.outputSchema, report.at("outputSchema")) if entry.outputSchema is not None else None
+    arguments, output = entry.inputSchema, entry.outputSchema
+    if ours:
+        arguments = _closed(arguments, place)
+        output = None if output is None else _closed(output, report.at("outputSchema"))
+    arguments = _without(arguments, entry.bind)
     return Schemas(entry.inputSchema, arguments, _with_justification(arguments, mode), output)
 
 

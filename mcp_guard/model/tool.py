@@ -202,7 +202,44 @@ class WorkflowSpec:
     output: Mapping[str, object]
 
 
-ConnectorSpec = SqlSpec | PostgresSpec | HttpSpec | PythonSpec | CommandSpec | WorkflowSpec
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """Another MCP server, and how it is reached: a program (`argv`) or an address (`url`), never both.
+
+    `variables` are the whole environment of the program beside the few every program needs; they and `headers` may hold
+    secret references. `networks` are the private networks that may be reached for it (CIDR). `start` is in seconds and
+    `max_bytes` bounds one message of it.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    variables: tuple[tuple[str, str], ...]
+    url: str
+    headers: tuple[tuple[str, str], ...]
+    networks: tuple[str, ...]
+    start: float
+    max_bytes: int
+
+
+def definition(listed: Mapping[str, object]) -> dict[str, object]:
+    """What counts of a tool as another server lists it: all an agent is shown, and all that decides what a call is."""
+    return {part: listed[part] for part in _DEFINITION if listed.get(part) is not None}
+
+
+_DEFINITION = ("title", "description", "inputSchema", "outputSchema", "annotations")
+
+
+@dataclass(frozen=True, slots=True)
+class McpSpec:
+    """A tool of another MCP server. `definition` is the sha256 (hex) of what was said of it when it was locked."""
+
+    kind: Literal["mcp"]
+    upstream: Upstream
+    tool: str
+    definition: str
+
+
+ConnectorSpec = SqlSpec | PostgresSpec | HttpSpec | PythonSpec | CommandSpec | WorkflowSpec | McpSpec
 
 
 def secret_texts(spec: ConnectorSpec) -> tuple[str, ...]:
@@ -215,6 +252,8 @@ def secret_texts(spec: ConnectorSpec) -> tuple[str, ...]:
         return (spec.password,)
     if isinstance(spec, PythonSpec) and spec.worker is not None:
         return tuple(text for _, text in spec.worker.env)
+    if isinstance(spec, McpSpec):
+        return tuple(text for _, text in (*spec.upstream.variables, *spec.upstream.headers))
     return ()
 
 

@@ -1,0 +1,119 @@
+"""The `mcp` connector: one call of another server's tool, as that tool was when it was locked."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, Final
+
+from mcp.client import Client
+from mcp.shared.exceptions import MCPError
+from mcp_types import (
+    CONNECTION_CLOSED,
+    INVALID_PARAMS,
+    METHOD_NOT_FOUND,
+    CallToolRequest,
+    CallToolRequestParams,
+    CallToolResult,
+    TextContent,
+)
+from pydantic import TypeAdapter, ValidationError
+
+from mcp_guard.connect.attempts import timed_out
+from mcp_guard.connect.failure import MAX_TEXT, Failed
+from mcp_guard.connect.mcp.session import Session
+from mcp_guard.kit import strict_json
+from mcp_guard.kit.strict_json import JsonError
+from mcp_guard.kit.text import strip_hidden
+from mcp_guard.model.call import Invocation, Reply
+from mcp_guard.model.tool import McpSpec
+from mcp_guard.secrets.redact import Redactor
+
+_NEVER_BEGUN: Final = frozenset({METHOD_NOT_FOUND, INVALID_PARAMS})
+_RESULT: Final[TypeAdapter[CallToolResult]] = TypeAdapter(CallToolResult)
+
+
+class McpConnector:
+    """Calls one tool of a session that others use too."""
+
+    def __init__(self, spec: McpSpec, session: Session, redactor: Redactor) -> None:
+        self._spec = spec
+        self._session = session
+        self._redactor = redactor
+
+    async def invoke(self, invocation: Invocation) -> Reply:
+        sent = False
+        limit = asyncio.timeout(invocation.timeout)
+        try:
+            async with limit:
+                await self._require_unchanged()
+                client = await self._session.client()
+                sent = True
+                result = await self._call(client, invocation.arguments)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            reason, executed = timed_out(invocation.timeout), "unknown" if sent else "no"
+            raise Failed("upstream_timeout", reason, transient="timeout", executed=executed) from None  # type: ignore[arg-type]  # one of two literals
+        return Reply(self._redactor.value(self._value(result)))
+
+    async def aclose(self) -> None:
+        """The session is shared; whoever made it closes it."""
+
+    async def _require_unchanged(self) -> None:
+        """A server may say something else of its tools at any time; then they are not what was let in."""
+        found = (await self._session.tools()).get(self._spec.tool)
+        if found is None:
+            raise Failed("quarantined", "the server does not offer this tool any more", retry="never")
+        if strict_json.digest(found) != self._spec.definition:
+            raise Failed("quarantined", "the tool is not what it was when it was let in", retry="never")
+
+    async def _call(self, client: Client, arguments: Mapping[str, object]) -> CallToolResult:
+        params = CallToolRequestParams(name=self._spec.tool, arguments=dict(arguments))
+        try:
+            # Not the client's `call_tool`: that judges results by a schema of the server's own, with patterns that
+            # can be made to run for ever. Ours does, by the schema that was locked.
+            return await client.session.send_request(CallToolRequest(params=params), _RESULT)
+        except MCPError as error:
+            raise self._failure(error) from None
+        except ValidationError:
+            raise _bad("it is not a result of a tool") from None
+        except (OSError, RuntimeError):
+            self._session.lose()
+            raise Failed("upstream_unavailable", "the session broke", executed="unknown") from None
+
+    def _failure(self, error: MCPError) -> Failed:
+        if error.code == CONNECTION_CLOSED:
+            self._session.lose()
+            return Failed("upstream_unavailable", "the session broke", transient="connect", executed="unknown")
+        executed = "no" if error.code in _NEVER_BEGUN else "unknown"
+        said = self._told(error.message)
+        return Failed("upstream_error", f"the server answered with error {error.code}{said}", executed=executed)  # type: ignore[arg-type]  # one of two literals
+
+    def _value(self, result: CallToolResult) -> object:
+        """The value of a result: what is structured as it is, text that is an object as that object, else the text."""
+        texts = [block.text for block in result.content if isinstance(block, TextContent)]
+        if result.is_error:
+            said = self._told(" ".join(texts))
+            raise Failed("upstream_error", f"the tool reported an error{said}", executed="unknown")
+        if result.structured_content is not None:
+            return _checked(result.structured_content)
+        if len(texts) != len(result.content):
+            blocks = [block.model_dump(mode="json", by_alias=True, exclude_none=True) for block in result.content]
+            return _checked({"content": blocks})
+        return {"result": "\n".join(texts)}
+
+    def _told(self, text: str) -> str:
+        """Bounded words of the server, on one line, without secrets; empty where it said nothing."""
+        flat = self._redactor.text(" ".join(strip_hidden(text[: 4 * MAX_TEXT])[0].split()))
+        return f": {flat[:MAX_TEXT]}" if flat else ""
+
+
+def _checked(value: object) -> Any:
+    """A value within the bounds of every JSON value that passes here. Raises `Failed`."""
+    try:
+        return strict_json.loads(strict_json.dumps(value))
+    except (JsonError, TypeError, ValueError):
+        raise _bad("its value is not one that can be passed on") from None
+
+
+def _bad(why: str) -> Failed:
+    return Failed("upstream_bad_response", f"the answer could not be used: {why}", executed="unknown")

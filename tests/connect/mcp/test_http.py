@@ -1,0 +1,117 @@
+"""Servers at an address: real streamable HTTP on loopback, in both eras, reached only where that was allowed."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+import uvicorn
+from mcp.server import MCPServer
+from starlette.middleware import Middleware
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from mcp_guard.connect.factory import Means, connect
+from mcp_guard.connect.failure import Failed
+from mcp_guard.connect.mcp.pool import Sessions
+from mcp_guard.kit import strict_json
+from mcp_guard.model.tool import McpSpec, Upstream
+from mcp_guard.secrets.redact import Redactor
+from mcp_guard.secrets.references import Resolver
+from tests.connect.tools import invocation, tool
+
+LOOPBACK = ("127.0.0.0/8",)
+SECRET = "upstream-s3cret"
+
+
+class Watch:
+    """What reached the server: the authorization of every request."""
+
+    seen: ClassVar[list[str]] = []
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            headers = dict(scope["headers"])
+            Watch.seen.append(headers.get(b"authorization", b"").decode())
+        await self._app(scope, receive, send)
+
+
+@asynccontextmanager
+async def _serving() -> AsyncIterator[str]:
+    server = MCPServer("words")
+
+    @server.tool()
+    def shout(text: str) -> str:
+        """Shout."""
+        return text.upper()
+
+    app = server.streamable_http_app()
+    app.user_middleware.append(Middleware(Watch))
+    running = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error"))
+    task = asyncio.create_task(running.serve())
+    async with asyncio.timeout(10):
+        while not running.started:
+            await asyncio.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{running.servers[0].sockets[0].getsockname()[1]}/mcp"
+    finally:
+        running.should_exit = True
+        await task
+
+
+@pytest.fixture
+async def url() -> AsyncIterator[str]:
+    Watch.seen = []
+    async with _serving() as address:
+        yield address
+
+
+@pytest.fixture
+async def means(tmp_path: Path) -> AsyncIterator[Means]:
+    redactor = Redactor()
+    resolver = Resolver(tmp_path, {"MCP_GUARD_SECRET_KEY": SECRET}, redactor)
+    async with Means.open(tmp_path, resolver, redactor) as opened:
+        yield opened
+
+
+def _upstream(url: str, networks: tuple[str, ...] = LOOPBACK, max_bytes: int = 65_536) -> Upstream:
+    headers = (("Authorization", "Bearer ${secret:key}"),)
+    return Upstream("words", (), (), url, headers, networks, 10.0, max_bytes)
+
+
+async def _definition(means: Means, upstream: Upstream) -> str:
+    sessions = Sessions(means.home, means.resolver)
+    try:
+        return strict_json.digest((await sessions.of(upstream).tools())["shout"])
+    finally:
+        await sessions.aclose()
+
+
+@pytest.mark.holds("upstream:calls", "upstream:session")
+async def test_a_call_goes_to_an_address_with_its_credential(means: Means, url: str) -> None:
+    upstream = _upstream(url)
+    shout = connect(tool(McpSpec("mcp", upstream, "shout", await _definition(means, upstream))), means)
+    for _ in range(3):
+        assert (await shout.invoke(invocation({"text": "hi"}))).value == {"result": "HI"}
+    assert set(Watch.seen) == {f"Bearer {SECRET}"}
+
+
+@pytest.mark.holds("upstream:egress")
+async def test_a_private_address_nobody_allowed_is_not_connected_to(means: Means, url: str) -> None:
+    shout = connect(tool(McpSpec("mcp", _upstream(url, networks=()), "shout", "0" * 64)), means)
+    with pytest.raises(Failed) as failed:
+        await shout.invoke(invocation({"text": "hi"}))
+    assert (failed.value.code, failed.value.executed) == ("egress_denied", "no")
+    assert Watch.seen == []
+
+
+@pytest.mark.holds("upstream:hostile")
+async def test_an_answer_that_is_too_large(means: Means, url: str) -> None:
+    shout = connect(tool(McpSpec("mcp", _upstream(url, max_bytes=200), "shout", "0" * 64)), means)
+    with pytest.raises(Failed) as failed:
+        await shout.invoke(invocation({"text": "hi"}, timeout=20))
+    assert (failed.value.code, failed.value.executed) == ("upstream_unavailable", "no")

@@ -1,0 +1,129 @@
+"""An MCP server that does what it is told, well or badly, as a program of plain Python.
+
+    python -m tests.simulators.mcp_server DIRECTORY
+
+`DIRECTORY/script.json` says what it offers and how it behaves, read anew for every message; `DIRECTORY/ledger` has a
+line for every start and every call that reached it. Speaks the handshake era (2025-11-25) over stdio.
+"""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+OBJECT: Mapping[str, object] = {"type": "object", "properties": {"text": {"type": "string"}}}
+
+
+def tool(name: str, description: str = "Says it.", **more: object) -> dict[str, object]:
+    return {"name": name, "description": description, "inputSchema": OBJECT, **more}
+
+
+class Script:
+    """The test's side: what the server is to do, and what reached it."""
+
+    def __init__(self, directory: Path) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self.directory = directory
+        self.ledger_file = directory / "ledger"
+        self.does(tools=[tool("say")])
+
+    @property
+    def argv(self) -> list[str]:
+        return [sys.executable, str(Path(__file__)), str(self.directory)]
+
+    def does(self, **what: object) -> None:
+        """Replace what is said; the keys are those of `_answer`."""
+        before = json.loads(self._file.read_text()) if self._file.exists() else {}
+        draft = self._file.with_suffix(".new")
+        draft.write_text(json.dumps({**before, **what}))
+        draft.replace(self._file)
+
+    @property
+    def ledger(self) -> Sequence[str]:
+        return self.ledger_file.read_text().splitlines() if self.ledger_file.exists() else []
+
+    @property
+    def starts(self) -> int:
+        return sum(line.startswith("start ") for line in self.ledger)
+
+    @property
+    def calls(self) -> int:
+        return sum(line.startswith("call ") for line in self.ledger)
+
+    @property
+    def process(self) -> int:
+        """The id of the process that was started last."""
+        return int([line for line in self.ledger if line.startswith("start ")][-1].split()[1])
+
+    @property
+    def _file(self) -> Path:
+        return self.directory / "script.json"
+
+
+def _note(directory: Path, line: str) -> None:
+    with (directory / "ledger").open("a") as ledger:
+        ledger.write(line + "\n")
+
+
+def _answer(asked: Mapping[str, Any], script: Mapping[str, Any], directory: Path) -> object:
+    method = asked["method"]
+    if method == "initialize":
+        return {
+            "protocolVersion": asked["params"]["protocolVersion"],
+            "capabilities": {"tools": {}},
+            "serverInfo": {"name": "simulated", "version": "1"},
+        }
+    if method == "tools/list":
+        return _page(script, asked)
+    if method != "tools/call":
+        return None
+    _note(directory, f"call {asked['params']['name']} {json.dumps(asked['params'].get('arguments'))}")
+    _behave(script.get("behaviour", ""), script)
+    return script.get("result", {"content": [{"type": "text", "text": "done"}]})
+
+
+def _page(script: Mapping[str, Any], asked: Mapping[str, Any]) -> object:
+    if script.get("behaviour") == "endless":
+        page = int((asked.get("params") or {}).get("cursor") or 0)
+        return {"tools": [tool(f"tool{page}")], "nextCursor": str(page + 1)}
+    return {"tools": script["tools"]}
+
+
+def _behave(behaviour: str, script: Mapping[str, Any]) -> None:
+    if behaviour == "hang":
+        time.sleep(600)
+    elif behaviour == "die":
+        os._exit(3)
+    elif behaviour == "flood":
+        sys.stdout.write("x" * script["bytes"] + "\n")
+        sys.stdout.flush()
+    elif behaviour == "garbage":
+        sys.stdout.write("this is not JSON\n")
+        sys.stdout.flush()
+    elif behaviour == "whisper":
+        sys.stderr.write(f"{script['words']}\n")
+        sys.stderr.flush()
+
+
+def main(directory: Path) -> None:
+    _note(directory, f"start {os.getpid()} {json.dumps(sorted(os.environ))}")
+    for line in sys.stdin:
+        script = json.loads((directory / "script.json").read_text())
+        asked = json.loads(line)
+        if script.get("behaviour") == "mute":
+            continue
+        if "id" not in asked:
+            continue
+        result = _answer(asked, script, directory)
+        body = {"result": result} if result is not None else {"error": {"code": -32601, "message": "no such method"}}
+        if asked["method"] == "tools/call" and "error" in script:
+            body = {"error": script["error"]}
+        sys.stdout.write(json.dumps({"jsonrpc": "2.0", "id": asked["id"], **body}) + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
