@@ -1,6 +1,5 @@
 """Wiring of what looks at other servers' tools and lets them in."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -18,11 +17,15 @@ def lock_differences(home: Home, upstream: str | None = None) -> "list[Differenc
 
     Raises `Invalid`, `UsageError` for a server that is not there, `Refused` for one that does not answer.
     """
+    import asyncio
+
     return asyncio.run(_asked(home, upstream))
 
 
 def lock_tools(home: Home, upstream: str | None = None) -> "list[Difference]":
     """The same, and lock what is there now: written, and on record. Raises `StoreUnavailable` before it is written."""
+    import asyncio
+
     found = lock_differences(home, upstream)
     if any(one.state != "same" for one in found):
         asyncio.run(_take_in(home, found))

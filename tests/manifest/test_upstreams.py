@@ -101,7 +101,7 @@ def test_what_is_refused(lint_texts: Lint, home: Path, more: str, tools: dict[st
     assert code in {problem.code for problem in problems if problem.severity == "error"}
 
 
-@pytest.mark.holds("manifest:reaches-home")
+@pytest.mark.holds("manifest:cannot-reach-home")
 @pytest.mark.parametrize("argument", ["{home}", "{home}/policy", "/", "--root={home}", "{home}/policy/../policy"])
 def test_a_server_that_could_reach_the_home_is_refused(lint_texts: Lint, home: Path, argument: str) -> None:
     text = _upstream().replace("[notes-server]", json.dumps(["notes-server", argument.format(home=home)]))
