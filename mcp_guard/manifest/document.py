@@ -246,7 +246,6 @@ class ToolEntry(Strict):
 class Override(Strict):
     """What a tool of another server is here. What is not said is what the server said when it was locked."""
 
-    unsupported: ClassVar[frozenset[str]] = frozenset({"cost", "limits"})
     title: Text | None = None
     description: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
     annotations: Annotations | None = None
@@ -259,8 +258,11 @@ class Override(Strict):
     sensitive: list[str] = Field(default=[])
     timeout: Duration | None = None
     retry: RetryRule | None = None
+    probe: Probing | None = None
     justification: JustificationMode | None = None
     mode: Mode | None = None
+    cost: CostRule | None = None
+    limits: ToolLimits | None = None
 
 
 class UpstreamEntry(Strict):

@@ -53,7 +53,10 @@ def test_what_is_let_in(lint_texts: Lint, home: Path, more: str, allow: str, nam
 
 def test_hints_grant_nothing_and_the_manifest_says_what_a_tool_is(lint_texts: Lint, home: Path) -> None:
     _lock(home, say={**SAY, "annotations": {"readOnlyHint": True}}, sing=SAY)
-    more = "overrides: {say: {effects: none, scopes: [notes:read], tags: [risk:low], sensitive: [/text], title: Say}}"
+    more = (
+        "overrides: {say: {effects: none, scopes: [notes:read], tags: [risk:low], sensitive: [/text], title: Say, "
+        "cost: {unit: usd, amount: 0.02}, limits: {rate: 3/minute}}}"
+    )
     catalog, _ = lint_texts(_upstream(more))
     assert catalog is not None
     say, sing = catalog["notes_say"].tool, catalog["notes_sing"].tool
@@ -63,7 +66,9 @@ def test_hints_grant_nothing_and_the_manifest_says_what_a_tool_is(lint_texts: Li
         ("risk:low",),
         ("/text",),
     )
-    assert sing.effects == "once"
+    assert say.cost is not None
+    assert len(say.limits) == 1
+    assert (sing.effects, sing.cost, len(sing.limits)) == ("once", None, 0)
     assert isinstance(say.connector, McpSpec)
     assert say.connector.tool == "say"
 
