@@ -18,6 +18,7 @@ class Known:
     tenant: str | None = "acme"
     scopes: frozenset[str] = frozenset()
     attributes: Mapping[str, object] = field(default_factory=dict)
+    keys: tuple[str, ...] = ()
 
 
 PEOPLE: Mapping[str, Profile] = {

@@ -109,6 +109,12 @@ class _People:
         elif len(allowed) < needed:
             message = f"{needed} have to approve, but only {len(allowed)} of those known may"
             yield self._complain(row, "quorum_unreachable", message, hint)
+        elif row.then.assurance == "signed" and self._signing(allowed) < needed:
+            message = (
+                f"decisions have to be signed, but only {self._signing(allowed)} of those who may decide have a key"
+            )
+            hint = "add the public keys of approvers to policy/principals.yaml (keys: […])"
+            yield self._complain(row, "approver_without_key", message, hint)
         elif (
             row.then.not_requester and needed > len(allowed) - 1 and (asking := sorted(allowed & self._requesters(row)))
         ):
@@ -127,6 +133,10 @@ class _People:
             message = "whom it is escalated to may not decide: none has an allow row with act approve on this tool"
             hint = "add a row such as: p, …, role:…, *, tenant, approve, tool, True, allow, -, …"
             yield self._complain(row, "escalation_may_not", message, hint)
+
+    def _signing(self, people: Iterable[str]) -> int:
+        """How many of these people have a key to sign with."""
+        return sum(bool(profile.keys) for name in people if (profile := self._principals.get(name)) is not None)
 
     def confirmers(self) -> set[str]:
         """Everybody with a row that lets them approve changes of the policy."""

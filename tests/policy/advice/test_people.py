@@ -10,7 +10,7 @@ from tests.policy.test_who import Known
 
 PEOPLE: Mapping[str, Profile] = {
     "user:alice": Known(attributes={"department": "support"}),
-    "user:bob": Known(),
+    "user:bob": Known(keys=("ssh-ed25519 …",)),
     "user:carol": Known(),
     "user:dave": Known(tenant="globex"),
 }
@@ -70,6 +70,10 @@ def test_reading_every_record_is_said_where_there_are_several_tenants(files: Fil
         ((ask("approvers=role:finance"), row(id="d", act="approve", tool="orders_*")), ["approver_may_not"]),
         ((ask("approvers=role:finance"), row(id="d", act="approve", who="role:support")), ["approver_may_not"]),
         ((ask("approvers=role:finance"), row(id="d", act="approve", tenant="globex")), ["approver_may_not"]),
+        ((ask("approvers=role:finance; assurance=signed"), DECIDE), []),
+        ((ask("approvers=role:finance; assurance=signed; quorum=2"), DECIDE), ["approver_without_key"]),
+        ((ask("approvers=user:carol; assurance=signed"), DECIDE), ["approver_without_key"]),
+        ((ask("approvers=user:carol; assurance=token"), DECIDE), []),
         ((ask("approvers=role:finance; quorum=2"), DECIDE), []),
         ((ask("approvers=role:finance; quorum=3"), DECIDE), ["quorum_unreachable"]),
         ((ask("approvers=role:finance; escalate=role:lead/1h"), DECIDE), []),
