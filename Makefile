@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: install demo test lint bench conformance fuzz crash crash-tasks schemas locks clean
+.PHONY: install demo test lint bench bench-dbos conformance fuzz crash crash-tasks schemas locks clean
 
 install: $(STAMP)
 
@@ -31,6 +31,12 @@ lint: install
 bench: install
 	$(BIN)/python -m benchmarks
 
+# Workflows against DBOS on PostgreSQL, which have an environment of their own.
+bench-dbos: install
+	test -x $(VENV)/bench/bin/python || $(PYTHON) -m venv $(VENV)/bench
+	$(VENV)/bench/bin/python -m pip install --quiet --require-hashes -r requirements/bench.txt
+	$(BIN)/python -m benchmarks workflows
+
 fuzz: install
 	$(BIN)/python -m tests.policy.fuzz $(or $(FUZZ_SECONDS),60)
 
@@ -54,7 +60,7 @@ locks: install
 		--python-version 3.11 pyproject.toml -o requirements/run.txt
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header \
 		--python-version 3.11 -c requirements/run.txt requirements/dev.in -o requirements/dev.txt
-	for name in conformance; do \
+	for name in bench conformance; do \
 		$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header \
 			--python-version 3.11 requirements/$$name.in -o requirements/$$name.txt || exit 1; \
 	done

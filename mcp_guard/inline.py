@@ -1,6 +1,5 @@
 """Work that ends soon is answered with its end: nobody has to ask again for what takes a second."""
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -14,7 +13,8 @@ from mcp_guard.model.moves import ApprovalState, StepState, TaskStatus
 from mcp_guard.runner import Runner
 from mcp_guard.tasks.task import Task
 
-_POLL_SECONDS = 0.02
+_LONGEST_PAUSE_SECONDS = 1.0
+"""After which the rows are looked at again, whatever carries them on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Inline:
         try:
             goes_on = await self._goes_on(identifier)
             while goes_on and self.clock.monotonic() < end:
-                await asyncio.sleep(_POLL_SECONDS)
+                await self.runner.pause(identifier, min(end - self.clock.monotonic(), _LONGEST_PAUSE_SECONDS))
                 goes_on = await self._goes_on(identifier)
             task = await self.tasks.find(identifier)
             return answer if task is None else await self._told(answer, task)

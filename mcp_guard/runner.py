@@ -36,6 +36,8 @@ _log = logging.getLogger("mcp_guard.tasks")
 
 LOOK_SECONDS = 0.05
 """How often a serving process looks for work that others woke; its own is seen at once."""
+PAUSE_SECONDS = 0.02
+"""How soon to look again at a task that somebody else carries on, or nobody now."""
 AT_ONCE = 16
 """Tasks one process carries on at the same time."""
 
@@ -86,6 +88,14 @@ class Runner:
         """Begin carrying on one task that nobody works on, unless this process does already."""
         if identifier not in self._busy and not self._stopping:
             self._begin(identifier, None)
+
+    async def pause(self, identifier: str, seconds: float) -> None:
+        """Wait until a task this process carries on has come to rest, so long at most; a moment for any other."""
+        busy = self._busy.get(identifier)
+        if busy is None:
+            await asyncio.sleep(min(seconds, PAUSE_SECONDS))
+        else:
+            await asyncio.wait({busy}, timeout=seconds)
 
     async def stop(self) -> None:
         """Begin no more steps, and return once those under way have come to rest."""
@@ -138,6 +148,7 @@ class Runner:
 
     async def _move(self, identifier: str) -> Rest:
         """Move a task as far as it goes."""
+        opened: tuple[bytes, Content] | None = None
         while True:
             task = await self._engine.find(identifier)
             if task is None or task.status.is_final:
@@ -146,7 +157,9 @@ class Runner:
                 return Rest(self._clock.now_us(), forced=True)
             steps = await self._engine.steps(identifier)
             rows = {row.id: row for row in steps if not is_probe(row.id)}
-            rest = await self._step(task, self._parking.content(task), rows)
+            if opened is None or opened[0] != task.sealed:
+                opened = task.sealed, self._parking.content(task)
+            rest = await self._step(task, opened[1], rows)
             if rest is not None:
                 return replace(rest, seen=task.wake_at)
 

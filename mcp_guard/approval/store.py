@@ -65,7 +65,7 @@ class ApprovalStore:
 
     async def of_step(self, task: str, step: str) -> ApprovalRequest | None:
         """The newest approval of a step."""
-        row = await self.store.reader.one("approval_of_step", {"task": task, "step": step})
+        row = self.store.reader.peek("approval_of_step", {"task": task, "step": step})
         return None if row is None else _request(row)
 
     async def all(self, state: ApprovalState | None = None, limit: int = 500) -> list[ApprovalRequest]:

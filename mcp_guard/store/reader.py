@@ -60,16 +60,21 @@ class Reader:
 
     def peek(self, name: str, parameters: Parameters = _NOTHING) -> Row | None:
         """The first row of a point look-up, at once and on this thread; for the event loop's thread only."""
+        rows = self.peek_all(name, parameters)
+        return rows[0] if rows else None
+
+    def peek_all(self, name: str, parameters: Parameters = _NOTHING) -> list[Row]:
+        """The few rows of a point look-up, like `peek`."""
         try:
             found = identity(self._path)
             if self._peeking is None or found != self._peeked:
                 self._reopen_peeking(found)
             assert self._peeking is not None
-            row: Row | None = self._peeking.execute(statements()[name], parameters).fetchone()
+            rows: list[Row] = self._peeking.execute(statements()[name], parameters).fetchall()
         except (sqlite3.Error, OSError) as error:
             self._close_peeking()
             raise unavailable(error) from None
-        return row
+        return rows
 
     async def aclose(self) -> None:
         """Close every connection and end their threads. Safe to repeat."""

@@ -1,7 +1,7 @@
 """The plan of a task: the steps it was begun with, kept with it, so that editing a manifest changes no task."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import fields
 from typing import Any
 
 from mcp_guard.model.decision import Escalation
@@ -47,7 +47,7 @@ def step_of(spec: WorkflowSpec, identifier: str) -> CallStep | ApproveStep | Non
 
 
 def _step_as_json(step: CallStep | ApproveStep) -> dict[str, object]:
-    body: dict[str, object] = asdict(step)
+    body: dict[str, object] = {part.name: getattr(step, part.name) for part in fields(step)}
     if isinstance(step, CallStep):
         body["undo"] = None if step.undo is None else _step_as_json(step.undo)
         body["retry"] = {

@@ -21,12 +21,12 @@ class SqliteEngine:
     store: Store
 
     async def find(self, identifier: str) -> Task | None:
-        row = await self.store.reader.one("task_get", {"id": identifier})
+        row = self.store.reader.peek("task_get", {"id": identifier})
         return None if row is None else _task(row)
 
     async def steps(self, identifier: str) -> list[Step]:
         """The steps of a task, in the order they came up."""
-        return [_step(row) for row in await self.store.reader.all("steps_of", {"task": identifier})]
+        return [_step(row) for row in self.store.reader.peek_all("steps_of", {"task": identifier})]
 
     async def all(
         self,

@@ -28,7 +28,7 @@ SELECT task, sum(attempt), sum(state = 'in_doubt') FROM step WHERE task IN (SELE
 SELECT id, owner FROM task WHERE wake_at <= :now ORDER BY wake_at LIMIT :limit;
 
 -- name: task_next_wake
-SELECT min(wake_at) FROM task;
+SELECT min(wake_at) FROM task WHERE wake_at IS NOT NULL;
 
 -- name: task_claim
 UPDATE task SET owner = :boot WHERE id = :id AND owner IS :before AND status IN ('working', 'input_required');
