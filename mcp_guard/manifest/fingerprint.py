@@ -1,12 +1,16 @@
 """What an approval, a lock file and an audit record mean by «this tool»."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import fields, is_dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mcp_guard.kit import strict_json
-from mcp_guard.model.tool import CommandSpec, PostgresSpec, PythonSpec, SqlSpec, Tool
+from mcp_guard.model.tool import LATER, CommandSpec, ConnectorSpec, PostgresSpec, PythonSpec, SqlSpec, Tool
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 
 def fingerprint(tool: Tool, home: Path) -> str:
@@ -18,37 +22,35 @@ def fingerprint(tool: Tool, home: Path) -> str:
 
 
 def _canonical(tool: Tool, home: Path) -> dict[str, object]:
-    body: dict[str, object] = {key: _plain(value) for key, value in asdict(tool).items() if key != "fingerprint"}
-    for key in ("long_running", "probe", "cost", "limits"):
-        if not getattr(tool, key):
-            del body[key]  # tools that were there before this could be said are what they were
     connector, root = tool.connector, home.resolve()
+    body = {**_said(tool), "connector": {**_said(connector), **_in_home(connector, root)}}
+    del body["fingerprint"]
+    return body
+
+
+def _said(value: "DataclassInstance") -> dict[str, object]:
+    """The fields of a value. What could not be said at first counts only where it is said: tools that were there before
+    are what they were."""
+    found = ((field, getattr(value, field.name)) for field in fields(value))
+    return {field.name: _plain(part) for field, part in found if part or field.metadata != LATER}
+
+
+def _in_home(connector: ConnectorSpec, root: Path) -> dict[str, object]:
+    """The fields of a connector that name files, as they are named from the home."""
     if isinstance(connector, SqlSpec):
-        body["connector"] = {**asdict(connector), "path": Path(connector.path).relative_to(root).as_posix()}
-    elif isinstance(connector, CommandSpec):
-        named = {
+        return {"path": Path(connector.path).relative_to(root).as_posix()}
+    if isinstance(connector, CommandSpec):
+        return {
             "program": _named(connector.program, root),
             "cwd": connector.cwd and _named(connector.cwd, root),
             "within": {name: _named(path, root) for name, path in connector.within},
         }
-        body["connector"] = {key: _plain(value) for key, value in {**asdict(connector), **named}.items()}
-    elif isinstance(connector, PostgresSpec):
-        ca = connector.ca and _named(connector.ca, root)
-        body["connector"] = {**asdict(connector), "parameters": list(connector.parameters), "ca": ca}
-    elif isinstance(connector, PythonSpec):
-        body["connector"] = _function(connector, root)
-    return body
-
-
-def _function(connector: PythonSpec, root: Path) -> dict[str, object]:
-    """What is not said is left out, so that functions that were there before it could be said are what they were."""
-    found: dict[str, object] = {"kind": connector.kind, "function": connector.function}
-    if connector.built:
-        found["built"] = list(connector.built)
-    if connector.worker is not None:
+    if isinstance(connector, PostgresSpec):
+        return {"ca": connector.ca and _named(connector.ca, root)}
+    if isinstance(connector, PythonSpec) and connector.worker is not None:
         cwd = connector.worker.cwd and _named(connector.worker.cwd, root)
-        found["worker"] = {key: _plain(value) for key, value in {**asdict(connector.worker), "cwd": cwd}.items()}
-    return found
+        return {"worker": {**_said(connector.worker), "cwd": cwd}}
+    return {}
 
 
 def _named(path: str, root: Path) -> str:
@@ -57,6 +59,8 @@ def _named(path: str, root: Path) -> str:
 
 
 def _plain(value: object) -> object:
+    if is_dataclass(value) and not isinstance(value, type):
+        return _said(value)
     if isinstance(value, frozenset):
         return sorted(value)
     if isinstance(value, Mapping):

@@ -1,8 +1,8 @@
 """A tool as it is served: immutable, compiled from a manifest, fingerprinted."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Final, Literal
 
 from mcp_guard.model.decision import Escalation
 from mcp_guard.model.limit import Cost, Limit
@@ -11,6 +11,10 @@ Effects = Literal["none", "idempotent", "once"]
 JustificationMode = Literal["none", "optional", "required"]
 Mode = Literal["enforce", "observe"]
 RetryOn = Literal["timeout", "connect", "429", "5xx"]
+
+LATER: Final[Mapping[str, object]] = {"later": True}
+"""Of a field that tools could not have at first. A tool where it says nothing is what it was then: the fingerprint
+leaves it out, so that an upgrade ends no parked call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +102,8 @@ class PythonSpec:
 
     kind: Literal["python"]
     function: str
-    built: tuple[str, ...] = ()
-    worker: WorkerSpec | None = None
+    built: tuple[str, ...] = field(default=(), metadata=LATER)
+    worker: WorkerSpec | None = field(default=None, metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,8 +192,8 @@ class ApproveStep:
     expires: float
     summary: str
     when: str | None = None
-    escalate: Escalation | None = None
-    assurance: str = ""
+    escalate: Escalation | None = field(default=None, metadata=LATER)
+    assurance: str = field(default="", metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,10 +293,10 @@ class Tool:
     fingerprint: str
     labels: tuple[str, ...] = ()
     mode: Mode = "enforce"
-    probe: Probe | None = None
-    long_running: bool = False
-    cost: Cost | None = None
-    limits: tuple[Limit, ...] = ()
+    probe: Probe | None = field(default=None, metadata=LATER)
+    long_running: bool = field(default=False, metadata=LATER)
+    cost: Cost | None = field(default=None, metadata=LATER)
+    limits: tuple[Limit, ...] = field(default=(), metadata=LATER)
 
     @property
     def becomes_task(self) -> bool:

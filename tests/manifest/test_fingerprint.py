@@ -223,3 +223,43 @@ def test_defaults_and_toolset_are_part_of_it(lint_texts: Lint) -> None:
         assert catalog is not None
         prints.add(catalog["note_add"].tool.fingerprint)
     assert len(prints) == 7
+
+
+OLD_TOOLS = """apiVersion: mcp-guard/v1
+kind: Tools
+toolset: old
+tools:
+  - name: read_row
+    description: Read.
+    inputSchema: {type: object, properties: {id: {type: string}}, required: [id]}
+    sql: {database: "sqlite:var/orders.db", readonly: true, statement: "SELECT 1 FROM a WHERE id = :id"}
+  - name: send
+    description: Send.
+    inputSchema: {type: object, properties: {id: {type: string}}, required: [id]}
+    effects: idempotent
+    http: {method: POST, url: "https://a.example/{id}", headers: {Authorization: "Bearer ${secret:k}"}}
+  - name: act
+    description: Act.
+    inputSchema: {type: object, properties: {id: {type: string}}, required: [id]}
+    python: {function: "home_tools:act"}
+  - name: both
+    description: Both.
+    inputSchema: {type: object, properties: {id: {type: string}}, required: [id]}
+    workflow:
+      steps:
+        - {id: one, call: act, with: {id: "{input.id}"}, compensate: {call: send, with: {id: "{input.id}"}}}
+        - {id: ask, approve: {approvers: [role:manager], summary: "Do {input.id}"}}
+"""
+OLD_PRINTS = {
+    "act": "58a87a9fdcc16b34f5d5402276dd54fd7121f3fe6c861bf44abc0acb8d4bdc08",
+    "both": "f0740391ca45b8525e5ebc9189c9a960f85d07cb5dfb7d664da43534d886f095",
+    "read_row": "80045d4f96f93f16b935b57647da057b14736811260da8eae816a29e83378116",
+    "send": "fd93468b5903997aafc2df9dc48fbc63512fabbfcf63526a2540866b2637d72c",
+}
+
+
+def test_an_upgrade_changes_no_tool_that_says_nothing_new(lint_texts: Lint) -> None:
+    """Parked calls, locks and records mean a tool by its fingerprint: the same manifest has it in every version."""
+    catalog, _ = lint_texts(OLD_TOOLS)
+    assert catalog is not None
+    assert {name: entry.tool.fingerprint for name, entry in catalog.items()} == OLD_PRINTS
