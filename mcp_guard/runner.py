@@ -36,8 +36,11 @@ _log = logging.getLogger("mcp_guard.tasks")
 
 LOOK_SECONDS = 0.05
 """How often a serving process looks for work that others woke; its own is seen at once."""
+LOOK_ANYWAY_SECONDS = 1.0
+"""How often it looks whatever it sees: two commits within one tick of a file system's clock look like one."""
 PAUSE_SECONDS = 0.02
 """How soon to look again at a task that somebody else carries on, or nobody now."""
+_NOW = 0
 AT_ONCE = 16
 """Tasks one process carries on at the same time."""
 
@@ -52,6 +55,7 @@ class Runner:
         self._probing = Probing(self._carrying)
         self._clock = clock
         self._poked = asyncio.Event()
+        self._wake: int | None = None
         self._busy: dict[str, asyncio.Task[bool]] = {}
         self._stopping = False
 
@@ -60,24 +64,46 @@ class Runner:
         self._poked.set()
 
     async def watch(self) -> None:
-        """Carry on whatever is due, for ever. Waiting costs one look-up every `LOOK_SECONDS`."""
+        """Carry on whatever is due, for ever. Waiting costs one glance every `LOOK_SECONDS`."""
         while True:
+            seen, self._wake = self._engine.stamp(), _NOW
             with suppress(StoreUnavailable):
                 await self.look()
             self._poked.clear()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_SECONDS):
-                    await self._poked.wait()
+            await self._until_woken(seen)
 
     async def look(self) -> None:
         """Begin carrying on what is due, as far as there is room."""
         now = self._clock.now_us()
-        wake = self._engine.next_wake()
+        self._wake = wake = self._engine.next_wake()
         if wake is None or wake > now:
             return
         for identifier, owner in await self._engine.all_due(now, AT_ONCE * 2):
             if identifier not in self._busy and len(self._busy) < AT_ONCE and self._engine.is_free(owner):
                 self._begin(identifier, owner)
+
+    async def _until_woken(self, seen: object) -> None:
+        """Return once something is due, somebody poked, or the rows are not what they were when they were `seen`.
+
+        A timer on the loop and not a coroutine that sleeps: this is all that a process does that has nothing to do.
+        """
+        loop = asyncio.get_running_loop()
+        latest = loop.time() + LOOK_ANYWAY_SECONDS
+        timer: asyncio.TimerHandle
+
+        def glance() -> None:
+            nonlocal timer
+            due = self._wake is not None and self._wake <= self._clock.now_us()
+            if due or loop.time() >= latest or self._engine.stamp() != seen:
+                self._poked.set()
+            else:
+                timer = loop.call_later(LOOK_SECONDS, glance)
+
+        timer = loop.call_later(LOOK_SECONDS, glance)
+        try:
+            await self._poked.wait()
+        finally:
+            timer.cancel()
 
     async def settle(self) -> None:
         """Return once everything that is being carried on now has come to rest."""

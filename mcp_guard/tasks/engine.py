@@ -114,6 +114,11 @@ class Engine(Protocol):
         """When the next task is due; `None` where none ever is."""
         ...
 
+    def stamp(self) -> object:
+        """What the rows look like from outside: another value soon after somebody changed them, and cheap enough to ask
+        for all the time. It may miss a change; it makes none up for long."""
+        ...
+
     async def all_due(self, now: int, limit: int) -> list[tuple[str, str | None]]:
         """Tasks somebody has to look at, the longest overdue first, and who does if anybody."""
         ...

@@ -1,6 +1,7 @@
 """The embedded engine: tasks and their step journal in the store's own SQLite file, committed with its records."""
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -81,6 +82,14 @@ class SqliteEngine:
         """When the next task is due (unix µs); `None` where none ever is."""
         row = self.store.reader.peek("task_next_wake")
         return row[0] if row is not None and isinstance(row[0], int) else None
+
+    def stamp(self) -> object:
+        """The look of the write-ahead log: every commit of any process changes it."""
+        try:
+            found = os.stat(f"{self.store.path}-wal")
+        except OSError:
+            return None
+        return found.st_ino, found.st_size, found.st_mtime_ns
 
     def is_free(self, owner: str | None) -> bool:
         return owner is None or (owner != self.store.boot and not self.store.liveness.is_alive(owner))

@@ -85,6 +85,9 @@ class ReferenceEngine:
     def next_wake(self) -> int | None:
         return min((task.wake_at for task in self._tables.tasks.values() if task.wake_at is not None), default=None)
 
+    def stamp(self) -> object:
+        return repr(self._tables)
+
     async def all_due(self, now: int, limit: int) -> list[tuple[str, str | None]]:
         due = [(task.wake_at, task) for task in self._tables.tasks.values() if task.wake_at is not None]
         late = sorted(((at, task.id, task.owner) for at, task in due if at <= now), key=lambda found: found[:2])

@@ -288,3 +288,12 @@ async def _seen(engine: Engine, boots: list[str]) -> list[object]:
 
 TestHistory = pytest.mark.holds("engine:oracle")(History.TestCase)
 TestHistory.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
+
+
+@pytest.mark.holds("engine:promises")
+async def test_what_others_commit_can_be_seen_from_outside(engines: Engines, engine: Engine) -> None:
+    other = engines.start(SECOND)
+    before = engine.stamp()
+    assert engine.stamp() == before
+    await other.commit(other.beginning(_new("a")))
+    assert engine.stamp() != before
