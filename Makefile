@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: install demo test lint bench bench-dbos conformance fuzz crash crash-tasks schemas locks clean
+.PHONY: install demo test lint bench bench-dbos conformance fuzz crash crash-tasks budget schemas locks clean
 
 install: $(STAMP)
 
@@ -44,6 +44,9 @@ fuzz: install
 
 crash: install
 	$(BIN)/python -m tests.crash $(or $(RUNS),50)
+
+budget: install
+	$(BIN)/python -m tests.budget $(or $(CALLS),1000)
 
 crash-tasks: install
 	$(BIN)/python -m tests.crash_tasks $(or $(RUNS),50)

@@ -24,6 +24,7 @@ from mcp_guard.demo.sandbox import Sandbox, running
 from mcp_guard.model.chain import leaf_hash
 from mcp_guard.model.merkle import Frontier
 from mcp_guard.model.note import Checkpoint, parse_note
+from tests.budget import lift
 from tests.simulators.process import Program, Serving
 from tests.simulators.raw import call_body, read_answer, request
 
@@ -151,6 +152,7 @@ async def campaign(points: Sequence[str], number: int, say: Callable[[str], obje
     told = Told()
     with tempfile.TemporaryDirectory() as folder, running(secret) as payments:
         home = copy_home(Path(folder) / "desk", payments.port)
+        lift(home)
         seed(home, secret)
         program = Program(home)
         token = program.token("user:alice", "--client", "agent:local")

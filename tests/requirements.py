@@ -1542,6 +1542,10 @@ REQUIREMENTS: dict[str, Requirement] = {
     "limits:tasks": Requirement(
         "contract 4", "Parked calls and steps of workflows reserve when they run; one that a rate stops is tried again."
     ),
+    "limits:usage": Requirement(
+        "contract 4; I12",
+        "Everybody can see their own use, others' as much as they may read of the log; operators see all.",
+    ),
     "limits:units-known": Requirement(
         "contract 3", "A budget or condition in a unit that no tool costs is a load error."
     ),

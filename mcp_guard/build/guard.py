@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mcp_guard.admin.records import Completion, RecordReader
     from mcp_guard.admin.task_reading import TaskReader
     from mcp_guard.admin.tasks import Tasks
+    from mcp_guard.admin.usage import UsageReader
     from mcp_guard.audit.journal import Journal
     from mcp_guard.confirming import Confirming, Question
     from mcp_guard.identity.access_token import AccessTokens
@@ -55,6 +56,7 @@ class Guard:
     records: "RecordReader"
     feed: "RecordFeed"
     permissions: "Permissions"
+    usage: "UsageReader"
     authenticator: "Authenticator"
     identity: Identity
     runner: "Runner"
@@ -229,6 +231,12 @@ class Guard:
 
     async def read_permissions(self, principal: Principal) -> Mapping[str, object]:
         return await self.permissions.read(principal)
+
+    async def read_usage(self, principal: Principal) -> Mapping[str, object]:
+        return await self.usage.read(principal)
+
+    def may_see_usage(self, principal: Principal) -> bool:
+        return self.usage.may_see(principal)
 
     def may_read_audit(self, principal: Principal) -> bool:
         return self.records.may_read(principal)

@@ -179,12 +179,14 @@ def _wire(
     from mcp_guard.admin.permissions import Permissions
     from mcp_guard.admin.records import RecordReader
     from mcp_guard.admin.task_reading import TaskReader
+    from mcp_guard.admin.usage import UsageReader
     from mcp_guard.audit.proofs import Proofs
     from mcp_guard.audit.query import Query
     from mcp_guard.identity.authenticate import Authenticator
     from mcp_guard.identity.store import TokenStore
     from mcp_guard.limits.freeze import NO_TOOL, Freezes
     from mcp_guard.progress import Progress
+    from mcp_guard.limits.usage import Usage
 
     pipeline, granting = work
     parking = granting.parking
@@ -206,8 +208,8 @@ def _wire(
 
     records = RecordReader(decide, frozen, noting, Query(store, refusals), journal, Proofs(store), refusals)
     authenticator = Authenticator(live.directory, TokenStore(store).find, clock, identity.access_tokens)
-    spent = limits_of(live, store).spent
-    permissions = Permissions(in_force, freezes, seen, journal, clock, spent, refusals)
+    limits = limits_of(live, store)
+    permissions = Permissions(in_force, freezes, seen, journal, clock, limits.spent, refusals)
     runner, tasks, approvals = (
         runner_of(live, parking, pipeline),
         tasks_of(live, parking, journal),
@@ -222,6 +224,7 @@ def _wire(
         records=records,
         feed=RecordFeed(records),
         permissions=permissions,
+        usage=UsageReader(Usage(store), in_force, limits.common, decide, journal, refusals),
         authenticator=authenticator,
         identity=identity,
         runner=runner,

@@ -56,6 +56,7 @@ p, hello-list, user:me, *, home, list, toolset:hello, True, allow, -, my own too
 p, hello-call, user:me, *, home, call, hello_greet, True, allow, -, greeting harms nobody
 p, whoami, *, *, *, *, guard:whoami, True, allow, -, everybody may see who they are
 p, permissions, *, *, *, *, guard:permissions, True, allow, -, everybody may see what they may do
+p, usage, *, *, *, *, guard:usage, True, allow, -, everybody may see what they used of their limits
 p, own-records, user:me, *, home, audit, audit:records, True, allow, rows=own, I read the records of my own calls
 """
 

@@ -37,6 +37,7 @@ _COMMANDS = {
     "token": ("token", "Create, list and revoke bearer tokens."),
     "tools": ("tools", "List, show, lint and lock the tools of this home."),
     "unfreeze": ("freeze", "Lift a freeze."),
+    "usage": ("usage", "Show what of the limits is used."),
 }
 
 

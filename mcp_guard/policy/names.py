@@ -16,7 +16,7 @@ POLICY = "guard:policy"
 """What a confirmation of a change is decided on."""
 
 # What can be listed, read or called beside tools. The one place that knows them.
-RESOURCES = frozenset({"audit:records", "guard:whoami", "guard:permissions", POLICY})
+RESOURCES = frozenset({"audit:records", "guard:whoami", "guard:permissions", "guard:usage", POLICY})
 
 PRINCIPALS = ("user:", "service:", "agent:")
 _PLAIN = "[A-Za-z0-9][A-Za-z0-9._@+-]{0,126}"

@@ -54,6 +54,8 @@ class Resources:
                     "What you may do with each tool you can list, and what that depends on. Scopes you lack are named.",
                 )
             )
+        if self._surface.may_see_usage(principal):
+            found.append(_resource("guard://usage", "Usage", "What you used of your limits, and when they reset."))
         return found
 
     def templates(self, principal: Principal) -> list[types.ResourceTemplate]:
@@ -117,6 +119,8 @@ class Resources:
                 return await self._surface.whoami(principal)
             case ("guard", "permissions", "" | "/") if not parts.query:
                 return await self._surface.read_permissions(principal)
+            case ("guard", "usage", "" | "/") if not parts.query:
+                return await self._surface.read_usage(principal)
             case ("task", identifier, "" | "/") if not parts.query and TASK_ID.fullmatch(identifier):
                 return await self._surface.read_task(principal, identifier)
         raise UnknownResource

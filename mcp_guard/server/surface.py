@@ -146,6 +146,14 @@ class Surface(Protocol):
         """What the principal may do with every tool they can list. Raises `Refused`."""
         ...
 
+    async def read_usage(self, principal: Principal) -> Mapping[str, object]:
+        """What of the limits is used, as far as the principal may know. Raises `Refused`."""
+        ...
+
+    def may_see_usage(self, principal: Principal) -> bool:
+        """Whether policy lets the principal read `guard://usage`, for listing."""
+        ...
+
     def may_read_audit(self, principal: Principal) -> bool:
         """Whether policy lets the principal read the audit log at all, for listing."""
         ...
