@@ -39,6 +39,14 @@ tools:
     effects: once
     inputSchema: {type: object, properties: {x: {type: integer}}, required: [x]}
     python: {function: "bench_tools:noop"}
+  - name: limited
+    description: Does nothing, costs something and is limited.
+    tags: [risk:low]
+    effects: once
+    cost: {unit: usd, amount: 0.000001}
+    limits: {rate: 1000000/second, concurrency: 10000, quota: 1000000000/day}
+    inputSchema: {type: object, properties: {x: {type: integer}}, required: [x]}
+    python: {function: "bench_tools:noop"}
 """,
     "bench_tools.py": """\
 async def noop(x: int) -> dict[str, bool]:
@@ -46,6 +54,7 @@ async def noop(x: int) -> dict[str, bool]:
 """,
     "policy.csv": """\
 p, all, user:bench, *, acme, *, risk:low, True, allow, -, the benchmark may call
+p, spends, user:bench, *, acme, call, limited, True, allow, budget=1000000usd/day/who, the benchmark may spend
 p, positive, user:bench, *, acme, call, noop, r.ctx.args.x < 0, deny, -, negative numbers are refused
 """,
     "principals.yaml": """\
@@ -67,6 +76,7 @@ def run(calls: int = 4000) -> dict[str, Any]:
                 "bare": (bare, "noop", None),
                 "governed none": (ours, "noop", token),
                 "governed once": (ours, "act", token),
+                "limited once": (ours, "limited", token),
             }
             return {
                 f"{name}/{connections}": _measure(*target, connections, calls if connections > 1 else calls // 4)

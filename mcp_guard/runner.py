@@ -276,8 +276,11 @@ class Runner:
         after = next((row for row in rows if row.id == doing.step.id), None)
         kept = after == doing.row or (after is not None and after.state is StepState.PENDING and after.code is None)
         unclear = after is not None and after.state is StepState.STARTED
-        later = max(wait or 0, RETRY_SECONDS)
-        return Rest(self._clock.now_us() + int(later * 1_000_000), forced=True) if kept or unclear else None
+        now, deadline = self._clock.now_us(), deadline_of(doing.task, doing.content)
+        until = now + int(max(wait or 0, RETRY_SECONDS) * 1_000_000)
+        if deadline is not None and deadline > now:
+            until = min(until, deadline)
+        return Rest(until, forced=True) if kept or unclear else None
 
     def _doing(self, task: Task, content: Content, rows: Rows, row: Step) -> Doing:
         """The call of a step that is journaled, made from what was journaled when it came up."""

@@ -185,8 +185,8 @@ def _wire(
     from mcp_guard.identity.authenticate import Authenticator
     from mcp_guard.identity.store import TokenStore
     from mcp_guard.limits.freeze import NO_TOOL, Freezes
-    from mcp_guard.progress import Progress
     from mcp_guard.limits.usage import Usage
+    from mcp_guard.progress import Progress
 
     pipeline, granting = work
     parking = granting.parking
