@@ -31,8 +31,7 @@ async def _refund(serving: Serving, token: str, amount: int) -> Answer:
 
 def _spent(desk: Program) -> int:
     with closing(sqlite3.connect(desk.home / "var" / "guard.db")) as database:
-        query = "SELECT used FROM spending WHERE source = '' AND each = 'all' AND calendar = 'day' AND unit = 'usd'"
-        found = database.execute(query).fetchone()
+        found = database.execute("SELECT used FROM counter WHERE key = ' all   usd day'").fetchone()
     return 0 if found is None else int(found[0])
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from mcp_guard.limits import windows
 from mcp_guard.limits.reached import Reached
 from mcp_guard.limits.reserving import Moment, reserve, settle
-from mcp_guard.limits.use import Call, Use, use_of
+from mcp_guard.limits.use import Call, Place, Use, counter_key, counter_of, use_of
 from mcp_guard.model.limit import Calendar, Limit, number
 from mcp_guard.model.principal import Principal
 from mcp_guard.store.store import Store
@@ -67,14 +67,15 @@ class Limits:
 
     def spent(self, principal: Principal, names: Collection[str]) -> Mapping[str, int | float]:
         """What somebody spent, for conditions that ask for these names: a point look-up, never cached (ADR 6)."""
-        row = self.store.reader.peek("spending_by", {"tenant": principal.tenant, "name": principal.subject})
+        first = counter_key(Place("", "who", principal.tenant, principal.subject), "", "").removesuffix(" ")
+        last = first.removesuffix(" ") + "!"  # what comes after a space
+        row = self.store.reader.peek("counters_between", {"first": first, "last": last})
         assert row is not None, "an aggregate has a row"
-        now = self.store.clock.now_us()
-        used = {
-            (unit, calendar): amount
-            for unit, calendar, window, amount in json.loads(str(row[0]))
-            if window >= windows.number(calendar, now)
-        }
+        now, used = self.store.clock.now_us(), {}
+        for key, window, amount in json.loads(str(row[0])):
+            _, unit, calendar = counter_of(key)
+            if window >= windows.number(calendar, now):
+                used[unit, calendar] = amount
         found: dict[str, int | float] = {}
         for name in names:
             unit, _, when = name.rpartition("_")

@@ -12,7 +12,7 @@ import orjson
 
 from mcp_guard.limits import windows
 from mcp_guard.limits.reached import Reached
-from mcp_guard.limits.use import Charge, Place, Use
+from mcp_guard.limits.use import Charge, Place, Use, counter_of
 from mcp_guard.model.limit import CALLS, MILLION, Limit
 from mcp_guard.store.transaction import Transaction
 
@@ -23,8 +23,8 @@ KEPT_US = 40 * windows.DAY_US
 SOON_US = 1_000_000
 """When a call may be tried again that came while others ran: nobody knows how long those take."""
 
-_Row = tuple[str, str, str, str, str, str, int, int]
-"""A counter, its window, and an amount."""
+_Taken = tuple[str, int, int]
+"""The key of a counter, its window, and an amount."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +69,9 @@ def settle(tx: Transaction, use: Use, cost: int | None, *, done: bool | None, ag
         tx.run("held_doubt", key)
         return
     if done is not None and not (held[1] and not done):
-        charges: list[_Row] = [_row(charge) for charge in orjson.loads(str(held[2]))]
-        changes = [(*charge[:7], _change(charge, cost, done=done)) for charge in charges]
-        changes = [change for change in changes if change[7]]
-        if changes:
-            tx.run("spending_change", {"changes": orjson.dumps(changes).decode(), "most": MOST_USED})
+        for number, changes in _changes(orjson.loads(str(held[2])), cost, done=done).items():
+            text = orjson.dumps(changes).decode()
+            tx.run("counters_change", {"changes": text, "number": number, "most": MOST_USED})
     tx.run("held_end", key)
 
 
@@ -82,16 +80,16 @@ def ceiling(limit: Limit) -> int:
     return limit.most * MILLION if limit.kind == "quota" else limit.most
 
 
-def _row(charge: list[str | int]) -> _Row:
-    *key, number, amount = charge
-    return (*(str(part) for part in key), int(number), int(amount))  # type: ignore[return-value]  # six texts
-
-
-def _change(charge: _Row, cost: int | None, *, done: bool) -> int:
-    unit, amount = charge[4], charge[7]
-    if not done:
-        return -amount
-    return 0 if unit == CALLS or cost is None else cost - amount
+def _changes(taken: list[_Taken], cost: int | None, *, done: bool) -> dict[int, dict[str, int]]:
+    """By window and counter, what is added once the cost is known, or given back."""
+    found: dict[int, dict[str, int]] = {}
+    for key, number, amount in taken:
+        change = -amount
+        if done:
+            change = 0 if cost is None or counter_of(key)[1] == CALLS else cost - amount
+        if change:
+            found.setdefault(number, {})[key] = change
+    return found
 
 
 def _take_slots(tx: Transaction, use: Use, at: Moment, *, enforce: bool) -> None:
@@ -139,31 +137,29 @@ def _check_rates(tx: Transaction, use: Use, at: Moment, *, enforce: bool) -> Non
         tx.run("pace_put", place.as_row() | {"free_at": min(free_at, at.now_us + windows.room(limit))})
 
 
-def _charge(tx: Transaction, charges: tuple[Charge, ...], at: Moment, *, enforce: bool) -> list[_Row]:
+def _charge(tx: Transaction, charges: tuple[Charge, ...], at: Moment, *, enforce: bool) -> list[_Taken]:
     """Add to the counters; what was added, and to which windows."""
     if not charges:
         return []
-    keys = orjson.dumps([list(charge.counter) for charge in charges]).decode()
-    found = {
-        int(str(place)): (int(str(number)), int(str(used)))
-        for place, number, used in tx.all("spending_of", {"keys": keys})
-    }
-    taken: list[_Row] = []
-    rows: list[tuple[str | int, ...]] = []
+    rows = tx.all("counters_of", {"keys": orjson.dumps([charge.counter for charge in charges]).decode()})
+    found = {int(str(place)): (int(str(number)), int(str(used))) for place, number, used in rows}
+    taken: list[_Taken] = []
+    after: dict[tuple[int, int], dict[str, int]] = {}
     for place, charge in enumerate(charges):
-        calendar = charge.counter.calendar
-        window = windows.number(calendar, at.now_us)
+        window = windows.number(charge.calendar, at.now_us)
         number, used = found.get(place, (window, 0))
         if number < window:
             number, used = window, 0
-        ends_at = windows.ends_at(calendar, number)
+        ends_at = windows.ends_at(charge.calendar, number)
         if enforce:
             _check(charge, used, ends_at, at.now_us)
-        taken.append((*charge.counter, number, charge.amount))
-        rows.append((*charge.counter, number, min(MOST_USED, used + charge.amount), ends_at))
+        taken.append((charge.counter, number, charge.amount))
+        after.setdefault((number, ends_at), {})[charge.counter] = min(MOST_USED, used + charge.amount)
     if len(found) < len(charges):
         _forget(tx, at.now_us - KEPT_US)
-    tx.run("spending_put", {"rows": orjson.dumps(rows).decode()})
+    for (number, ends_at), counters in after.items():
+        text = orjson.dumps(counters).decode()
+        tx.run("counters_put", {"used": text, "number": number, "ends_at": ends_at})
     return taken
 
 
@@ -175,5 +171,5 @@ def _check(charge: Charge, used: int, ends_at: int, now_us: int) -> None:
 
 
 def _forget(tx: Transaction, before: int) -> None:
-    for name in ("spending_forget", "held_forget", "slot_forget"):
+    for name in ("counters_forget", "held_forget", "slot_forget"):
         tx.run(name, {"before": before})

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from mcp_guard.limits import windows
 from mcp_guard.limits.reserving import ceiling
-from mcp_guard.limits.use import Place
+from mcp_guard.limits.use import Place, counter_of
 from mcp_guard.model.limit import CALLS, EACH, MILLION, Each, Limit
 from mcp_guard.store.store import Store
 from mcp_guard.store.transaction import Row
@@ -44,7 +44,7 @@ class Usage:
             return []
         known = _Known(limits)
         return [
-            *known.spending(await reader.all("spending_list", now)),
+            *known.spending(await reader.all("counters_list", now)),
             *known.pace(await reader.all("pace_list", now), now["now"]),
             *known.running(await reader.all("slot_list", now), self._lives),
         ]
@@ -60,9 +60,9 @@ class _Known:
         self._limits = {(limit.source, limit): limit for limit in limits}.values()
 
     def spending(self, rows: Iterable[Row]) -> Iterator[Used]:
-        for *where, of, per, _, used, ends_at in rows:
-            unit, calendar = str(of), str(per)
-            place, total, until = _place(where), int(str(used)), int(str(ends_at))
+        for key, used, ends_at in rows:
+            place, unit, calendar = counter_of(str(key))
+            total, until = int(str(used)), int(str(ends_at))
             kind = "quota" if unit == CALLS else "budget"
             found = [
                 limit

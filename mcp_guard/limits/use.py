@@ -3,7 +3,9 @@
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
+from urllib.parse import quote, unquote
 
 from mcp_guard.kit import pointer, strict_json
 from mcp_guard.kit.text import strip_hidden
@@ -36,21 +38,11 @@ class Place(NamedTuple):
         return {"source": self.source, "each": self.each, "tenant": self.tenant, "name": self.name}
 
 
-class Counter(NamedTuple):
-    """One counter of a calendar window."""
-
-    source: str
-    each: Each
-    tenant: str
-    name: str
-    unit: str
-    calendar: str
-
-
 class Charge(NamedTuple):
-    """What a use adds to a counter (millionths), and the limits on it."""
+    """What a use adds to a counter of a day or month (millionths), and the limits on it."""
 
-    counter: Counter
+    counter: str
+    calendar: str
     amount: int
     limits: tuple[Limit, ...]
 
@@ -113,6 +105,23 @@ def use_of(call: Call, common: Iterable[Limit], digest: Callable[[bytes], str]) 
         lease_us=int(_longest(call.tool) * 1_000_000),
         cost=amount,
     )
+
+
+def counter_key(place: Place, unit: str, calendar: str) -> str:
+    """What a counter is called in the store: its parts percent-encoded, so that none can be taken for another."""
+    return f"{_written(place)} {unit} {calendar}"
+
+
+@lru_cache(maxsize=1024)
+def _written(place: Place) -> str:
+    return " ".join(quote(part, safe=":@._+-") for part in place)
+
+
+def counter_of(key: str) -> tuple[Place, str, str]:
+    """What `counter_key` was given."""
+    *parts, unit, calendar = key.split(" ")
+    source, each, tenant, name = map(unquote, parts)
+    return Place(source, next(one for one in EACH if one == each), tenant, name), unit, calendar
 
 
 def reserved(cost: Cost, arguments: Mapping[str, object]) -> int:
@@ -179,7 +188,7 @@ def _quotas(call: Call, limits: Iterable[Limit]) -> Iterator[Charge]:
     for limit in limits:
         if limit.kind == "quota":
             for place in places(limit, call):
-                yield Charge(Counter(*place, CALLS, limit.window), MILLION, (limit,))
+                yield Charge(counter_key(place, CALLS, limit.window), limit.window, MILLION, (limit,))
 
 
 def _spending(call: Call, limits: Iterable[Limit], amount: int | None) -> Iterator[Charge]:
@@ -193,7 +202,7 @@ def _spending(call: Call, limits: Iterable[Limit], amount: int | None) -> Iterat
         for calendar in CALENDAR:
             on = tuple(limit for limit in budgets if (limit.each, limit.window) == (each, calendar))
             for place in places(Limit("budget", MOST, calendar, each), call, ""):
-                yield Charge(Counter(*place, unit, calendar), amount, on)
+                yield Charge(counter_key(place, unit, calendar), calendar, amount, on)
 
 
 def _longest(tool: Tool) -> float:

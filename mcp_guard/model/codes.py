@@ -84,7 +84,7 @@ CODES: dict[Code, CodeEntry] = {
     "rate_limited": CodeEntry(
         5,
         "same",
-        "The tool was called more often than its rate allows.",
+        "More calls were made, or are running, than a limit allows.",
         "wait as long as `retry_after_s` says",
     ),
     "budget_exhausted": CodeEntry(

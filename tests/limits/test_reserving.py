@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mcp_guard.limits.limits import Limits
 from mcp_guard.limits.reached import Reached
-from mcp_guard.limits.use import Call, CostUnknown, Use, use_of
+from mcp_guard.limits.use import Call, CostUnknown, Place, Use, counter_key, counter_of, use_of
 from mcp_guard.model.limit import MILLION, Cost
 from mcp_guard.model.principal import Principal
 from mcp_guard.store.store import Store
@@ -103,7 +103,7 @@ async def test_the_sum_is_what_was_let_through_and_not_given_back(
 async def test_what_one_limit_refuses_takes_nothing_of_the_others(limits: Limits, store: Store) -> None:
     both = ("quota=5/day/who", "budget=3usd/day/who", "rate=9/day/who", "repeat=9/1h")
     assert await passed(limits, *(spends(1, *both) for _ in range(20))) == 3
-    (quota,) = rows(store.path, "SELECT used FROM spending WHERE unit = 'calls'")
+    (quota,) = rows(store.path, "SELECT used FROM counter WHERE key LIKE '% calls %'")
     assert quota == (3 * MILLION,)
     ((times,),) = rows(store.path, "SELECT times FROM repetition")
     assert len(json.loads(str(times))) == 3
@@ -211,8 +211,8 @@ async def test_counters_long_past_are_removed(limits: Limits, store: Store, cloc
     clock.advance(80 * DAY)
     bob = replace(ALICE, subject="user:bob")
     await passed(limits, spends(1, "budget=10usd/day/who", "rate=1/second/who", "repeat=1/1s", who=bob))
-    alices = [rows(store.path, f"SELECT * FROM {table} WHERE name = 'user:alice'") for table in ("spending", "pace")]
-    assert alices == [[], []]
+    assert rows(store.path, "SELECT * FROM counter WHERE key LIKE '%alice%'") == []
+    assert rows(store.path, "SELECT * FROM pace WHERE name = 'user:alice'") == []
     assert len(rows(store.path, "SELECT * FROM repetition")) == len(rows(store.path, "SELECT * FROM held")) == 1
 
 
@@ -254,7 +254,7 @@ async def test_the_same_call_is_the_same_however_it_is_written(limits: Limits, c
 async def test_what_is_kept_of_repeated_arguments_says_nothing(limits: Limits, store: Store) -> None:
     await passes(limits, call("repeat=2/10m", arguments={"iban": "DE02120300000000202051"}))
     assert "DE02" not in str(
-        [rows(store.path, f"SELECT * FROM {table}") for table in ("repetition", "held", "spending")]
+        [rows(store.path, f"SELECT * FROM {table}") for table in ("repetition", "held", "counter")]
     )
 
 
@@ -306,7 +306,7 @@ async def test_looking_counts_nothing(limits: Limits, store: Store) -> None:
     assert await limits.look(use) is None
     assert await limits.look(use) is None
     assert all(
-        not rows(store.path, f"SELECT * FROM {name}") for name in ("spending", "pace", "repetition", "held", "slot")
+        not rows(store.path, f"SELECT * FROM {name}") for name in ("counter", "pace", "repetition", "held", "slot")
     )
     await limits.reserve(use)
     after = await limits.look(replace(use, id="other", call="other"))
@@ -321,3 +321,13 @@ async def test_a_call_without_limits_uses_nothing(limits: Limits) -> None:
 async def test_a_rule_that_holds_for_every_hop_counts_a_call_once(limits: Limits) -> None:
     asked = call("rate=2/day/who", "rate=2/day/who", "quota=2/day/who", "quota=2/day/who")
     assert await passed(limits, asked, replace(asked, id="b", call="b"), replace(asked, id="c", call="c")) == 2
+
+
+@pytest.mark.holds("limits:whose")
+@given(*[st.text(max_size=12)] * 3, st.text(alphabet="abc_", min_size=1, max_size=8))
+def test_no_name_can_be_taken_for_another(source: str, tenant: str, name: str, unit: str) -> None:
+    place = Place(source, "who", tenant, name)
+    key = counter_key(place, unit, "day")
+    assert counter_of(key) == (place, unit, "day")
+    assert key.isascii()
+    assert key.isprintable()

@@ -1,50 +1,32 @@
--- name: spending_of
+-- name: counters_of
 -- Of a JSON list of keys: the place in the list, and the counter that is there.
-SELECT keys.key, spending.number, spending.used
+SELECT keys.key, counter.number, counter.used
 FROM json_each(:keys) AS keys
-JOIN spending
-  ON source = json_extract(keys.value, '$[0]')
- AND each = json_extract(keys.value, '$[1]')
- AND tenant = json_extract(keys.value, '$[2]')
- AND name = json_extract(keys.value, '$[3]')
- AND unit = json_extract(keys.value, '$[4]')
- AND calendar = json_extract(keys.value, '$[5]');
+JOIN counter ON counter.key = keys.value;
 
--- name: spending_put
-INSERT INTO spending (source, each, tenant, name, unit, calendar, number, used, ends_at)
-SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
-       json_extract(value, '$[3]'), json_extract(value, '$[4]'), json_extract(value, '$[5]'),
-       json_extract(value, '$[6]'), json_extract(value, '$[7]'), json_extract(value, '$[8]')
-FROM json_each(:rows)
+-- name: counters_put
+-- `used` is a JSON object of key and millionths, all of one window.
+INSERT INTO counter (key, number, used, ends_at)
+SELECT key, :number, value, :ends_at FROM json_each(:used)
 WHERE true -- tells the parser that ON CONFLICT is no join
-ON CONFLICT (source, each, tenant, name, unit, calendar)
-DO UPDATE SET number = excluded.number, used = excluded.used, ends_at = excluded.ends_at;
+ON CONFLICT (key) DO UPDATE SET number = excluded.number, used = excluded.used, ends_at = excluded.ends_at;
 
--- name: spending_change
+-- name: counters_change
 -- A counter that has moved on to another window is left alone: what it held is past.
-UPDATE spending
-SET used = max(0, min(:most, used + json_extract(changes.value, '$[7]')))
+UPDATE counter
+SET used = max(0, min(:most, used + changes.value))
 FROM json_each(:changes) AS changes
-WHERE source = json_extract(changes.value, '$[0]')
-  AND each = json_extract(changes.value, '$[1]')
-  AND tenant = json_extract(changes.value, '$[2]')
-  AND name = json_extract(changes.value, '$[3]')
-  AND unit = json_extract(changes.value, '$[4]')
-  AND calendar = json_extract(changes.value, '$[5]')
-  AND number = json_extract(changes.value, '$[6]');
+WHERE counter.key = changes.key AND number = :number;
 
--- name: spending_by
--- One row: what one person spent, as a JSON list of unit, calendar, window and millionths.
-SELECT json_group_array(json_array(unit, calendar, number, used)) FROM spending
-WHERE source = '' AND each = 'who' AND tenant = :tenant AND name = :name;
+-- name: counters_between
+-- One row: counters whose keys begin alike, as a JSON list of key, window and millionths.
+SELECT json_group_array(json_array(key, number, used)) FROM counter WHERE key >= :first AND key < :last;
 
--- name: spending_list
-SELECT source, each, tenant, name, unit, calendar, number, used, ends_at FROM spending
-WHERE ends_at > :now
-ORDER BY source, each, tenant, name, unit, calendar;
+-- name: counters_list
+SELECT key, used, ends_at FROM counter WHERE ends_at > :now ORDER BY key;
 
--- name: spending_forget
-DELETE FROM spending WHERE ends_at < :before;
+-- name: counters_forget
+DELETE FROM counter WHERE ends_at < :before;
 
 -- name: pace_get
 SELECT free_at FROM pace WHERE source = :source AND each = :each AND tenant = :tenant AND name = :name;
@@ -105,4 +87,4 @@ SELECT source, each, tenant, name, boot FROM slot WHERE until > :now ORDER BY so
 DELETE FROM slot WHERE until < :before;
 
 -- name: limits_exist
-SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'spending';
+SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'counter';
