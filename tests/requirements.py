@@ -571,6 +571,14 @@ REQUIREMENTS: dict[str, Requirement] = {
     "connect:json-unchanged": Requirement(
         "bar: arguments", "Arguments reach a JSON body with type and value unchanged and are never read as templates."
     ),
+    "connect:form-fields": Requirement(
+        "contract 2; bar: templates",
+        "An argument in a form is one value of its field, whatever it holds; a list repeats the field.",
+    ),
+    "connect:text-bodies": Requirement(
+        "contract 2; bar: templates",
+        "An argument is a whole text body unchanged, or one line within plain text; within other types, two bodies and a second type are load errors.",
+    ),
     "connect:strict-answers": Requirement(
         "bar: egress",
         "HTML for JSON, broken, lenient or bottomless JSON and unknown types are `upstream_bad_response`.",

@@ -20,6 +20,13 @@ Binding = Annotated[
     ),
 ]
 HeaderName = Annotated[str, Matching(r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$", "a header name (RFC 9110 section 5.1)")]
+MediaType = Annotated[
+    str,
+    Matching(
+        r"^[a-z0-9!#$&^_.+-]{1,64}/[a-z0-9!#$&^_.+-]{1,64}(; ?[a-z-]{1,32}=[A-Za-z0-9_.-]{1,64}){0,4}$",
+        "a media type such as text/csv or text/plain; charset=utf-8, in lower case",
+    ),
+]
 Function = Annotated[
     str,
     Matching(
@@ -76,6 +83,15 @@ class Http(Strict):
     headers: dict[str, str] = Field(default={})
     query: dict[str, str] = Field(default={})
     body: Any = Field(default=None, alias="json", description="The JSON body; a lone {name} keeps its type.")
+    form: dict[str, str] | None = Field(
+        default=None, min_length=1, description="The fields of a form body (application/x-www-form-urlencoded)."
+    )
+    text: Annotated[str, Field(min_length=1, max_length=65536)] | None = Field(
+        default=None, alias="body", description="The body as text; within a longer text an argument is a single line."
+    )
+    content_type: MediaType | None = Field(
+        default=None, description="What `body` is; text/plain in UTF-8 where nothing is said."
+    )
     egress: Egress = Egress()
     max_output: Size = "1MiB"
     trace: bool = Field(default=False, description="Send the caller's W3C trace on: `traceparent`.")

@@ -5,11 +5,11 @@ import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from mcp_guard.kit import references, template, units
+from mcp_guard.kit import references, units
 from mcp_guard.manifest.arguments import Arguments, placed
 from mcp_guard.manifest.document import Http
+from mcp_guard.manifest.http_body import check_body, content_type, has_json, placed_value
 from mcp_guard.manifest.report import Report
-from mcp_guard.manifest.values import keys, strings
 from mcp_guard.manifest.written_secrets import looks_secret, names_a_secret
 from mcp_guard.model.tool import HttpSpec
 
@@ -33,8 +33,8 @@ def compile_http(entry: Http, arguments: Arguments, report: Report) -> tuple[Htt
     used = _check_url(entry.url, arguments, report.at("url"))
     used |= _check_headers(entry, arguments, report.at("headers"))
     for name, text in entry.query.items():
-        used |= placed(text, arguments, _value(text, report.at("query", name)))
-    used |= _check_body(entry, arguments, report)
+        used |= placed_value(text, arguments, report.at("query", name))
+    used |= check_body(entry, arguments, report)
     return HttpSpec(
         kind="http",
         method=entry.method,
@@ -42,15 +42,14 @@ def compile_http(entry: Http, arguments: Arguments, report: Report) -> tuple[Htt
         headers=tuple(sorted(entry.headers.items())),
         query=tuple(sorted(entry.query.items())),
         json=entry.body,
-        has_json=_has_body(entry),
+        has_json=has_json(entry),
         networks=networks(entry.egress.networks, report.at("egress", "networks")),
         max_bytes=max_output(entry.max_output, report.at("max_output")),
         trace=entry.trace,
+        form=tuple(sorted((entry.form or {}).items())),
+        body=entry.text or "",
+        content_type=content_type(entry),
     ), used
-
-
-def _has_body(entry: Http) -> bool:
-    return "body" in entry.model_fields_set
 
 
 def _check_url(url: str, arguments: Arguments, report: Report) -> frozenset[str]:
@@ -139,36 +138,6 @@ def _check_header_value(name: str, value: str, arguments: Arguments, report: Rep
     if len(parts) == 1 and literals:
         return placed(value, arguments, report)
     return frozenset().union(*(placed(literal, arguments, report, always=True) for literal in literals))
-
-
-def _check_body(entry: Http, arguments: Arguments, report: Report) -> frozenset[str]:
-    if not _has_body(entry):
-        return frozenset()
-    if entry.method in ("GET", "HEAD"):
-        report.at("json").error("body", f"a {entry.method} request has no body", "use query:, or another method")
-    used: frozenset[str] = frozenset()
-    for tokens, text in strings(entry.body):
-        place = report.at("json", *tokens)
-        used |= placed(text, arguments, _value(text, place))
-    for tokens, key in keys(entry.body):
-        if references.OPENING in key or _is_template(key):
-            report.at("json", *tokens).error("template", "keys are fixed text", "arguments stand in values only")
-    return used
-
-
-def _value(text: str, report: Report) -> Report:
-    if looks_secret(text):
-        report.warning(
-            "literal_secret", "this looks like a secret written out", "send it in a header, as ${secret:NAME}"
-        )
-    return report
-
-
-def _is_template(key: str) -> bool:
-    try:
-        return bool(template.names(key))
-    except ValueError:
-        return False
 
 
 def networks(texts: list[str], report: Report) -> tuple[str, ...]:

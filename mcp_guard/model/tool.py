@@ -52,10 +52,11 @@ class PostgresSpec:
 
 @dataclass(frozen=True, slots=True)
 class HttpSpec:
-    """One request. Templates are placed by position: path segment, query value, header value, JSON value.
+    """One request. Templates are placed by position: path segment, query value, header value, JSON value, form field.
 
-    Header values may hold secret references. `networks` are the private networks this tool may reach (CIDR).
-    `max_bytes` caps the response body. With `trace` the upstream is told the caller's trace (`traceparent`).
+    There is at most one of `json` (where `has_json`), `form` and `body`, a text of `content_type`. Header values may hold
+    secret references. `networks` are the private networks this tool may reach (CIDR). `max_bytes` caps the response
+    body. With `trace` the upstream is told the caller's trace (`traceparent`).
     """
 
     kind: Literal["http"]
@@ -68,6 +69,9 @@ class HttpSpec:
     networks: tuple[str, ...]
     max_bytes: int
     trace: bool = False
+    form: tuple[tuple[str, str], ...] = field(default=(), metadata=LATER)
+    body: str = field(default="", metadata=LATER)
+    content_type: str = field(default="", metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)

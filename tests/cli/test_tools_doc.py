@@ -41,9 +41,11 @@ p, docs-call, user:me, *, home, call, *, True, allow, -, the tools of the page
 """
 
 
-def stock(seen: Seen, wire: Wire) -> None:
+def shop(seen: Seen, wire: Wire) -> None:
     known = seen.header("authorization") == "Bearer stock-key-of-the-docs"
-    answer = {"sku": seen.target.rpartition("/")[2], "level": 7 if known else None}
+    answer: object = {"sku": seen.target.rpartition("/")[2], "level": 7 if known else None}
+    if seen.method == "POST":
+        answer = {"kind": seen.header("content-type"), "stored": seen.body.decode()}
     wire.respond(200, [("Content-Type", "application/json")], json.dumps(answer).encode())
 
 
@@ -52,7 +54,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     directory = tmp_path_factory.mktemp("docs") / "home"
     assert run(("--quiet", "init", str(directory))) == 0
     with UpstreamSimulator() as upstream, _database() as database:
-        upstream.behaviour = stock
+        upstream.behaviour = shop
         ports = {"127.0.0.1:8080": f"127.0.0.1:{upstream.port}"}
         if database is not None:
             ports["127.0.0.1:5432"] = database.address
@@ -155,6 +157,13 @@ def test_every_key_of_a_function_is_explained() -> None:
     from mcp_guard.manifest.document import Python
 
     assert {name for name in Python.model_fields if name not in PAGE} == set()
+
+
+def test_every_key_of_a_request_is_explained() -> None:
+    from mcp_guard.manifest.document import Http
+
+    keys = {field.alias or name for name, field in Http.model_fields.items()}
+    assert {key for key in keys if f"| `{key}` |" not in PAGE} == set()
 
 
 def test_every_key_of_a_command_is_explained() -> None:

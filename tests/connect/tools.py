@@ -17,6 +17,9 @@ def http(
     headers: Mapping[str, str] | None = None,
     query: Mapping[str, str] | None = None,
     json: object = None,
+    form: Mapping[str, str] | None = None,
+    body: str = "",
+    content_type: str = "text/plain; charset=utf-8",
     networks: tuple[str, ...] = LOOPBACK,
     max_bytes: int = 64 * 1024,
 ) -> HttpSpec:
@@ -30,6 +33,9 @@ def http(
         has_json=json is not None,
         networks=networks,
         max_bytes=max_bytes,
+        form=tuple((form or {}).items()),
+        body=body,
+        content_type=content_type if body else "",
     )
 
 

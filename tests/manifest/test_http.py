@@ -62,6 +62,38 @@ BROKEN = [
     ("every network", http(BASE, 'query: {t: "{text}"}, egress: {networks: ["0.0.0.0/0"]}'), "network"),
     ("no output", http(BASE, 'query: {t: "{text}"}, max_output: 0B'), "value"),
     ("huge output", http(BASE, 'query: {t: "{text}"}, max_output: 1GiB'), "value"),
+    ("body of GET as a form", http(BASE, 'form: {t: "{text}"}'), "body"),
+    ("body of GET as text", http(BASE, 'body: "{text}"'), "body"),
+    ("two bodies", http(BASE, 'method: POST, json: null, form: {t: "{text}"}'), "body"),
+    ("two other bodies", http(BASE, 'method: POST, form: {a: b}, body: "{text}"'), "body"),
+    ("an empty form", http(BASE, "method: POST, form: {}"), "value"),
+    ("an empty text", http(BASE, 'method: POST, body: ""'), "value"),
+    ("argument as field", http(BASE, 'method: POST, form: {"{text}": "{text}"}'), "template"),
+    ("secret in a form", http(BASE, 'method: POST, form: {key: "${secret:k}", t: "{text}"}'), "reference_place"),
+    ("secret in a text", http(BASE, 'method: POST, body: "${secret:k} {text}"'), "reference_place"),
+    ("number in a form", http(BASE, 'method: POST, form: {n: 3, t: "{text}"}'), "type"),
+    ("type of a form", http(BASE, 'method: POST, form: {t: "{text}"}, content_type: text/csv'), "body"),
+    ("type of JSON", http(BASE, 'method: POST, json: {t: "{text}"}, content_type: text/csv'), "body"),
+    (
+        "type of a form by header",
+        http(BASE, 'method: POST, form: {t: "{text}"}, headers: {content-Type: text/plain}'),
+        "header",
+    ),
+    (
+        "type of a text by header",
+        http(BASE, 'method: POST, body: "a {text}", headers: {Content-Type: application/json}'),
+        "header",
+    ),
+    ("other charset", http(BASE, 'method: POST, body: "{text}", content_type: "text/csv; charset=latin-1"'), "body"),
+    ("type with line break", http(BASE, 'method: POST, body: "{text}", content_type: "text/csv\r\nX: y"'), "value"),
+    ("text within JSON", http(BASE, 'method: POST, body: "[{text}]", content_type: application/json'), "template"),
+    ("text within XML", http(BASE, 'method: POST, body: "<a>{text}</a>", content_type: text/xml'), "template"),
+    ("text within CSV", http(BASE, 'method: POST, body: "1,{text}", content_type: text/csv'), "template"),
+    (
+        "text within a form",
+        http(BASE, 'method: POST, body: "a={text}", content_type: application/x-www-form-urlencoded'),
+        "template",
+    ),
     ("redirects", http(BASE, "follow_redirects: true"), "unknown_key"),
 ]
 
@@ -83,6 +115,10 @@ def test_a_request_that_cannot_be_safe_is_refused(lint_texts: Lint, connector: s
         (http(BASE, 'headers: {X-A: "Bearer ${secret:k} {text}"}'), "{text: {type: string}}", "optional_argument"),
         (http('"https://api.example/{text}"'), "{text: {type: array}}", "argument_type"),
         (http(BASE, 'method: POST, json: {t: "a {text}"}'), "{text: {type: [object, string]}}", "argument_type"),
+        (http(BASE, 'method: POST, form: {t: "a {text}"}'), "{text: {type: string}}", "optional_argument"),
+        (http(BASE, 'method: POST, form: {t: "a {text}"}'), "{text: {type: array}}", "argument_type"),
+        (http(BASE, 'method: POST, body: "a {text}"'), "{text: {type: string}}", "optional_argument"),
+        (http(BASE, 'method: POST, body: "{text}"'), "{text: {type: array}}", "argument_type"),
     ],
 )
 def test_a_text_needs_its_arguments(lint_texts: Lint, connector: str, properties: str, code: str) -> None:
@@ -92,7 +128,13 @@ def test_a_text_needs_its_arguments(lint_texts: Lint, connector: str, properties
 
 
 @pytest.mark.parametrize(
-    "connector", [http(BASE, 'query: {t: "{text}"}'), http(BASE, 'method: POST, json: ["{text}"]')]
+    "connector",
+    [
+        http(BASE, 'query: {t: "{text}"}'),
+        http(BASE, 'method: POST, json: ["{text}"]'),
+        http(BASE, 'method: POST, form: {t: "{text}"}'),
+        http(BASE, 'method: POST, body: "{text}", content_type: application/xml'),
+    ],
 )
 def test_a_lone_placeholder_may_be_of_an_optional_argument(lint_texts: Lint, connector: str) -> None:
     catalog, problems = lint_texts(text_of(connector, required="[]"))
@@ -153,3 +195,19 @@ def test_no_body_is_not_a_null_body(compile_tool: Compile) -> None:
     assert isinstance(spec, HttpSpec)
     assert not spec.has_json
     assert spec.max_bytes == 1024 * 1024
+
+
+@pytest.mark.parametrize(
+    ("more", "form", "body", "content_type"),
+    [
+        ('form: {b: "{text}", a: x}', (("a", "x"), ("b", "{text}")), "", ""),
+        ('body: "note: {text}"', (), "note: {text}", "text/plain; charset=utf-8"),
+        ('body: "{text}", content_type: text/csv', (), "{text}", "text/csv"),
+    ],
+)
+def test_a_form_or_a_text_compiles(
+    compile_tool: Compile, more: str, form: tuple[tuple[str, str], ...], body: str, content_type: str
+) -> None:
+    spec = compile_tool(text_of(http(more=f"method: POST, {more}"))).connector
+    assert isinstance(spec, HttpSpec)
+    assert (spec.form, spec.body, spec.content_type, spec.has_json) == (form, body, content_type, False)
