@@ -579,6 +579,14 @@ REQUIREMENTS: dict[str, Requirement] = {
         "contract 2; bar: templates",
         "An argument is a whole text body unchanged, or one line within plain text; within other types, two bodies and a second type are load errors.",
     ),
+    "http:pages-stay": Requirement(
+        "bar: egress",
+        "What an upstream says of its next page chooses one query parameter or a path on the origin that was asked; anything else ends the call and nothing is sent elsewhere.",
+    ),
+    "http:pages-bounded": Requirement(
+        "bar: egress",
+        "Pages keep to a number, and together to the size and time of one answer; a circle ends the call.",
+    ),
     "connect:strict-answers": Requirement(
         "bar: egress",
         "HTML for JSON, broken, lenient or bottomless JSON and unknown types are `upstream_bad_response`.",

@@ -1,4 +1,4 @@
-"""The `http` connector: one templated request, one JSON value."""
+"""The `http` connector: one templated request, or one for each page, and one value."""
 
 import asyncio
 import time
@@ -10,14 +10,23 @@ from mcp_guard.connect.answer import failure_of, value_of
 from mcp_guard.connect.credential import NOTHING, CallCredentials, Issue, Issued
 from mcp_guard.connect.egress import Egress
 from mcp_guard.connect.failure import Failed
-from mcp_guard.connect.message import Response, parse_origin
+from mcp_guard.connect.message import Request, Response, parse_origin
+from mcp_guard.connect.paging import Gathering
 from mcp_guard.connect.render import plan, render
+from mcp_guard.connect.select import selected
 from mcp_guard.kit.failpoint import failpoint
 from mcp_guard.kit.references import Reference
 from mcp_guard.model.call import CredentialKind, Invocation, Reply
+from mcp_guard.model.codes import Code
 from mcp_guard.model.tool import HttpSpec, Tool
 from mcp_guard.secrets.redact import Redactor
 from mcp_guard.secrets.references import Resolver
+
+# What went wrong with a later page is said of all: neither time nor size is that page's own.
+_ALL_PAGES: Mapping[Code, str] = {
+    "upstream_timeout": "the pages were not all answered in time",
+    "upstream_too_large": "the pages together are too large",
+}
 
 
 def _utc_now() -> datetime:
@@ -59,9 +68,9 @@ class HttpConnector:
         resolve = issued.resolver(secrets.__getitem__)
         request = render(self._plan, invocation.arguments, resolve, self._extra_headers(invocation))
         failpoint("http.before-request")
-        response = await self._egress.send(request, invocation.timeout - (time.monotonic() - started))
+        value = await self._ask(request, issued, started, invocation.timeout)
         failpoint("http.after-response")
-        return self._reply(response, issued)
+        return Reply(self._redactor.value(issued.value(selected(value, self._plan.spec.select))))
 
     async def aclose(self) -> None:
         """The client is shared; whoever made it closes it."""
@@ -81,12 +90,30 @@ class HttpConnector:
             extra["traceparent"] = trace.onward()
         return extra
 
-    def _reply(self, response: Response, issued: Issued) -> Reply:
-        """The value of an answer, without secrets and without the credentials of this call."""
+    async def _ask(self, request: Request, issued: Issued, started: float, seconds: float) -> object:
+        """The value of the answer, or what its pages hold together, within `seconds` from `started`."""
+        pages = self._plan.spec.pages
+        if pages is None:
+            return self._value(await self._egress.send(request, started + seconds - time.monotonic()), issued)
+        gathering = Gathering(pages, request)
+        more = True
+        while more:
+            try:
+                response = await self._egress.send(gathering.request, started + seconds - time.monotonic())
+            except Failed as failed:
+                if gathering.begun and failed.code in _ALL_PAGES:
+                    reason = _ALL_PAGES[failed.code]
+                    raise Failed(failed.code, reason, transient=failed.transient, executed=failed.executed) from None
+                raise
+            more = gathering.take(response, self._value(response, issued))
+        return gathering.value()
+
+    def _value(self, response: Response, issued: Issued) -> object:
+        """The value of one answer; a failure's text is without secrets and without the credentials of this call."""
         if not 200 <= response.status < 300:
             longest = max(issued.longest, self._redactor.longest)
             raise failure_of(response, lambda text: self._redactor.text(issued.text(text)), self._now(), longest)
-        return Reply(self._redactor.value(issued.value(value_of(response))))
+        return value_of(response)
 
     def _asked_for(self, tool: Tool, wanted: Sequence[Reference], issue: Issue | None) -> CallCredentials | None:
         names = {part.name for part in wanted if part.kind == "token"}

@@ -11,6 +11,7 @@ from mcp_guard.manifest.document import Defaults, File, ToolEntry
 from mcp_guard.manifest.fingerprint import fingerprint
 from mcp_guard.manifest.home import HomeFiles
 from mcp_guard.manifest.http import compile_http
+from mcp_guard.manifest.http_answer import check_pages
 from mcp_guard.manifest.limits import compile_cost, limits_of, merged
 from mcp_guard.manifest.pointers import check_sensitive
 from mcp_guard.manifest.probe import compile_probe
@@ -206,6 +207,7 @@ def _check_effects(entry: ToolEntry, effects: Effects, connector: ConnectorSpec,
             place.error("effects", "the statement may change data", "say effects: idempotent or once")
     elif isinstance(connector, HttpSpec):
         writing = connector.method not in ("GET", "HEAD")
+        check_pages(connector, effects, report)
     if writing and effects == "once" and entry.annotations.readOnlyHint:
         report.at("annotations", "readOnlyHint").warning(
             "hint_mismatch",

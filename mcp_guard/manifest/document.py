@@ -6,7 +6,8 @@ refused with that code, never ignored. Field names that exist on the MCP wire ke
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
 from mcp_guard.manifest.fields import Duration, Label, Matching, Scope, Size, Strict, Tag, ToolName, Word
 from mcp_guard.manifest.limits import CostRule, ToolLimits
@@ -75,6 +76,33 @@ class Egress(Strict):
     networks: list[str] = Field(default=[])
 
 
+def _is_select(value: Any) -> Any:
+    names = value.items() if isinstance(value, dict) and 0 < len(value) <= 64 else ()
+    if isinstance(value, str) or (names and all(isinstance(text, str) for pair in names for text in pair)):
+        return value
+    raise PydanticCustomError("expected", "expected {expected}", {"expected": "a JSON pointer, or names with pointers"})
+
+
+Select = Annotated[
+    Any,
+    AfterValidator(_is_select),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "object", "additionalProperties": {"type": "string"}}]}),
+]
+
+
+class Paging(Strict):
+    """An answer of several pages, read one after the other and given as `items` and `truncated`."""
+
+    next: Annotated[str, Field(max_length=1024)] = Field(
+        description="A JSON pointer to what leads to the next page, or `link` for the header Link with rel=next."
+    )
+    parameter: Annotated[str, Field(min_length=1, max_length=128)] | None = Field(
+        default=None, alias="as", description="The query parameter for a cursor; else next leads to an address."
+    )
+    items: Annotated[str, Field(max_length=1024)] = Field(description="A JSON pointer to the list of a page.")
+    most: Annotated[int, Field(ge=1, le=100)] = Field(default=10, description="The most pages that are read.")
+
+
 class Http(Strict):
     """One request. Arguments are placed by position: `{name}`."""
 
@@ -92,6 +120,8 @@ class Http(Strict):
     content_type: MediaType | None = Field(
         default=None, description="What `body` is; text/plain in UTF-8 where nothing is said."
     )
+    select: Select = Field(default=None, description="What of the answer is the result, by JSON pointers.")
+    pages: Paging | None = None
     egress: Egress = Egress()
     max_output: Size = "1MiB"
     trace: bool = Field(default=False, description="Send the caller's W3C trace on: `traceparent`.")

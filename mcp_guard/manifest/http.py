@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from mcp_guard.kit import references, units
 from mcp_guard.manifest.arguments import Arguments, placed
 from mcp_guard.manifest.document import Http
+from mcp_guard.manifest.http_answer import pages_of, select_of
 from mcp_guard.manifest.http_body import check_body, content_type, has_json, placed_value
 from mcp_guard.manifest.report import Report
 from mcp_guard.manifest.written_secrets import looks_secret, names_a_secret
@@ -49,6 +50,8 @@ def compile_http(entry: Http, arguments: Arguments, report: Report) -> tuple[Htt
         form=tuple(sorted((entry.form or {}).items())),
         body=entry.text or "",
         content_type=content_type(entry),
+        select=select_of(entry, report),
+        pages=pages_of(entry, report),
     ), used
 
 

@@ -51,12 +51,25 @@ class PostgresSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class Pages:
+    """An answer of several pages. `next` is a JSON pointer, or `link` for the header of that name (RFC 8288): a cursor
+    for the query `parameter`, or without one an address on the same origin. `items` is a pointer to the list of a page;
+    at `most` so many pages are read."""
+
+    next: str
+    parameter: str
+    items: str
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
 class HttpSpec:
     """One request. Templates are placed by position: path segment, query value, header value, JSON value, form field.
 
-    There is at most one of `json` (where `has_json`), `form` and `body`, a text of `content_type`. Header values may hold
-    secret references. `networks` are the private networks this tool may reach (CIDR). `max_bytes` caps the response
-    body. With `trace` the upstream is told the caller's trace (`traceparent`).
+    There is at most one of `json` (where `has_json`), `form` and `body`, a text of `content_type`. Header values may
+    hold secret references. `networks` are the private networks this tool may reach (CIDR). `max_bytes` caps the
+    response body. With `trace` the upstream is told the caller's trace (`traceparent`). `select` names the parts of an
+    answer that are the result: one JSON pointer, or names and pointers.
     """
 
     kind: Literal["http"]
@@ -72,6 +85,8 @@ class HttpSpec:
     form: tuple[tuple[str, str], ...] = field(default=(), metadata=LATER)
     body: str = field(default="", metadata=LATER)
     content_type: str = field(default="", metadata=LATER)
+    select: str | tuple[tuple[str, str], ...] = field(default=(), metadata=LATER)
+    pages: Pages | None = field(default=None, metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)

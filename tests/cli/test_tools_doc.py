@@ -12,6 +12,7 @@ from contextlib import closing, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from textwrap import indent
+from typing import Any
 
 import pytest
 
@@ -43,9 +44,13 @@ p, docs-call, user:me, *, home, call, *, True, allow, -, the tools of the page
 
 def shop(seen: Seen, wire: Wire) -> None:
     known = seen.header("authorization") == "Bearer stock-key-of-the-docs"
-    answer: object = {"sku": seen.target.rpartition("/")[2], "level": 7 if known else None}
+    answer: dict[str, Any] = {"sku": seen.target.rpartition("/")[2], "level": 7 if known else None}
     if seen.method == "POST":
         answer = {"kind": seen.header("content-type"), "stored": seen.body.decode()}
+    if seen.target.startswith("/articles"):
+        last = "cursor=" in seen.target
+        answer = {"data": [{"sku": "CD-3"}] if last else [{"sku": "AB-1"}, {"sku": "AB-2"}], "meta": {"count": 3}}
+        answer["meta"] |= {} if last else {"next_cursor": "Mg=="}
     wire.respond(200, [("Content-Type", "application/json")], json.dumps(answer).encode())
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from mcp_guard.model.call import Invocation
-from mcp_guard.model.tool import ConnectorSpec, Effects, HttpSpec, PythonSpec, Retry, Tool
+from mcp_guard.model.tool import ConnectorSpec, Effects, HttpSpec, Pages, PythonSpec, Retry, Tool
 
 LOOPBACK = ("127.0.0.0/8", "::1/128")
 
@@ -20,6 +20,8 @@ def http(
     form: Mapping[str, str] | None = None,
     body: str = "",
     content_type: str = "text/plain; charset=utf-8",
+    select: str | tuple[tuple[str, str], ...] = (),
+    pages: Pages | None = None,
     networks: tuple[str, ...] = LOOPBACK,
     max_bytes: int = 64 * 1024,
 ) -> HttpSpec:
@@ -36,6 +38,8 @@ def http(
         form=tuple((form or {}).items()),
         body=body,
         content_type=content_type if body else "",
+        select=select,
+        pages=pages,
     )
 
 

@@ -2,10 +2,11 @@
 
 import pytest
 
-from mcp_guard.model.tool import HttpSpec
+from mcp_guard.model.tool import HttpSpec, Pages
 from tests.manifest.conftest import Compile, Lint
 from tests.manifest.texts import http, manifest, tool
 
+PAGES = "{next: /n, as: c, items: /d}"
 BASE = '"https://api.example/notes"'
 
 
@@ -94,6 +95,18 @@ BROKEN = [
         http(BASE, 'method: POST, body: "a={text}", content_type: application/x-www-form-urlencoded'),
         "template",
     ),
+    ("a pointer without a slash", http(BASE, 'query: {t: "{text}"}, select: data'), "pointer"),
+    ("a named one without a slash", http(BASE, 'query: {t: "{text}"}, select: {a: /b, c: d}'), "pointer"),
+    ("everything selected", http(BASE, 'query: {t: "{text}"}, select: ""'), "pointer"),
+    ("nothing selected", http(BASE, 'query: {t: "{text}"}, select: {}'), "value"),
+    ("a list of pointers", http(BASE, 'query: {t: "{text}"}, select: [/a]'), "value"),
+    ("a number selected", http(BASE, 'query: {t: "{text}"}, select: {a: 1}'), "value"),
+    ("pages of a tool that acts", http(BASE, f'query: {{t: "{{text}}"}}, pages: {PAGES}'), "pages"),
+    ("pages of POST", http(BASE, f'method: POST, json: "{{text}}", pages: {PAGES}'), "pages"),
+    ("a link as cursor", http(BASE, 'query: {t: "{text}"}, pages: {next: link, as: c, items: /d}'), "pages"),
+    ("no pointer to a page", http(BASE, 'query: {t: "{text}"}, pages: {next: "", items: /d}'), "pointer"),
+    ("no pointer to items", http(BASE, 'query: {t: "{text}"}, pages: {next: /n, items: d}'), "pointer"),
+    ("endless pages", http(BASE, 'query: {t: "{text}"}, pages: {next: /n, items: /d, most: 1000}'), "value"),
     ("redirects", http(BASE, "follow_redirects: true"), "unknown_key"),
 ]
 
@@ -211,3 +224,18 @@ def test_a_form_or_a_text_compiles(
     spec = compile_tool(text_of(http(more=f"method: POST, {more}"))).connector
     assert isinstance(spec, HttpSpec)
     assert (spec.form, spec.body, spec.content_type, spec.has_json) == (form, body, content_type, False)
+
+
+def test_what_is_taken_from_an_answer_compiles(compile_tool: Compile) -> None:
+    more = f"select: {{b: /items/1, a: /truncated}}, pages: {PAGES}"
+    spec = compile_tool(text_of(http(more=more), more="effects: none")).connector
+    assert isinstance(spec, HttpSpec)
+    assert spec.select == (("a", "/truncated"), ("b", "/items/1"))
+    assert spec.pages == Pages("/n", "c", "/d", 10)
+
+
+def test_one_pointer_and_links_compile(compile_tool: Compile) -> None:
+    more = 'select: /items, pages: {next: link, items: "", most: 2}'
+    spec = compile_tool(text_of(http(more=more), more="effects: none")).connector
+    assert isinstance(spec, HttpSpec)
+    assert (spec.select, spec.pages) == ("/items", Pages("link", "", "", 2))
