@@ -16,7 +16,7 @@ FROM approval WHERE task = :task AND step = :step ORDER BY created_at DESC LIMIT
 
 -- name: approval_awaited
 SELECT id, task, step, tool, binds, requester, client, tenant, chain, rule, reason, approvers, not_requester,
-       quorum, created_at, expires_at, summary, state, call, escalate_to, escalates_at, escalated_at, escalation_seal
+       quorum, created_at, expires_at, summary, state, call, escalate_to, escalates_at, escalated_at, escalation_seal, assurance
 FROM approval WHERE state = 'pending' AND task IN (SELECT value FROM json_each(:tasks)) ORDER BY created_at, id;
 
 -- name: approval_list
