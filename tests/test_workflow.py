@@ -227,7 +227,7 @@ async def test_what_nobody_decides_before_the_deadline_is_taken_back(
 ) -> None:
     manifest = flow.home / "tool_manifests" / "flow.yaml"
     text = manifest.read_text(encoding="utf-8")
-    manifest.write_text(text.replace("deadline: 2h", "deadline: 1s"), encoding="utf-8")
+    manifest.write_text(text.replace("deadline: 2h", "deadline: 4s"), encoding="utf-8")
     async with opened(flow.home) as guard:
         task = await ended(guard, task_of(await _open(guard, amount=21.5, secret="x")))
     assert (task["status"], task["result"]["guard"]["code"]) == ("failed", "approval_expired")
