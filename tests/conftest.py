@@ -12,7 +12,6 @@ from mcp_guard.demo.home import copy_home, payments_key, seed
 from tests.simulators.canary import holding
 from tests.simulators.process import Program
 
-
 # How long an example takes says how busy the machine is, and nothing about what is tested.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
