@@ -624,11 +624,11 @@ REQUIREMENTS: dict[str, Requirement] = {
     ),
     "upstream:session": Requirement(
         "contract 2",
-        "A session is begun at the first call, kept for all, and begun anew when it broke; one that cannot begin is not tried by every call.",
+        "A session is begun at the first call, kept for all, begun anew when it broke, and ended with the last tool that used it; one that cannot begin, or dies again and again, is not tried by every call.",
     ),
     "upstream:hostile": Requirement(
         "bar: faults",
-        "A server that hangs, floods, dies, lies or never ends its list costs a bounded time and memory, and the next call is fine.",
+        "A server that hangs, floods, dies, lies, asks, does not read or never ends its list costs a bounded time and memory, and the next call is fine.",
     ),
     "upstream:egress": Requirement(
         "bar: egress", "A server's address is judged like any tool's: a private one nobody allowed is not connected to."

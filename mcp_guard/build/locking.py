@@ -39,10 +39,11 @@ async def _asked(home: Home, upstream: str | None) -> "list[Difference]":
     from mcp_guard.secrets.redact import Redactor
 
     servers = _servers(home, upstream)
-    sessions = Sessions(home.directory, resolver_of(home, Redactor()))
+    redactor = Redactor()
+    sessions = Sessions(home.directory, resolver_of(home, redactor), redactor)
 
     async def listing(declared: "Declared") -> Mapping[str, lock.ToolDefinition]:
-        return await sessions.of(declared.server).tools(fresh=True)
+        return await sessions.take(declared.server).tools()
 
     try:
         return await ask(servers, lock.read(home.directory), listing)

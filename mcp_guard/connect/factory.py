@@ -96,7 +96,7 @@ class Means:
         if self._sessions is None:
             from mcp_guard.connect.mcp.pool import Sessions
 
-            self._sessions = Sessions(self.home, self.resolver)
+            self._sessions = Sessions(self.home, self.resolver, self.redactor)
         return self._sessions
 
     async def aclose(self) -> None:
@@ -139,7 +139,7 @@ def connect(tool: Tool, means: Means) -> Connector:
 def _mcp(spec: McpSpec, means: Means) -> Connector:
     from mcp_guard.connect.mcp.connector import McpConnector
 
-    return McpConnector(spec, means.sessions.of(spec.upstream), means.redactor)
+    return McpConnector(spec, means.sessions, means.redactor)
 
 
 def _sql(tool: Tool, spec: SqlSpec, means: Means) -> Connector:

@@ -61,7 +61,7 @@ def is_private(path: Path) -> bool:
 
 def end_process_group(process: "subprocess.Popen[bytes] | asyncio.subprocess.Process") -> None:
     """Kill a process begun in a session of its own, with whatever it began. On Windows only the process itself."""
-    with suppress(ProcessLookupError):
+    with suppress(ProcessLookupError, PermissionError):  # macOS says the second of a group that ended
         if os.name == "posix":
             os.killpg(process.pid, signal.SIGKILL)
         else:

@@ -1,6 +1,7 @@
 """Hot reload: what the files say comes in force as a whole, or not at all."""
 
 import asyncio
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,13 @@ import pytest
 
 from mcp_guard.build import open_guard, open_query
 from mcp_guard.config.load import load
+from mcp_guard.manifest import lock
 from mcp_guard.model.errors import Invalid, StoreUnavailable
+from mcp_guard.model.tool import definition
 from tests.build.conftest import Desk
+from tests.connect.tools import lives, until
+from tests.simulators.mcp_server import Script
+from tests.simulators.mcp_server import tool as listed
 from tests.simulators.process import Program
 from tests.simulators.raw import call_body, exchange, request
 
@@ -289,3 +295,23 @@ async def test_a_file_without_an_end_is_refused_and_fills_no_memory(name: str, s
     await served.settle()
     assert [record["state"]["what"] for record in served.records("config")][-1:] == ["reload-refused"]
     assert _rule(await served.refund(5500)) == "refund-limit"
+
+
+@pytest.mark.holds("upstream:session", "reload:in-force")
+async def test_a_server_that_is_not_named_any_more_is_ended(served: Desk, tmp_path: Path) -> None:
+    script = Script(tmp_path / "server")
+    lock.write(served.home, lock.Lock({"notes": {"say": definition(listed("say"))}}))
+    manifest = {"apiVersion": "mcp-guard/v1", "kind": "Tools", "toolset": "notes"}
+    servers = [{"name": "notes", "command": script.argv, "allow": ["*"], "overrides": {"say": {"effects": "none"}}}]
+    file = served.home / "tool_manifests" / "notes.yaml"
+    file.write_text(json.dumps({**manifest, "upstreams": servers}), encoding="utf-8")
+    rows = "p, notes, role:support, *, acme, list call, toolset:notes, True, allow, -, notes\n"
+    rules = [rows.replace("list call", act) for act in ("list", "call")]
+    served.edit(POLICY, lambda text: text.rstrip() + "\n" + rules[0] + rules[1].replace("notes,", "notes-call,", 1))
+    await served.settle()
+    answer = await served.call("notes_say", text="hi")
+    assert not answer.is_error, answer.text
+    file.unlink()
+    served.edit(POLICY, lambda text: "".join(line for line in text.splitlines(True) if "toolset:notes" not in line))
+    await served.settle()
+    await until(lambda: not lives(script.process))

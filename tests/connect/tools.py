@@ -1,8 +1,11 @@
 """Tools and invocations as the pipeline would hand them to a connector."""
 
 import asyncio
+import os
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 
 from mcp_guard.model.call import Invocation
 from mcp_guard.model.tool import ConnectorSpec, Effects, HttpSpec, Pages, PythonSpec, Retry, Tool
@@ -82,3 +85,14 @@ async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
         while not condition():
             await asyncio.sleep(0.002)
+
+
+def lives(process: int) -> bool:
+    """Whether a process is there, and not merely unburied."""
+    try:
+        os.kill(process, 0)
+        return " Z " not in Path(f"/proc/{process}/stat").read_text()
+    except ProcessLookupError:
+        return False
+    except FileNotFoundError:
+        return sys.platform != "linux"

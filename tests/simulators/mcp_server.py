@@ -8,6 +8,7 @@ line for every start and every call that reached it. Speaks the handshake era (2
 
 import json
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -59,6 +60,21 @@ class Script:
         return int([line for line in self.ledger if line.startswith("start ")][-1].split()[1])
 
     @property
+    def lists(self) -> int:
+        """How often its tools were asked for."""
+        return sum(line == "list" for line in self.ledger)
+
+    @property
+    def left(self) -> Sequence[int]:
+        """Processes it left behind: one in its group, one in a group of its own."""
+        return [int(line.split()[1]) for line in self.ledger if line.startswith("left ")]
+
+    @property
+    def told(self) -> Sequence[str]:
+        """What its own questions were answered with."""
+        return [line.split()[2] for line in self.ledger if line.startswith("told ")]
+
+    @property
     def _file(self) -> Path:
         return self.directory / "script.json"
 
@@ -77,11 +93,12 @@ def _answer(asked: Mapping[str, Any], script: Mapping[str, Any], directory: Path
             "serverInfo": {"name": "simulated", "version": "1"},
         }
     if method == "tools/list":
+        _note(directory, "list")
         return _page(script, asked)
     if method != "tools/call":
         return None
     _note(directory, f"call {asked['params']['name']} {json.dumps(asked['params'].get('arguments'))}")
-    _behave(script.get("behaviour", ""), script)
+    _behave(script.get("behaviour", ""), script, directory)
     return script.get("result", {"content": [{"type": "text", "text": "done"}]})
 
 
@@ -92,7 +109,12 @@ def _page(script: Mapping[str, Any], asked: Mapping[str, Any]) -> object:
     return {"tools": script["tools"]}
 
 
-def _behave(behaviour: str, script: Mapping[str, Any]) -> None:
+def _say(message: Mapping[str, Any]) -> None:
+    sys.stdout.write(json.dumps({"jsonrpc": "2.0", **message}) + "\n")
+    sys.stdout.flush()
+
+
+def _behave(behaviour: str, script: Mapping[str, Any], directory: Path) -> None:
     if behaviour == "hang":
         time.sleep(600)
     elif behaviour == "die":
@@ -104,8 +126,16 @@ def _behave(behaviour: str, script: Mapping[str, Any]) -> None:
         sys.stdout.write("this is not JSON\n")
         sys.stdout.flush()
     elif behaviour == "whisper":
-        sys.stderr.write(f"{script['words']}\n")
+        sys.stderr.write(f"{script['words']}\n" * script.get("times", 1))
         sys.stderr.flush()
+    elif behaviour == "talk":
+        for number in range(script["times"]):
+            _say({**script["unasked"], **({"id": f"own-{number}"} if script.get("asks") else {})})
+    elif behaviour == "leave":
+        for own_group in (False, True):
+            waits = [sys.executable, "-c", "import time; time.sleep(600)"]
+            child = subprocess.Popen(waits, start_new_session=own_group)
+            _note(directory, f"left {child.pid}")
 
 
 def main(directory: Path) -> None:
@@ -113,6 +143,9 @@ def main(directory: Path) -> None:
     for line in sys.stdin:
         script = json.loads((directory / "script.json").read_text())
         asked = json.loads(line)
+        if "method" not in asked:
+            _note(directory, f"told {asked['id']} {asked.get('error', {}).get('code', 'fine')}")
+            continue
         if script.get("behaviour") == "mute":
             continue
         if "id" not in asked:
@@ -121,8 +154,7 @@ def main(directory: Path) -> None:
         body = {"result": result} if result is not None else {"error": {"code": -32601, "message": "no such method"}}
         if asked["method"] == "tools/call" and "error" in script:
             body = {"error": script["error"]}
-        sys.stdout.write(json.dumps({"jsonrpc": "2.0", "id": asked["id"], **body}) + "\n")
-        sys.stdout.flush()
+        _say({"id": asked["id"], **body})
 
 
 if __name__ == "__main__":

@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any, Final
 
+import anyio
 from mcp.client import Client
 from mcp.shared.exceptions import MCPError
 from mcp_types import (
     CONNECTION_CLOSED,
     INVALID_PARAMS,
+    INVALID_REQUEST,
     METHOD_NOT_FOUND,
     CallToolRequest,
     CallToolRequestParams,
@@ -19,7 +21,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from mcp_guard.connect.attempts import timed_out
 from mcp_guard.connect.failure import MAX_TEXT, Failed
-from mcp_guard.connect.mcp.session import Session
+from mcp_guard.connect.mcp.pool import Sessions
+from mcp_guard.connect.mcp.session import Listing, Lost, Session
 from mcp_guard.kit import strict_json
 from mcp_guard.kit.strict_json import JsonError
 from mcp_guard.kit.text import strip_hidden
@@ -28,24 +31,26 @@ from mcp_guard.model.tool import McpSpec
 from mcp_guard.secrets.redact import Redactor
 
 _NEVER_BEGUN: Final = frozenset({METHOD_NOT_FOUND, INVALID_PARAMS})
+_TERMINATED: Final = (INVALID_REQUEST, "Session terminated")
+"""What the SDK makes of a server at an address that does not know the session any more."""
 _RESULT: Final[TypeAdapter[CallToolResult]] = TypeAdapter(CallToolResult)
 
 
 class McpConnector:
     """Calls one tool of a session that others use too."""
 
-    def __init__(self, spec: McpSpec, session: Session, redactor: Redactor) -> None:
+    def __init__(self, spec: McpSpec, sessions: Sessions, redactor: Redactor) -> None:
         self._spec = spec
-        self._session = session
+        self._sessions = sessions
         self._redactor = redactor
+        self._taken: Session | None = None
 
     async def invoke(self, invocation: Invocation) -> Reply:
         sent = False
         limit = asyncio.timeout(invocation.timeout)
         try:
-            async with limit:
-                await self._require_unchanged()
-                client = await self._session.client()
+            async with limit, self._session().use() as (client, tools):
+                self._require_unchanged(tools)
                 sent = True
                 result = await self._call(client, invocation.arguments)
         except TimeoutError:
@@ -56,11 +61,19 @@ class McpConnector:
         return Reply(self._redactor.value(self._value(result)))
 
     async def aclose(self) -> None:
-        """The session is shared; whoever made it closes it."""
+        """Give the session back; the last who has it ends it."""
+        if self._taken is not None:
+            self._taken = None
+            await self._sessions.give_back(self._spec.upstream)
 
-    async def _require_unchanged(self) -> None:
+    def _session(self) -> Session:
+        if self._taken is None:
+            self._taken = self._sessions.take(self._spec.upstream)
+        return self._taken
+
+    def _require_unchanged(self, tools: Listing) -> None:
         """A server may say something else of its tools at any time; then they are not what was let in."""
-        found = (await self._session.tools()).get(self._spec.tool)
+        found = tools.get(self._spec.tool)
         if found is None:
             raise Failed("quarantined", "the server does not offer this tool any more", retry="never")
         if strict_json.digest(found) != self._spec.definition:
@@ -76,14 +89,12 @@ class McpConnector:
             raise self._failure(error) from None
         except ValidationError:
             raise _bad("it is not a result of a tool") from None
-        except (OSError, RuntimeError):
-            self._session.lose()
-            raise Failed("upstream_unavailable", "the session broke", executed="unknown") from None
+        except (OSError, RuntimeError, anyio.ClosedResourceError, anyio.BrokenResourceError):
+            raise _lost() from None
 
     def _failure(self, error: MCPError) -> Failed:
-        if error.code == CONNECTION_CLOSED:
-            self._session.lose()
-            return Failed("upstream_unavailable", "the session broke", transient="connect", executed="unknown")
+        if error.code == CONNECTION_CLOSED or (error.code, error.message) == _TERMINATED:
+            return _lost()
         executed = "no" if error.code in _NEVER_BEGUN else "unknown"
         said = self._told(error.message)
         return Failed("upstream_error", f"the server answered with error {error.code}{said}", executed=executed)  # type: ignore[arg-type]  # one of two literals
@@ -113,6 +124,10 @@ def _checked(value: object) -> Any:
         return strict_json.loads(strict_json.dumps(value))
     except (JsonError, TypeError, ValueError):
         raise _bad("its value is not one that can be passed on") from None
+
+
+def _lost() -> Lost:
+    return Lost("upstream_unavailable", "the session broke", transient="connect", executed="unknown")
 
 
 def _bad(why: str) -> Failed:

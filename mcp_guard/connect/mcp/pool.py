@@ -1,7 +1,9 @@
 """The sessions of a home: one for each server, however many tools and generations of the home use it."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -14,30 +16,48 @@ from mcp_guard.connect.mcp.session import Session
 from mcp_guard.connect.mcp.stdio import program
 from mcp_guard.kit import references
 from mcp_guard.model.tool import Upstream
+from mcp_guard.secrets.redact import Redactor
 from mcp_guard.secrets.references import Resolver
 
 DIRECTORY: Final = Path("var/upstreams")
 """Where programs run, each in a directory of its own, below the home."""
 
 
-class Sessions:
-    """Makes the session of a server when the first tool of it is connected; nothing is started by that."""
+@dataclass(slots=True)
+class _Shared:
+    session: Session
+    users: int = 0
 
-    def __init__(self, home: Path, resolver: Resolver) -> None:
+
+class Sessions:
+    """Makes the session of a server when the first tool of it is called, and ends it with the last that did."""
+
+    def __init__(self, home: Path, resolver: Resolver, redactor: Redactor) -> None:
         self._home = home
         self._resolver = resolver
-        self._sessions: dict[Upstream, Session] = {}
+        self._redactor = redactor
+        self._shared: dict[Upstream, _Shared] = {}
 
-    def of(self, upstream: Upstream) -> Session:
-        if upstream not in self._sessions:
-            self._sessions[upstream] = Session(upstream.name, lambda: self._open(upstream), upstream.start)
-        return self._sessions[upstream]
+    def take(self, upstream: Upstream) -> Session:
+        """The session of a server; whoever takes it gives it back once."""
+        if upstream not in self._shared:
+            self._shared[upstream] = _Shared(Session(upstream.name, lambda: self._open(upstream), upstream.start))
+        self._shared[upstream].users += 1
+        return self._shared[upstream].session
+
+    async def give_back(self, upstream: Upstream) -> None:
+        shared = self._shared.get(upstream)
+        if shared is None:
+            return
+        shared.users -= 1
+        if not shared.users:
+            del self._shared[upstream]
+            await shared.session.aclose()
 
     async def aclose(self) -> None:
-        """End every session."""
-        sessions, self._sessions = self._sessions, {}
-        for session in sessions.values():
-            await session.aclose()
+        """End every session, all at once: each may take its time."""
+        shared, self._shared = self._shared, {}
+        await asyncio.gather(*(one.session.aclose() for one in shared.values()))
 
     @asynccontextmanager
     async def _open(self, upstream: Upstream) -> AsyncIterator[TransportStreams]:
@@ -46,7 +66,7 @@ class Sessions:
             variables = await self._resolved(upstream.variables)
             directory = self._home / DIRECTORY / upstream.name
             way: AbstractAsyncContextManager[TransportStreams] = program(
-                upstream.argv, variables, directory, upstream.max_bytes
+                upstream.argv, variables, directory, upstream.max_bytes, self._redactor.text
             )
         else:
             headers = await self._resolved(upstream.headers)

@@ -5,11 +5,10 @@ from wherever they are.
 """
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -22,6 +21,7 @@ from pydantic import ValidationError
 from mcp_guard import __version__
 from mcp_guard.connect.addresses import Denied
 from mcp_guard.connect.failure import Failed
+from mcp_guard.connect.mcp.screen import Screened
 from mcp_guard.model.tool import definition
 
 _log = logging.getLogger("mcp_guard.upstream")
@@ -30,19 +30,38 @@ RECHECK_SECONDS: Final = 60.0
 """How long what a server said of its tools is believed before it is asked again."""
 MOST_TOOLS: Final = 2000
 MOST_PAGES: Final = 100
+STEADY_SECONDS: Final = 30.0
+"""A session that lived so long went well; one that ends sooner, twice in a row, is not begun anew by every call."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
 
+
+class Lost(Failed):
+    """The session broke, or may have."""
+
+
+Listing = Mapping[str, Mapping[str, object]]
+"""What a server says of its tools, by name."""
 Open = Callable[[], AbstractAsyncContextManager[TransportStreams]]
 
 
-@dataclass(slots=True)
-class _Running:
-    """A session that works. `listed` is what the server says of its tools, by name; `broken` ends the session."""
+@dataclass(slots=True, eq=False)
+class _Held:
+    """A session from its beginning to its end. `ready` has the client once it is connected; `ended` ends the session.
+    `calls` are under way. What is `listed` counts until `checked_at` is too long ago; every doubt of it is counted.
+    """
 
-    client: Client
-    broken: asyncio.Event = field(default_factory=asyncio.Event)
-    listed: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    ready: "asyncio.Future[Client]"
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    listing: "asyncio.Task[Exception | None] | None" = None
+    listed: Listing = field(default_factory=dict)
     checked_at: float = float("-inf")
+    doubts: int = 0
+    calls: int = 0
+
+    def doubt(self) -> None:
+        """Its tools are asked for again before the next call."""
+        self.checked_at = float("-inf")
+        self.doubts += 1
 
 
 class Session:
@@ -53,97 +72,150 @@ class Session:
         self._open = open_
         self._start = start
         self._monotonic = monotonic
-        self._lock = asyncio.Lock()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._running: _Running | None = None
+        self._tasks: dict[_Held, asyncio.Task[None]] = {}
+        self._held: _Held | None = None
+        self._closed = False
         self._failures = 0
         self._not_before = float("-inf")
 
-    async def client(self) -> Client:
-        """A client that is connected. Raises `Failed`, with nothing executed."""
-        return (await self._session()).client
+    @asynccontextmanager
+    async def use(self) -> AsyncIterator[tuple[Client, Listing]]:
+        """A client that is connected, for one call, and what its server says of its tools: at most `RECHECK_SECONDS`
+        old, and not older than its last word about them. Raises `Failed`, with nothing executed.
 
-    async def tools(self, *, fresh: bool = False) -> Mapping[str, Mapping[str, object]]:
-        """What the server says of its tools, at most `RECHECK_SECONDS` old. Raises `Failed`."""
-        running = await self._session()
-        if fresh or self._monotonic() - running.checked_at > RECHECK_SECONDS:
-            try:
-                async with asyncio.timeout(self._start):
-                    running.listed = await _listed(running.client)
-            except (MCPError, ValidationError, TimeoutError, OSError, RuntimeError) as error:
-                self.lose()
-                raise self._unavailable(error) from None
-            running.checked_at = self._monotonic()
-        return running.listed
+        A call that was given up leaves it open whether the server still answers: that is asked before the next one.
+        """
+        held = await self._session()
+        await self._look(held)
+        held.calls += 1
+        try:
+            yield held.ready.result(), held.listed
+        except asyncio.CancelledError:
+            held.doubt()
+            raise
+        except Lost:
+            held.ended.set()
+            raise
+        finally:
+            held.calls -= 1
 
-    def lose(self) -> None:
-        """Give up the session that is there; the next call begins another."""
-        if self._running is not None:
-            self._running.broken.set()
-            self._running = None
+    async def tools(self) -> Listing:
+        """What the server says of its tools now. Raises `Failed`."""
+        held = await self._session()
+        held.doubt()
+        await self._look(held)
+        return held.listed
 
     async def aclose(self) -> None:
-        """End the session, and wait for those that are ending."""
-        self.lose()
+        """End the session, and wait for those that are ending. No call follows."""
+        self._closed = True
+        for held, task in self._tasks.items():
+            held.ended.set()
+            if not held.ready.done():
+                task.cancel()
         if self._tasks:
-            await asyncio.wait(self._tasks)
+            await asyncio.wait(list(self._tasks.values()))
 
-    async def _session(self) -> _Running:
-        async with self._lock:
-            if self._running is None or self._running.broken.is_set():
-                if (wait := self._not_before - self._monotonic()) > 0:
-                    after = max(1, round(wait))
-                    raise Failed("upstream_unavailable", "it could not be started", retry="same", retry_after_s=after)
-                self._running = await self._begin()
-            return self._running
+    async def _look(self, held: _Held) -> None:
+        for _ in range(2):  # again where it changed meanwhile; one that changes all the time is not waited for
+            if not self._is_old(held):
+                break
+            if (error := await asyncio.shield(self._listing(held))) is not None:
+                raise self._unavailable(error)
 
-    async def _begin(self) -> _Running:
-        ready: asyncio.Future[_Running] = asyncio.get_running_loop().create_future()
-        task = asyncio.create_task(self._live(ready))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def _is_old(self, held: _Held) -> bool:
+        return self._monotonic() - held.checked_at > RECHECK_SECONDS
+
+    def _listing(self, held: _Held) -> "asyncio.Task[Exception | None]":
+        """One question for all who wait, who may be gone before it is answered."""
+        if held.listing is None or held.listing.done():
+            held.listing = asyncio.create_task(self._ask_for_tools(held))
+        return held.listing
+
+    async def _ask_for_tools(self, held: _Held) -> Exception | None:
+        doubts = held.doubts
         try:
             async with asyncio.timeout(self._start):
-                running = await asyncio.shield(ready)
-        except BaseException as error:
-            task.cancel()
-            await asyncio.wait({task})
-            if ready.done() and not ready.cancelled():
-                ready.exception()  # seen: it is told below
-            self._pause()
-            if isinstance(error, Exception):
-                raise self._unavailable(error) from None
-            raise
-        self._failures, self._not_before = 0, float("-inf")
-        return running
+                held.listed = await _listed(held.ready.result())
+        except (MCPError, ValidationError, TimeoutError, OSError, RuntimeError) as error:
+            if not held.calls:  # one that does one thing at a time may be busy with it
+                held.ended.set()
+            return error
+        if held.doubts == doubts:  # a change that is told while the server answers counts for the next call
+            held.checked_at = self._monotonic()
+        return None
 
-    async def _live(self, ready: "asyncio.Future[_Running]") -> None:
-        """Hold a session open until somebody finds it broken."""
+    async def _session(self) -> _Held:
+        """The session there is, or another one. Whoever asks waits for it and does not carry it: a caller who leaves
+        does not end what others wait for."""
+        held = self._held
+        if held is None or held.ended.is_set():
+            self._require_no_pause()
+            held = self._held = _Held(asyncio.get_running_loop().create_future())
+            task = self._tasks[held] = asyncio.create_task(self._live(held))
+            task.add_done_callback(lambda _, held=held: self._tasks.pop(held, None))  # type: ignore[misc]  # mypy takes the default for a second argument
         try:
-            async with self._connected() as client:
-                running = _Running(client)
-                ready.set_result(running)
-                await running.broken.wait()
+            await asyncio.shield(held.ready)
+        except Failed:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever the library raises, it could not be started
+            raise self._unavailable(error) from None
+        return held
+
+    def _require_no_pause(self) -> None:
+        if self._closed:
+            raise Failed("upstream_unavailable", "it is not used any more")
+        if (wait := self._not_before - self._monotonic()) > 0:
+            after = max(1, round(wait))
+            raise Failed("upstream_unavailable", "it could not be started", retry="same", retry_after_s=after)
+
+    async def _live(self, held: _Held) -> None:
+        """Hold a session open until it ends, or somebody finds it broken."""
+        try:
+            async with AsyncExitStack() as stack:
+                async with asyncio.timeout(self._start):
+                    client = await stack.enter_async_context(self._connected(held))
+                begun_at = self._monotonic()
+                held.ready.set_result(client)
+                await held.ended.wait()
+                self._pause(begun_at)
         except Exception as error:  # noqa: BLE001 - whatever the library raises, a session that broke is begun anew
-            if not ready.done():
-                ready.set_exception(error)
+            if not held.ready.done():
+                _log.warning("upstream %s cannot be used (%s)", self._name, type(_causes(error)[0]).__name__)
+                self._pause(None)
+                held.ready.set_exception(error)
+                held.ready.exception()  # seen: who waits tells it
             else:
                 _log.info("the session with upstream %s ended (%s)", self._name, type(error).__name__)
+        finally:
+            held.ended.set()
+            if not held.ready.done():
+                held.ready.set_exception(Failed("upstream_unavailable", "it is not used any more"))
+                held.ready.exception()
 
-    @contextlib.asynccontextmanager
-    async def _connected(self) -> AsyncIterator[Client]:
+    @asynccontextmanager
+    async def _connected(self, held: _Held) -> AsyncIterator[Client]:
         known = Implementation(name="mcp-guard", version=__version__)
-        async with Client(self._open(), client_info=known, cache=None) as client:
+        async with Client(self._screened(held), client_info=known, cache=None) as client:
             yield client
 
-    def _pause(self) -> None:
-        self._not_before = self._monotonic() + min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0**self._failures)
+    @asynccontextmanager
+    async def _screened(self, held: _Held) -> AsyncIterator[TransportStreams]:
+        async with self._open() as (read, write):
+            yield Screened(read, write, held.doubt, held.ended.set), write
+
+    def _pause(self, begun_at: float | None) -> None:
+        """When the next may begin: at once after one that went well for a while, and later the more did not."""
+        now = self._monotonic()
+        if begun_at is not None and now - begun_at > STEADY_SECONDS:
+            self._failures = 0
+        if begun_at is None or self._failures:
+            self._not_before = now + min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0**self._failures)
         self._failures = min(self._failures + 1, 10)
 
     def _unavailable(self, error: Exception) -> Failed:
         """What the server said about it stays in the log: it is text of a stranger."""
         cause = _causes(error)
-        _log.warning("upstream %s cannot be used (%s)", self._name, type(cause[0]).__name__)
         if denied := next((found for found in cause if isinstance(found, Denied)), None):
             return Failed("egress_denied", str(denied))
         why = "it did not answer in time" if isinstance(error, TimeoutError) else "it could not be started"
@@ -163,7 +235,7 @@ def _causes(error: BaseException) -> list[BaseException]:
     return found
 
 
-async def _listed(client: Client) -> Mapping[str, Mapping[str, object]]:
+async def _listed(client: Client) -> Listing:
     """Every tool a server lists, as it is locked. Raises `RuntimeError` for a list without an end."""
     found: dict[str, Mapping[str, object]] = {}
     cursor: str | None = None

@@ -1,14 +1,14 @@
 """A server that is a program: begun by us, spoken to line by line, ended with everything it began.
 
 The SDK's own transport reads lines of any length into memory and hands the program's stderr to ours. Here a line has a
-bound, and what the program says on stderr goes to the log, redacted, as one line of text each.
+bound, what the program says on stderr goes to the log, and one that does not read what it is sent is ended.
 """
 
 import asyncio
 import logging
 import os
-from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Mapping, Sequence
+from asyncio.subprocess import PIPE, Process, SubprocessStreamProtocol
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -18,8 +18,8 @@ from mcp.client._transport import TransportStreams
 from mcp.shared.message import SessionMessage
 from mcp_types import jsonrpc_message_adapter
 
+from mcp_guard.connect.mcp.notes import Notes
 from mcp_guard.kit.platform import end_process_group, make_private_directory
-from mcp_guard.kit.text import visible
 
 if TYPE_CHECKING:
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
@@ -29,21 +29,42 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("mcp_guard.upstream")
 
-INHERITED: Final = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "TERM", "LANG", "TMPDIR", "SYSTEMROOT", "APPDATA")
+INHERITED: Final = (
+    *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "TERM", "LANG", "TMPDIR"),
+    *("SYSTEMROOT", "SYSTEMDRIVE", "PATHEXT", "COMSPEC", "TEMP", "APPDATA", "LOCALAPPDATA", "USERPROFILE", "USERNAME"),
+)
 """What a program gets of our environment besides what its manifest says: none of it is a secret."""
 GRACE_SECONDS: Final = 2.0
-"""How long a program has to end once its input is closed."""
-_LONGEST_NOTE: Final = 2000
+"""How long a program has to end once its input is closed, and what it wrote to be read once it ended."""
+STUCK_SECONDS: Final = 10.0
+"""A program that reads nothing for so long, while something is sent to it, is ended."""
+_WAITING_MESSAGES: Final = 64
+"""Messages that wait for a program to read, so that a caller whose time is up can say so and leave."""
+
+
+class _Protocol(SubprocessStreamProtocol):
+    """Knows when the program itself ended. `Process.wait` does not return while anything it began holds its pipes."""
+
+    def __init__(self, limit: int, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(limit=limit, loop=loop)
+        self.exited = asyncio.Event()
+
+    def process_exited(self) -> None:
+        super().process_exited()
+        self.exited.set()
 
 
 @asynccontextmanager
 async def program(
-    argv: Sequence[str], variables: Mapping[str, str], directory: Path, max_bytes: int
+    argv: Sequence[str], variables: Mapping[str, str], directory: Path, max_bytes: int, redact: Callable[[str], str]
 ) -> AsyncIterator[TransportStreams]:
-    """A running server. Its messages end where it ends, or where one is longer than `max_bytes`. Raises `OSError`."""
+    """A running server. Its messages end where it ends, where one is longer than `max_bytes`, and where it does not
+    read ours. Raises `OSError`."""
     make_private_directory(directory)
     inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
-    process = await asyncio.create_subprocess_exec(
+    loop = asyncio.get_running_loop()
+    transport, protocol = await loop.subprocess_exec(
+        lambda: _Protocol(max_bytes, loop),
         *argv,
         stdin=PIPE,
         stdout=PIPE,
@@ -51,21 +72,27 @@ async def program(
         env=inherited | dict(variables),
         cwd=directory,
         start_new_session=True,
-        limit=max_bytes,
     )
+    process = Process(transport, protocol, loop)
+    assert process.stderr is not None
     incoming, read = anyio.create_memory_object_stream[SessionMessage | Exception](0)
-    write, outgoing = anyio.create_memory_object_stream[SessionMessage](0)
+    write, outgoing = anyio.create_memory_object_stream[SessionMessage](_WAITING_MESSAGES)
+    receiving = asyncio.create_task(_receive(process, incoming))
+    watching = asyncio.create_task(_watch(process, protocol, receiving))
     pumps = [
-        asyncio.create_task(_receive(process, incoming)),
-        asyncio.create_task(_send(process, outgoing)),
-        asyncio.create_task(_note(process, Path(argv[0]).name)),
+        asyncio.create_task(_send(process, outgoing, receiving)),
+        asyncio.create_task(Notes(Path(argv[0]).name, redact).take(process.stderr)),
     ]
     try:
         yield read, write
     finally:
-        await asyncio.shield(_end(process, pumps))
-        for stream in (read, write, incoming, outgoing):
-            stream.close()
+        try:
+            await asyncio.shield(_end(process, watching, pumps))
+        finally:
+            # What escaped from the program's group may hold the pipes open for ever.
+            transport.close()
+            for stream in (read, write, incoming, outgoing):
+                stream.close()
 
 
 async def _receive(process: Process, incoming: "Incoming") -> None:
@@ -77,7 +104,7 @@ async def _receive(process: Process, incoming: "Incoming") -> None:
             except asyncio.IncompleteReadError:
                 return
             except asyncio.LimitOverrunError:
-                _log.warning("an upstream sent a message that is too long; it is ended")
+                _log.warning("an upstream sent a message that is too long; its session is ended")
                 return
             if not line.strip():
                 continue
@@ -87,37 +114,38 @@ async def _receive(process: Process, incoming: "Incoming") -> None:
                 await incoming.send(error)
 
 
-async def _send(process: Process, outgoing: "Outgoing") -> None:
+async def _send(process: Process, outgoing: "Outgoing", receiving: "asyncio.Task[None]") -> None:
+    """Write what is sent. Without a way to the program there is none back: its session is over."""
     assert process.stdin is not None
-    with suppress(OSError, anyio.ClosedResourceError):
+    try:
         async for message in outgoing:
             text = message.message.model_dump_json(by_alias=True, exclude_unset=True)
             process.stdin.write(text.encode() + b"\n")
-            await process.stdin.drain()
+            async with asyncio.timeout(STUCK_SECONDS):
+                await process.stdin.drain()
+    except TimeoutError:
+        _log.warning("an upstream does not read what it is sent; its session is ended")
+        receiving.cancel()
+    except (OSError, anyio.ClosedResourceError):
+        receiving.cancel()
 
 
-async def _note(process: Process, name: str) -> None:
-    """What the program says about itself, for whoever reads the log."""
-    assert process.stderr is not None
-    while chunk := await process.stderr.read(65_536):
-        for line in chunk.decode("utf-8", "replace").splitlines():
-            if line.strip():
-                _log.info("%s: %s", name, visible(line[:_LONGEST_NOTE]))
+async def _watch(process: Process, protocol: _Protocol, receiving: "asyncio.Task[None]") -> None:
+    """Kill what a program leaves behind as soon as it ended: a moment later its number may be somebody else's."""
+    await protocol.exited.wait()
+    end_process_group(process)
+    await asyncio.wait({receiving}, timeout=GRACE_SECONDS)
+    receiving.cancel()
 
 
-async def _end(process: Process, pumps: Sequence["asyncio.Task[None]"]) -> None:
+async def _end(process: Process, watching: "asyncio.Task[None]", pumps: Sequence["asyncio.Task[None]"]) -> None:
     """Close its input, wait a moment, and kill what is left of it and of what it began."""
     assert process.stdin is not None
     process.stdin.close()
-    try:
-        async with asyncio.timeout(GRACE_SECONDS):
-            await process.wait()
-    except TimeoutError:
-        pass
-    end_process_group(process)
-    await process.wait()
+    await asyncio.wait({watching}, timeout=GRACE_SECONDS)
+    if process.returncode is None:
+        end_process_group(process)
+    await watching
     for pump in pumps:
         pump.cancel()
     await asyncio.gather(*pumps, return_exceptions=True)
-    # What escaped from its group may hold the pipes open for ever, and a pipe that is paused never sees its end.
-    process._transport.close()  # type: ignore[attr-defined]  # asyncio has no public way to give them back

@@ -84,9 +84,9 @@ def _upstream(url: str, networks: tuple[str, ...] = LOOPBACK, max_bytes: int = 6
 
 
 async def _definition(means: Means, upstream: Upstream) -> str:
-    sessions = Sessions(means.home, means.resolver)
+    sessions = Sessions(means.home, means.resolver, means.redactor)
     try:
-        return strict_json.digest((await sessions.of(upstream).tools())["shout"])
+        return strict_json.digest((await sessions.take(upstream).tools())["shout"])
     finally:
         await sessions.aclose()
 

@@ -1,0 +1,99 @@
+"""What a server says without being asked, kept away from everything else.
+
+A server may send requests and notifications at any time, in any number. Here the only question that is answered is
+`ping`; every other one is refused, in turn, so that a server that asks and does not listen makes nothing grow. Of its
+notifications one counts: that its tools changed. One that does not stop talking is not listened to any more.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Final, Self
+
+import anyio
+from mcp.client._transport import ReadStream, WriteStream
+from mcp.shared.message import SessionMessage
+from mcp_types import METHOD_NOT_FOUND, ErrorData, JSONRPCError, JSONRPCNotification, JSONRPCRequest, JSONRPCResponse
+
+_log = logging.getLogger("mcp_guard.upstream")
+
+MOST_UNASKED: Final = 5_000
+UNASKED_SECONDS: Final = 10.0
+"""A server that says more than so much within so long, without being asked, has lost its session."""
+_TOOLS_CHANGED: Final = "notifications/tools/list_changed"
+_REFUSED: Final = ErrorData(code=METHOD_NOT_FOUND, message="this client offers nothing to servers")
+
+
+class Screened:
+    """The answers of a server. `changed` is called where it says that its tools changed, `ended` at the end."""
+
+    def __init__(
+        self,
+        read: ReadStream[SessionMessage | Exception],
+        write: WriteStream[SessionMessage],
+        changed: Callable[[], None],
+        ended: Callable[[], None],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._read = read
+        self._write = write
+        self._changed = changed
+        self._ended = ended
+        self._monotonic = monotonic
+        self._since = monotonic()
+        self._unasked = 0
+
+    async def receive(self) -> SessionMessage | Exception:
+        """The next answer. Raises `anyio.EndOfStream`."""
+        try:
+            while True:
+                item = await self._read.receive()
+                if isinstance(item, SessionMessage) and isinstance(item.message, JSONRPCResponse | JSONRPCError):
+                    return item
+                self._count()
+                if isinstance(item, SessionMessage):
+                    await self._screen(item)
+        except (anyio.EndOfStream, anyio.ClosedResourceError, anyio.BrokenResourceError):
+            self._ended()
+            raise anyio.EndOfStream from None
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> SessionMessage | Exception:
+        try:
+            return await self.receive()
+        except anyio.EndOfStream:
+            raise StopAsyncIteration from None
+
+    async def aclose(self) -> None:
+        await self._read.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> bool | None:
+        await self.aclose()
+        return None
+
+    def _count(self) -> None:
+        now = self._monotonic()
+        if now - self._since > UNASKED_SECONDS:
+            self._since, self._unasked = now, 0
+        self._unasked += 1
+        if self._unasked > MOST_UNASKED:
+            _log.warning("an upstream does not stop talking; its session is ended")
+            raise anyio.EndOfStream
+
+    async def _screen(self, item: SessionMessage) -> None:
+        said = item.message
+        if isinstance(said, JSONRPCNotification) and said.method == _TOOLS_CHANGED:
+            self._changed()
+        elif isinstance(said, JSONRPCRequest):
+            answer: JSONRPCResponse | JSONRPCError = JSONRPCError(jsonrpc="2.0", id=said.id, error=_REFUSED)
+            if said.method == "ping":
+                answer = JSONRPCResponse(jsonrpc="2.0", id=said.id, result={})
+            await self._write.send(SessionMessage(message=answer))
