@@ -587,6 +587,10 @@ REQUIREMENTS: dict[str, Requirement] = {
         "bar: egress",
         "Pages keep to a number, and together to the size and time of one answer; a circle ends the call.",
     ),
+    "http:breaker": Requirement(
+        "bar: egress",
+        "An origin that fails so many times in a row is sent nothing for a while, by no tool, then one call at a time until it answers; no 4xx and no argument does that, and it never stays shut.",
+    ),
     "connect:strict-answers": Requirement(
         "bar: egress",
         "HTML for JSON, broken, lenient or bottomless JSON and unknown types are `upstream_bad_response`.",

@@ -26,6 +26,7 @@ from mcp_guard.build.signing import signing_of
 from mcp_guard.build.watch import stamp_of
 from mcp_guard.config.home import Home
 from mcp_guard.identity.directory import Directory
+from mcp_guard.kit import units
 from mcp_guard.kit.clock import SystemClock, as_datetime
 from mcp_guard.model.decision import Act, Decision
 from mcp_guard.model.errors import GuardError, StoreUnavailable
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     from mcp_guard.audit.pseudonyms import Pseudonyms
     from mcp_guard.audit.query import Query
     from mcp_guard.build.reload import Reloader
+    from mcp_guard.config.settings import Settings
+    from mcp_guard.connect.breaker import Breakers
     from mcp_guard.granting import Granting
     from mcp_guard.identity.store import TokenStore
     from mcp_guard.limits.freeze import Freezes
@@ -304,6 +307,13 @@ def _pseudonyms(home: Home, store: "Store") -> "Pseudonyms | None":
     return Pseudonyms(store, load_or_make_key(home.keys))
 
 
+def _breakers(settings: "Settings") -> "Breakers":
+    from mcp_guard.connect.breaker import Breakers, Rules
+
+    breaker = settings.egress.breaker
+    return Breakers(Rules(breaker.failures, units.seconds(breaker.open)))
+
+
 @asynccontextmanager
 async def _open_pipeline(
     live: Live, store: "Store", journal: "Journal", redactor: "Redactor", identity: Identity
@@ -315,7 +325,14 @@ async def _open_pipeline(
 
     home, issue = live.definition.home, identity.credentials.issue if identity.credentials else None
     resolver = resolver_of(home, redactor)
-    async with Means.open(home.directory, resolver, redactor, issue=issue, forbids=home.forbids) as means:
+    async with Means.open(
+        home.directory,
+        resolver,
+        redactor,
+        issue=issue,
+        forbids=home.forbids,
+        make_breakers=lambda: _breakers(home.settings),
+    ) as means:
         live.connect(means)
         parking = parking_of(live, store, journal)
         granting = granting_of(live, store, parking)

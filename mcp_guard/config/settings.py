@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from mcp_guard.config.egress import Egress
 from mcp_guard.kit import references, units
 from mcp_guard.manifest.fields import Duration, Label, Matching, Strict
 from mcp_guard.manifest.limits import CommonLimits, limits_of
@@ -475,6 +476,7 @@ class Settings(Strict):
         default_factory=_Frozen, description="Secrets that a program or the keyring hands out, by name."
     )
     approvals: Approvals = Approvals()
+    egress: Egress = Egress()
     limits: Limits = Limits()
 
 

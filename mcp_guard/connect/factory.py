@@ -25,6 +25,7 @@ from mcp_guard.secrets.redact import Redactor
 from mcp_guard.secrets.references import Resolver
 
 if TYPE_CHECKING:
+    from mcp_guard.connect.breaker import Breakers
     from mcp_guard.connect.credential import Issue
     from mcp_guard.connect.egress import Egress
     from mcp_guard.connect.mcp.pool import Sessions
@@ -35,6 +36,12 @@ def _default_egress() -> "Egress":
     from mcp_guard.connect.egress import Egress
 
     return Egress()
+
+
+def _default_breakers() -> "Breakers":
+    from mcp_guard.connect.breaker import Breakers
+
+    return Breakers()
 
 
 def _nothing(path: str) -> bool:
@@ -55,6 +62,8 @@ class Means:
     make_egress: Callable[[], "Egress"] = _default_egress
     issue: "Issue | None" = None
     forbids: Callable[[str], bool] = _nothing
+    make_breakers: Callable[[], "Breakers"] = _default_breakers
+    _breakers: "Breakers | None" = field(default=None, init=False)
     _egress: "Egress | None" = field(default=None, init=False)
     _pools: "Pools | None" = field(default=None, init=False)
     _sessions: "Sessions | None" = field(default=None, init=False)
@@ -69,9 +78,10 @@ class Means:
         *,
         issue: "Issue | None" = None,
         forbids: Callable[[str], bool] = _nothing,
+        make_breakers: Callable[[], "Breakers"] = _default_breakers,
     ) -> AsyncIterator["Means"]:
         """The means of a home, until the end of the block. What is resolved is taught to `redactor`."""
-        means = cls(home, resolver, redactor, issue=issue, forbids=forbids)
+        means = cls(home, resolver, redactor, issue=issue, forbids=forbids, make_breakers=make_breakers)
         try:
             yield means
         finally:
@@ -82,6 +92,12 @@ class Means:
         if self._egress is None:
             self._egress = self.make_egress()
         return self._egress
+
+    @property
+    def breakers(self) -> "Breakers":
+        if self._breakers is None:
+            self._breakers = self.make_breakers()
+        return self._breakers
 
     @property
     def pools(self) -> "Pools":
@@ -158,6 +174,7 @@ def _http(tool: Tool, spec: HttpSpec, means: Means) -> Connector:
             tool,
             spec,
             egress=means.egress,
+            breakers=means.breakers,
             resolver=means.resolver,
             redactor=means.redactor,
             issue=means.issue,

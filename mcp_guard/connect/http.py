@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from mcp_guard.connect.addresses import Denied
 from mcp_guard.connect.answer import failure_of, value_of
+from mcp_guard.connect.breaker import Breakers
 from mcp_guard.connect.credential import NOTHING, CallCredentials, Issue, Issued
 from mcp_guard.connect.egress import Egress
 from mcp_guard.connect.failure import Failed
@@ -46,6 +47,7 @@ class HttpConnector:
         spec: HttpSpec,
         *,
         egress: Egress,
+        breakers: Breakers,
         resolver: Resolver,
         redactor: Redactor,
         issue: Issue | None = None,
@@ -54,6 +56,8 @@ class HttpConnector:
         self._plan = plan(spec)
         self._idempotency_header = tool.idempotency_header
         self._egress = egress
+        self._breakers = breakers
+        self._origin = _origin(self._plan.origin)
         self._resolver = resolver
         self._redactor = redactor
         wanted = [part for _, text in self._plan.headers for part in text.parts if isinstance(part, Reference)]
@@ -94,12 +98,12 @@ class HttpConnector:
         """The value of the answer, or what its pages hold together, within `seconds` from `started`."""
         pages = self._plan.spec.pages
         if pages is None:
-            return self._value(await self._egress.send(request, started + seconds - time.monotonic()), issued)
+            return self._value(await self._send(request, started + seconds), issued)
         gathering = Gathering(pages, request)
         more = True
         while more:
             try:
-                response = await self._egress.send(gathering.request, started + seconds - time.monotonic())
+                response = await self._send(gathering.request, started + seconds)
             except Failed as failed:
                 if gathering.begun and failed.code in _ALL_PAGES:
                     reason = _ALL_PAGES[failed.code]
@@ -107,6 +111,10 @@ class HttpConnector:
                 raise
             more = gathering.take(response, self._value(response, issued))
         return gathering.value()
+
+    async def _send(self, request: Request, end: float) -> Response:
+        """One request, answered before `end` (monotonic), unless its origin is left alone."""
+        return await self._breakers.send(self._origin, None, lambda: self._egress.send(request, end - time.monotonic()))
 
     def _value(self, response: Response, issued: Issued) -> object:
         """The value of one answer; a failure's text is without secrets and without the credentials of this call."""
@@ -120,7 +128,7 @@ class HttpConnector:
         kinds: tuple[CredentialKind, ...] = tuple(kind for kind in ("call", "exchange") if kind in names)
         if not kinds:
             return None
-        return CallCredentials(kinds, tool.name, tool.scopes, _origin(self._plan.origin), issue)
+        return CallCredentials(kinds, tool.name, tool.scopes, self._origin, issue)
 
 
 def _origin(text: str) -> str:
