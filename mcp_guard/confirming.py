@@ -15,6 +15,7 @@ from mcp_guard.admin.tasks import Tasks
 from mcp_guard.approval.request import ApprovalRequest
 from mcp_guard.approval.rules import shortfall
 from mcp_guard.inline import Inline
+from mcp_guard.kit import strict_json
 from mcp_guard.kit.clock import as_datetime
 from mcp_guard.model.call import Answer
 from mcp_guard.model.errors import Refused, StoreUnavailable, UsageError
@@ -40,39 +41,41 @@ FORM: Final[Mapping[str, object]] = {
 """What a client is asked to show. Forms that are accepted unseen come back empty or with the first choice: both are no
 yes."""
 MOST_QUESTIONS: Final = 3
-"""How often one process has one approval put to a person who does not answer: a model that asks on and on must not get
+"""How often one process has one call put to a person who does not answer: a model that asks on and on must not get
 its yes from somebody's weariness."""
 _MOST_KNOWN = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a person is asked to confirm. `message` is made from the bound values, one quoted line each."""
+    """What a person is asked to confirm. `message` is made from the bound values, one quoted line each. `about` is the
+    same for the same call of the same requester, also once it was withdrawn and asked for anew."""
 
     approval: str
+    about: str
     message: str
 
 
 @dataclass(slots=True)
 class Asked:
-    """How often approvals were put to people by this process, and which of them are being asked now."""
+    """How often calls (`Question.about`) were put to people by this process, and which of them are put now."""
 
     open: set[str] = field(default_factory=set)
     _times: "OrderedDict[str, int]" = field(default_factory=OrderedDict)
 
-    def may_ask(self, approval: str) -> bool:
-        return approval not in self.open and self._times.get(approval, 0) < MOST_QUESTIONS
+    def may_ask(self, about: str) -> bool:
+        return about not in self.open and self._times.get(about, 0) < MOST_QUESTIONS
 
-    def asks(self, approval: str) -> None:
-        self._note(approval, self._times.get(approval, 0) + 1)
+    def asks(self, about: str) -> None:
+        self._note(about, self._times.get(about, 0) + 1)
 
-    def declined(self, approval: str) -> None:
+    def declined(self, about: str) -> None:
         """Somebody said no: they are not asked again here. The approval stays pending for other channels."""
-        self._note(approval, MOST_QUESTIONS)
+        self._note(about, MOST_QUESTIONS)
 
-    def _note(self, approval: str, times: int) -> None:
-        self._times[approval] = times
-        self._times.move_to_end(approval)
+    def _note(self, about: str, times: int) -> None:
+        self._times[about] = times
+        self._times.move_to_end(about)
         while len(self._times) > _MOST_KNOWN:
             self._times.popitem(last=False)
 
@@ -103,7 +106,7 @@ class Confirming:
             return None
         if self.approvals.deciders.objection(principal, request, "elicitation") or shortfall(request, principal):
             return None
-        return Question(request.id, self._message(request))
+        return Question(request.id, self._same(task, request), self._message(request))
 
     async def confirmed(self, principal: Principal, answer: Answer, question: Question) -> Answer:
         """Count the yes of a person, and answer the call with what follows within `inline_wait`. It keeps its receipt.
@@ -137,6 +140,13 @@ class Confirming:
         steps = await self.tasks.parking.tasks.steps(task.id)
         waiting = next((step for step in steps if step.state is StepState.WAITING), None)
         return None if waiting is None else await self.tasks.parking.approvals.of_step(task.id, waiting.id)
+
+    def _same(self, task: Task, request: ApprovalRequest) -> str:
+        """What the question is about, whatever the ids of task and approval: a keyed digest."""
+        parking = self.tasks.parking
+        who = [request.requester, request.client, request.tenant]
+        said = ["form", who, request.tool, request.step, dict(parking.content(task).arguments)]
+        return parking.vault().digest(strict_json.dumps(said))
 
     def _message(self, request: ApprovalRequest) -> str:
         until = as_datetime(request.expires_at).isoformat(timespec="minutes")

@@ -379,7 +379,7 @@ class Parking:
             quorum=then.quorum or 1,
             created_at=now,
             expires_at=expires_at,
-            summary=tuple(summary(tool.name, tool.title, wish.arguments, tool.sensitive)),
+            summary=tuple(_summary(tool, wish.arguments)),
             call=wish.call,
             escalate_to=escalate_to,
             escalates_at=escalates_at,
@@ -419,6 +419,12 @@ def binding_of(wish: Wish) -> str:
     """What a wish is for, and for nothing else."""
     tool = wish.tool
     return binding(tool.name, tool.fingerprint, wish.principal, wish.arguments, wish.decision.rule)
+
+
+def _summary(tool: Tool, arguments: Mapping[str, object]) -> list[str]:
+    declared = tool.input_schema.get("properties")
+    names = declared if isinstance(declared, Mapping) else ()
+    return summary(tool.name, tool.title, arguments, tool.sensitive, names)
 
 
 def _about(request: ApprovalRequest, verdict: str) -> dict[str, object]:

@@ -85,7 +85,7 @@ from mcp_guard.trail import Trail
 
 _log = logging.getLogger("mcp_guard.pipeline")
 
-TOO_MANY = "too many calls of yours wait for people already"
+TOO_MANY = "too many calls of yours wait or are carried out already"
 DRY_RUN_FORM = "_meta mcp-guard/dry_run is true or absent; nothing else says what is wanted"
 
 

@@ -23,7 +23,7 @@ from mcp_guard.model.tool import ApproveStep, CallStep
 from mcp_guard.parking import Parking
 from mcp_guard.probing import RETRY_SECONDS, Probing
 from mcp_guard.resolving import Doubt
-from mcp_guard.tasks.engine import Moved, Rest
+from mcp_guard.tasks.engine import Moved, Passed, Rest
 from mcp_guard.tasks.interpreter import Ask, Break, Fail, Finish, Moment, Run, Skip, Sleep, Wait, next_action
 from mcp_guard.tasks.plan import CALL, CANCEL, undone_by
 from mcp_guard.tasks.probing import is_probe
@@ -42,7 +42,8 @@ PAUSE_SECONDS = 0.02
 """How soon to look again at a task that somebody else carries on, or nobody now."""
 _NOW = 0
 AT_ONCE = 16
-"""Tasks one process carries on at the same time."""
+"""Tasks one process carries on at the same time; beyond that one of each requester."""
+MOST_AT_ONCE = 256
 
 
 class Runner:
@@ -57,6 +58,7 @@ class Runner:
         self._poked = asyncio.Event()
         self._wake: int | None = None
         self._busy: dict[str, asyncio.Task[bool]] = {}
+        self._whose: dict[str, str] = {}
         self._stopping = False
 
     def poke(self) -> None:
@@ -78,9 +80,28 @@ class Runner:
         self._wake = wake = self._engine.next_wake()
         if wake is None or wake > now:
             return
-        for identifier, owner in await self._engine.all_due(now, AT_ONCE * 2):
-            if identifier not in self._busy and len(self._busy) < AT_ONCE and self._engine.is_free(owner):
-                self._begin(identifier, owner)
+        owners: set[str] = set()
+        requesters: set[str] = set()
+        while True:
+            due = await self._engine.all_due(now, AT_ONCE * 2, Passed({*self._busy}, owners, requesters))
+            for it in due:
+                if it.id in self._busy:
+                    continue  # begun by a call meanwhile
+                if it.owner is not None and not self._engine.is_free(it.owner):
+                    owners.add(it.owner)
+                elif self._has_room(it.requester):
+                    self._begin(it.id, it.owner, it.requester)
+                else:
+                    requesters.add(it.requester)
+            if len(due) < AT_ONCE * 2:
+                return
+
+    def _has_room(self, requester: str) -> bool:
+        """Whether one more task of a requester may be carried on here. Everybody has room for one: what somebody else
+        fills this process with keeps nobody waiting."""
+        if len(self._busy) < AT_ONCE:
+            return True
+        return len(self._busy) < MOST_AT_ONCE and requester not in self._whose.values()
 
     async def _until_woken(self, seen: object) -> None:
         """Return once something is due, somebody poked, or the rows are not what they were when they were `seen`.
@@ -142,13 +163,15 @@ class Runner:
         """Whether another process uses this store."""
         return self._engine.others_live()
 
-    def _begin(self, identifier: str, owner: str | None) -> None:
+    def _begin(self, identifier: str, owner: str | None, requester: str = "") -> None:
         task = asyncio.create_task(self._carry_on(identifier, owner))
         self._busy[identifier] = task
+        self._whose[identifier] = requester
         task.add_done_callback(partial(self._done, identifier))
 
     def _done(self, identifier: str, _: asyncio.Task[bool]) -> None:
         self._busy.pop(identifier, None)
+        self._whose.pop(identifier, None)
         self.poke()
 
     async def _carry_on(self, identifier: str, owner: str | None) -> bool:

@@ -369,7 +369,12 @@ REQUIREMENTS: dict[str, Requirement] = {
     ),
     "grant:shown": Requirement("bar: approvals", "All that a grant admits is said on one line before it is recorded."),
     "grant:cli": Requirement("contract 5", "Grants are made, listed and revoked from the command line."),
-    "approval:caps": Requirement("design 7", "One requester can have only so many calls waiting for people."),
+    "approval:caps": Requirement(
+        "design 7", "One requester can have only so many tasks open, so that no more of theirs ever wait for people."
+    ),
+    "tasks:room": Requirement(
+        "design 7", "However many slow tasks somebody has, a process carries on one of everybody else's as well."
+    ),
     "approval:parked-is-rows": Requirement("design 7", "A call that waits is no coroutine and no thread."),
     "approval:summary": Requirement(
         "design 7; bar: approvals",

@@ -33,16 +33,20 @@ class Approvals:
     clock: Clock
     by_key: Callable[[str, str | None], Principal]
 
-    async def all(self, state: ApprovalState | None = ApprovalState.PENDING) -> list[ApprovalRequest]:
+    async def all(
+        self, state: ApprovalState | None = ApprovalState.PENDING, *, tenant: str | None = None
+    ) -> list[ApprovalRequest]:
         """Approvals in a state, oldest first. One whose time is over does not wait, whatever its row says."""
         now = self.clock.now_us()
-        found = await self.parking.approvals.all(state)
+        found = await self.parking.approvals.all(state, tenant=tenant)
         return [it for it in found if state is not ApprovalState.PENDING or it.expires_at > now]
 
     async def for_decider(self, principal: Principal) -> list[ApprovalRequest]:
         """What waits and `principal` may decide as an approver, in their client."""
         mine = self.deciders.objection
-        return [request for request in await self.all() if mine(principal, request, "mcp") is None]
+        # Asked for by tenant: however much waits in another, it hides nothing here.
+        waiting = await self.all(tenant=principal.tenant)
+        return [request for request in waiting if mine(principal, request, "mcp") is None]
 
     def may_decide_any(self, principal: Principal) -> bool:
         """Whether policy lets the principal approve anything at all, for listing."""

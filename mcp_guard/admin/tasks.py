@@ -168,10 +168,14 @@ class Tasks:
         return task
 
     def _may_see(self, principal: Principal, task: Task) -> bool:
-        if task.tenant != principal.tenant:
+        if task.tenant != principal.tenant or not self._is_whose_it_says(task):
             return False
         now = as_datetime(self.clock.now_us())
         return task.belongs_to(principal) or self.in_force.current.decide(principal, "task", task.tool, now).allowed
+
+    def _is_whose_it_says(self, task: Task) -> bool:
+        """Whether a task is that of whom its row names. Who can write rows, and has no key, reads nobody else's."""
+        return task.is_erased or task.belongs_to(self.parking.content(task).principal)
 
 
 _RESOLVED = {

@@ -4,17 +4,14 @@ A grant stands in for the people and for nothing else: policy is asked about eve
 approval by the same rule.
 """
 
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from mcp_guard.approval.summary import masked, quoted
+from mcp_guard.approval.summary import masked, named, quoted
 from mcp_guard.kit import strict_json
 from mcp_guard.model.decision import Decision, Effect, Obligations
 from mcp_guard.model.principal import Principal
-
-_PLAIN = re.compile("[A-Za-z0-9_.-]+")
 
 LONGEST_S = 86_400
 MOST_USES = 100
@@ -118,7 +115,7 @@ class Grant:
         like, shown = self.like, masked(self.arguments, self.sensitive)
         through = " on behalf of ".join((like.client, *like.chain))
         until = datetime.fromtimestamp(self.until // 1_000_000, UTC).isoformat(timespec="seconds")
-        parts = [f"{_named(name)} {self._admitted(name, value)}" for name, value in sorted(shown.items())]
+        parts = [f"{named(name)} {self._admitted(name, value)}" for name, value in sorted(shown.items())]
         return (
             f"up to {self.uses} further calls of {like.tool} by {like.subject} through {through} in {like.tenant}"
             f" until {until}, with {'; '.join(parts) or 'no arguments'}"
@@ -201,11 +198,6 @@ def numbers_of(arguments: Mapping[str, object], fixed: Collection[str]) -> tuple
 def can_vary(value: object) -> bool:
     """Whether there is a rule for how a value may differ: of texts and numbers only."""
     return isinstance(value, str) or _is_number(value)
-
-
-def _named(name: str) -> str:
-    """An argument's name, which may come from whoever asks: it must not look like a part of the sentence."""
-    return name if _PLAIN.fullmatch(name) else quoted(name)
 
 
 def _is_number(value: object) -> bool:

@@ -51,9 +51,16 @@ def objection(request: ApprovalRequest, decider: Decider, *, escalated: bool = F
         return DELEGATED
     if who.assurance == "declared" and not decider.trusted_declared:
         return DECLARED
-    if request.not_requester and who.subject in (request.requester, *request.chain):
+    if request.not_requester and who.subject in _took_part(request):
         return REQUESTER
     return None
+
+
+def _took_part(request: ApprovalRequest) -> set[str]:
+    """Everybody who took part in asking. A client that acts for itself has the name of a service (RFC 9068 section
+    2.2): it is the agent it is when it acts for somebody else."""
+    named = {request.requester, request.client, *request.chain}
+    return named | {f"service:{name.removeprefix('agent:')}" for name in named if name.startswith("agent:")}
 
 
 def is_hasty(request: ApprovalRequest, decided_at: int) -> bool:

@@ -68,11 +68,12 @@ class ApprovalStore:
         row = self.store.reader.peek("approval_of_step", {"task": task, "step": step})
         return None if row is None else _request(row)
 
-    async def all(self, state: ApprovalState | None = None, limit: int = 500) -> list[ApprovalRequest]:
-        """Approvals, oldest first."""
-        rows = await self.store.reader.all(
-            "approval_list", {"state": None if state is None else state.value, "limit": limit}
-        )
+    async def all(
+        self, state: ApprovalState | None = None, limit: int = 500, tenant: str | None = None
+    ) -> list[ApprovalRequest]:
+        """Approvals, oldest first; perhaps only those of one tenant."""
+        asked: Parameters = {"state": None if state is None else state.value, "tenant": tenant, "limit": limit}
+        rows = await self.store.reader.all("approval_list", asked)
         return [_request(row) for row in rows]
 
     async def is_late(self, request: ApprovalRequest, now: int) -> bool:

@@ -81,9 +81,9 @@ class Eliciting:
         if state is not None:
             said = ((ctx.params or {}).get(RESPONSES) or {}).get(KEY) if state == question.approval else None
             return await self._heard(who, answer, question, said, report)
-        if not self._confirming.asked.may_ask(question.approval):
+        if not self._confirming.asked.may_ask(question.about):
             return answer
-        self._confirming.asked.asks(question.approval)
+        self._confirming.asked.asks(question.about)
         if _is_modern(ctx):
             return _input_required(question)
         return await self._heard(who, answer, question, await self._ask(ctx, question), report)
@@ -101,7 +101,7 @@ class Eliciting:
         if action == "accept" and content == {FIELD: YES}:
             return await self._surface.confirm(who, answer, question, report)
         if action == "decline" or (action == "accept" and content == {FIELD: NO}):
-            self._confirming.asked.declined(question.approval)
+            self._confirming.asked.declined(question.about)
         return answer
 
     async def _ask(self, ctx: Context, question: Question) -> object:
@@ -110,13 +110,13 @@ class Eliciting:
             return None
         asking = types.ElicitRequest(params=_form(question))
         about = ServerMessageMetadata(related_request_id=ctx.request_id)
-        self._confirming.asked.open.add(question.approval)
+        self._confirming.asked.open.add(question.about)
         try:
             said = await ctx.session.send_request(asking, types.ElicitResult, self._confirming.seconds, about)
         except (MCPError, ValidationError):
             return None
         finally:
-            self._confirming.asked.open.discard(question.approval)
+            self._confirming.asked.open.discard(question.about)
         return {"action": said.action, "content": said.content}
 
 

@@ -5,9 +5,9 @@ keeps rows and moves them by compare-and-set. Every change is a `Work`, so that 
 or not at all, and raises where somebody else was quicker: then nothing of its commit happened.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from mcp_guard.model.call import FinishedTask
 from mcp_guard.model.moves import StepState, TaskStatus
@@ -16,7 +16,8 @@ from mcp_guard.store.transaction import Transaction, Work
 from mcp_guard.tasks.task import Step, Task
 
 MOST_WAITING = 50
-"""Calls of one requester that may wait for people at a time: attention is what runs out first."""
+"""Tasks of one requester that may be open at a time, whether they work or wait for people: attention is what runs out
+first, and what works may come to ask for it."""
 
 
 class Alike(Exception):
@@ -28,7 +29,7 @@ class Alike(Exception):
 
 
 class TooManyWaiting(Exception):
-    """The requester has as many calls waiting as one may have."""
+    """The requester has as many tasks open as one may have."""
 
 
 class Moved(Exception):
@@ -45,6 +46,26 @@ class Rest:
     until: int | None
     seen: int | None = None
     forced: bool = False
+
+
+class Due(NamedTuple):
+    """A task somebody has to look at: who works on it, if anybody, and whose it is (`subject tenant`)."""
+
+    id: str
+    owner: str | None
+    requester: str
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """Tasks that are passed over, by id, by who works on them, and by whose they are."""
+
+    tasks: Collection[str] = ()
+    owners: Collection[str] = ()
+    requesters: Collection[str] = ()
+
+
+NOBODY_PASSED = Passed()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +140,8 @@ class Engine(Protocol):
         for all the time. It may miss a change; it makes none up for long."""
         ...
 
-    async def all_due(self, now: int, limit: int) -> list[tuple[str, str | None]]:
-        """Tasks somebody has to look at, the longest overdue first, and who does if anybody."""
+    async def all_due(self, now: int, limit: int, passed: Passed = NOBODY_PASSED) -> list[Due]:
+        """Tasks somebody has to look at, but for those `passed` over, the longest overdue first."""
         ...
 
     def is_free(self, owner: str | None) -> bool:

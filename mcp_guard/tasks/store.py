@@ -11,7 +11,17 @@ from mcp_guard.model.principal import Principal
 from mcp_guard.store.store import Store
 from mcp_guard.store.transaction import Parameters, Row, Transaction, Value, Work
 from mcp_guard.store.values import Unit
-from mcp_guard.tasks.engine import MOST_WAITING, Alike, Moved, NewTask, Rest, TooManyWaiting
+from mcp_guard.tasks.engine import (
+    MOST_WAITING,
+    NOBODY_PASSED,
+    Alike,
+    Due,
+    Moved,
+    NewTask,
+    Passed,
+    Rest,
+    TooManyWaiting,
+)
 from mcp_guard.tasks.task import Step, Task
 
 
@@ -73,10 +83,17 @@ class SqliteEngine:
 
         return work
 
-    async def all_due(self, now: int, limit: int) -> list[tuple[str, str | None]]:
-        """Tasks somebody has to look at, the longest overdue first, and who does if anybody."""
-        rows = await self.store.reader.all("task_due", {"now": now, "limit": limit})
-        return [(str(identifier), None if owner is None else str(owner)) for identifier, owner in rows]
+    async def all_due(self, now: int, limit: int, passed: Passed = NOBODY_PASSED) -> list[Due]:
+        """Tasks somebody has to look at, but for those `passed` over, the longest overdue first."""
+        asked: Parameters = {
+            "now": now,
+            "limit": limit,
+            "tasks": json.dumps(list(passed.tasks)),
+            "owners": json.dumps(list(passed.owners)),
+            "requesters": json.dumps(list(passed.requesters)),
+        }
+        rows = await self.store.reader.all("task_due", asked)
+        return [Due(str(name), None if owner is None else str(owner), str(whose)) for name, owner, whose in rows]
 
     def next_wake(self) -> int | None:
         """When the next task is due (unix µs); `None` where none ever is."""

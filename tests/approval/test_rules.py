@@ -49,6 +49,16 @@ OBJECTIONS: dict[str, tuple[ApprovalRequest, Decider, str]] = {
         replace(GOOD, principal=replace(ALICE, client="agent:other")),
         rules.REQUESTER,
     ),
+    "the client of the request, for itself": (
+        replace(REQUEST, client="agent:bot"),
+        replace(GOOD, principal=replace(BOB, subject="service:bot", client="agent:bot")),
+        rules.REQUESTER,
+    ),
+    "a hop of the request, for itself": (
+        REQUEST,
+        replace(GOOD, principal=replace(BOB, subject="service:helper", client="agent:helper")),
+        rules.REQUESTER,
+    ),
     "a hop of the request": (
         REQUEST,
         replace(GOOD, principal=replace(BOB, subject="agent:helper")),

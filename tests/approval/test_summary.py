@@ -49,6 +49,16 @@ def test_a_value_stays_one_quoted_value(text: str) -> None:
 
 
 @pytest.mark.holds("approval:summary")
+def test_names_that_somebody_made_up_look_like_no_value_and_push_none_out() -> None:
+    made_up = {"amount: 5 (was": 1, "amount\n": 2, "": 3, **{f"a{n}": n for n in range(100)}}
+    lines = summary("t", None, {"to": "eve", "amount": 9000, **made_up}, (), ("amount", "to", "more"))
+    assert lines[1:3] == ["amount: 9000", 'to: "eve"']
+    assert '"": 3' in lines
+    assert '"amount: 5 (was": 1' in summary("t", None, {"amount: 5 (was": 1}, ())
+    assert not any(line.startswith("amount") for line in lines[3:])
+
+
+@pytest.mark.holds("approval:summary")
 def test_much_is_cut_and_says_so() -> None:
     lines = summary("t", None, {f"a{n:03}": n for n in range(200)}, ())
     assert len(lines) == MOST_LINES + 2

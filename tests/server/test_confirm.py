@@ -198,6 +198,10 @@ async def test_who_said_no_is_not_asked_on_and_on(era: str, connect: Connect) ->
             ]
             assert len({guard["task_id"] for guard in guards}) == 1
             assert len(person.asked) == times
+            for _ in range(3):  # withdrawn and asked for anew it is still the same call
+                await client.call_tool("task_cancel", {"task_id": guards[0]["task_id"]})
+                guards = [_pending(await client.call_tool("payments_refund", _refund(reason=f"{era} {times}")))]
+            assert len(person.asked) == times
             await client.call_tool("task_cancel", {"task_id": guards[0]["task_id"]})
 
 

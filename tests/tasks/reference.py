@@ -9,7 +9,17 @@ from mcp_guard.model.call import FinishedTask
 from mcp_guard.model.moves import STEP_MOVES, TASK_MOVES, StepState, TaskStatus, check_move
 from mcp_guard.model.principal import Principal
 from mcp_guard.store.transaction import Transaction, Work
-from mcp_guard.tasks.engine import MOST_WAITING, Alike, Moved, NewTask, Rest, TooManyWaiting
+from mcp_guard.tasks.engine import (
+    MOST_WAITING,
+    NOBODY_PASSED,
+    Alike,
+    Due,
+    Moved,
+    NewTask,
+    Passed,
+    Rest,
+    TooManyWaiting,
+)
 from mcp_guard.tasks.task import Step, Task
 
 
@@ -88,10 +98,16 @@ class ReferenceEngine:
     def stamp(self) -> object:
         return repr(self._tables)
 
-    async def all_due(self, now: int, limit: int) -> list[tuple[str, str | None]]:
-        due = [(task.wake_at, task) for task in self._tables.tasks.values() if task.wake_at is not None]
-        late = sorted(((at, task.id, task.owner) for at, task in due if at <= now), key=lambda found: found[:2])
-        return [(identifier, owner) for _, identifier, owner in late][:limit]
+    async def all_due(self, now: int, limit: int, passed: Passed = NOBODY_PASSED) -> list[Due]:
+        due = [(task.wake_at, task.id, task) for task in self._tables.tasks.values() if task.wake_at is not None]
+        late = [task for at, _, task in sorted(due, key=lambda found: found[:2]) if at <= now]
+        found = [Due(task.id, task.owner, f"{task.subject} {task.tenant}") for task in late]
+        wanted = [
+            it
+            for it in found
+            if not (it.id in passed.tasks or it.owner in passed.owners or it.requester in passed.requesters)
+        ]
+        return wanted[:limit]
 
     def is_free(self, owner: str | None) -> bool:
         return owner is None or owner not in self._tables.living
@@ -115,7 +131,7 @@ class ReferenceEngine:
             tables = self._tables
             self.apart(new.alike)(_)
             whose = (new.subject, new.tenant)
-            waiting = [task for task in tables.tasks.values() if task.status is TaskStatus.INPUT_REQUIRED]
+            waiting = [task for task in tables.tasks.values() if not task.status.is_final]
             if len([task for task in waiting if (task.subject, task.tenant) == whose]) >= MOST_WAITING:
                 raise TooManyWaiting
             tables.alike[new.alike] = new.id

@@ -15,7 +15,7 @@ from mcp_guard.model.call import FinishedTask
 from mcp_guard.model.moves import IllegalMove, StepState, TaskStatus
 from mcp_guard.model.principal import Principal
 from mcp_guard.store.transaction import Work, together
-from mcp_guard.tasks.engine import MOST_WAITING, Alike, Engine, Moved, NewTask, Rest, TooManyWaiting
+from mcp_guard.tasks.engine import MOST_WAITING, Alike, Engine, Moved, NewTask, Passed, Rest, TooManyWaiting
 from mcp_guard.tasks.task import Step
 from tests.tasks.engines import Engines, ReferenceEngines, SqliteEngines
 
@@ -69,8 +69,37 @@ async def test_one_person_has_so_many_calls_waiting_and_no_more(engine: Engine) 
         await engine.commit(engine.beginning(_new(f"t{number}", waits=True)))
     with pytest.raises(TooManyWaiting):
         await engine.commit(engine.beginning(_new("more", waits=True)))
+    with pytest.raises(TooManyWaiting):
+        await engine.commit(engine.beginning(_new("working")))
     await engine.commit(engine.beginning(_new("bobs", who=BOB, waits=True)))
     assert await engine.find("more") is None
+
+
+@pytest.mark.holds("engine:promises")
+async def test_what_works_counts_as_well_because_it_may_come_to_wait(engine: Engine) -> None:
+    for number in range(MOST_WAITING):
+        await engine.commit(engine.beginning(_new(f"t{number}")))
+    with pytest.raises(TooManyWaiting):
+        await engine.commit(engine.beginning(_new("more", waits=True)))
+
+
+@pytest.mark.holds("engine:promises")
+async def test_due_tasks_can_be_passed_over(engine: Engine) -> None:
+    for number, (name, who) in enumerate({"a": ALICE, "b": ALICE, "c": BOB, "d": ALICE}.items()):
+        await engine.commit(engine.beginning(_new(name, who=who, now=10 + number)))
+    await engine.commit(engine.claiming("b", None))
+    due = await engine.all_due(99, 9)
+    assert [it.id for it in due] == ["a", "b", "c", "d"]
+    owner, alice = due[1].owner, due[0].requester
+    assert owner is not None
+    passed = {
+        "acd": Passed(owners=[owner]),
+        "bcd": Passed(tasks=["a"]),
+        "c": Passed(requesters=[alice]),
+        "d": Passed(["a", "nobody"], [owner], [due[2].requester]),
+    }
+    for left, over in passed.items():
+        assert "".join(it.id for it in await engine.all_due(99, 9, over)) == left
 
 
 @pytest.mark.holds("engine:promises")
@@ -123,7 +152,7 @@ async def test_who_wakes_a_task_just_as_it_is_put_down_is_heard(engine: Engine) 
     await engine.commit(engine.waking("a", 12))
     await engine.commit(engine.releasing("a", Rest(500, seen=10), 13))
     assert await _owner(engine, "a") == (None, 12)
-    assert (engine.next_wake(), await engine.all_due(12, 9)) == (12, [("a", None)])
+    assert (engine.next_wake(), await engine.all_due(12, 9)) == (12, [("a", None, "user:alice acme")])
     await engine.commit(engine.claiming("a", None))
     await engine.commit(engine.releasing("a", Rest(500, seen=12), 14))
     assert (engine.next_wake(), await engine.all_due(499, 9)) == (500, [])

@@ -22,7 +22,8 @@ FROM approval WHERE state = 'pending' AND task IN (SELECT value FROM json_each(:
 -- name: approval_list
 SELECT id, task, step, tool, binds, requester, client, tenant, chain, rule, reason, approvers, not_requester,
        quorum, created_at, expires_at, summary, state, call, escalate_to, escalates_at, escalated_at, escalation_seal, assurance
-FROM approval WHERE (:state IS NULL OR state = :state) ORDER BY created_at, id LIMIT :limit;
+FROM approval WHERE (:state IS NULL OR state = :state) AND (:tenant IS NULL OR tenant = :tenant)
+ORDER BY created_at, id LIMIT :limit;
 
 -- name: approval_move
 UPDATE approval SET state = :after WHERE id = :id AND state = :before;

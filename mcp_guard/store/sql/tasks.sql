@@ -25,7 +25,12 @@ ORDER BY created_at DESC, id LIMIT :limit;
 SELECT task, sum(attempt), sum(state = 'in_doubt') FROM step WHERE task IN (SELECT value FROM json_each(:tasks)) GROUP BY task;
 
 -- name: task_due
-SELECT id, owner FROM task WHERE wake_at <= :now ORDER BY wake_at LIMIT :limit;
+SELECT id, owner, subject || ' ' || tenant FROM task
+WHERE wake_at <= :now
+  AND id NOT IN (SELECT value FROM json_each(:tasks))
+  AND (owner IS NULL OR owner NOT IN (SELECT value FROM json_each(:owners)))
+  AND subject || ' ' || tenant NOT IN (SELECT value FROM json_each(:requesters))
+ORDER BY wake_at LIMIT :limit;
 
 -- name: task_next_wake
 SELECT min(wake_at) FROM task WHERE wake_at IS NOT NULL;
@@ -55,7 +60,8 @@ UPDATE task SET untold = 0 WHERE id = :id AND untold = 1;
 UPDATE task SET wake_at = :now, updated_at = :now WHERE id = :id AND status IN ('working', 'input_required');
 
 -- name: task_waiting_of
-SELECT count(*) FROM task WHERE subject = :subject AND tenant = :tenant AND status = 'input_required';
+-- What works may come to wait: begun at once, many would wait before one does.
+SELECT count(*) FROM task WHERE subject = :subject AND tenant = :tenant AND status IN ('working', 'input_required');
 
 -- name: step_insert
 INSERT INTO step (task, id, state, attempt, call, code, result, updated_at)
