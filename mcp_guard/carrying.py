@@ -167,6 +167,13 @@ class Carrying:
         state = {"what": "failed", "task": task.id, "step": row.id, "code": code}
         await self.parking.journal.task(state, work=together(failed, ended))
 
+    async def forged(self, task: Task, step: str) -> None:
+        """End a task whose rows are not the guard's, or not what is on record. They also say what could be undone."""
+        why, said = f"step {step} was changed by somebody else; nothing was taken back", {"code": "approval_mismatch"}
+        told = {**said, "reason": why, "executed": "unknown", "retry": "never", "step": step}
+        state, shown = {"what": "failed", "task": task.id, "step": step, **said}, {"guard": told}
+        await self._end(task, TaskStatus.FAILED, state, why, {"structured": shown, "is_error": True})
+
     async def ask_further(self, of: "Doing | Asking", request: ApprovalRequest) -> bool:
         """Ask the people behind a confirmation of the requester; whether they are asked now."""
         task, content = of.task, of.content
@@ -199,7 +206,7 @@ class Carrying:
         """End a workflow that was not done, and say what of it was."""
         status = TaskStatus.CANCELLED if action.code == "cancelled" else TaskStatus.FAILED
         reason = self._why(task, action, rows)
-        told = {"code": action.code, "reason": reason, "executed": _executed(action, rows), "retry": "never"}
+        told = {"code": action.code, "reason": reason, "executed": interpreter.executed(action, rows), "retry": "never"}
         state: dict[str, object] = {"what": status.value, "task": task.id, "code": action.code}
         if action.step is not None:
             told["step"] = state["step"] = action.step
@@ -479,14 +486,6 @@ _GONE: Mapping[str, object] = {
         "retry": "never",
     }
 }
-
-
-def _executed(action: Fail, rows: Mapping[str, Step]) -> str:
-    """What is true of a workflow that failed: `yes` where a step of it was done, `unknown` where one may have been."""
-    if any(row.state in (StepState.DONE, StepState.COMPENSATED) and row.call is not None for row in rows.values()):
-        return "yes"
-    row = rows.get(action.step) if action.step is not None else None
-    return "unknown" if row is not None and row.attempt > 0 else "no"
 
 
 def _reason(structured: Mapping[str, object]) -> str:

@@ -30,6 +30,7 @@ from mcp_guard.secrets.vault import Vault
 from mcp_guard.store.transaction import Work, together
 from mcp_guard.tasks.carried import ApprovalWait, Carried
 from mcp_guard.tasks.engine import Alike, Engine, NewTask
+from mcp_guard.tasks.on_record import StepRecords
 from mcp_guard.tasks.plan import CALL
 from mcp_guard.tasks.task import Content, Step, Task
 
@@ -83,8 +84,8 @@ class _Start:
 class Parking:
     """The rows of tasks and approvals, moved together. Every method raises `StoreUnavailable`.
 
-    `keys` gives the public keys by which somebody's signature is known now; it is asked on the writer's thread too.
-    `outbox` is where messages to receivers elsewhere wait, where the home names any.
+    `recorded` is what the log says of steps. `keys` gives the public keys by which somebody's signature is known now;
+    it is asked on the writer's thread too. `outbox` is where messages to receivers elsewhere wait, if there are any.
     """
 
     tasks: Engine
@@ -93,6 +94,7 @@ class Parking:
     vault: Callable[[], Vault]
     clock: Clock
     keys: Callable[[str], Collection[SshKey]]
+    recorded: StepRecords
     outbox: Outbox | None = None
 
     async def park(self, wish: Wish) -> Parked:
@@ -340,7 +342,7 @@ class Parking:
     def _new(self, wish: Wish, task: str, start: _Start, now: int) -> NewTask:
         who, tool, vault = wish.principal, wish.tool, self.vault()
         plan = tool.connector if isinstance(tool.connector, WorkflowSpec) else None
-        content = Content(who, wish.arguments, tool.fingerprint, wish.justification, wish.trace, plan, wish.call)
+        content = Content(who, wish.arguments, tool.fingerprint, wish.justification, wish.trace, plan, wish.call, now)
         return NewTask(
             id=task,
             tool=tool.name,

@@ -205,6 +205,9 @@ class Runner:
             if self._stopping:
                 return Rest(self._clock.now_us(), forced=True)
             steps = await self._engine.steps(identifier)
+            if (forged := next((row for row in steps if not self._engine.is_own(identifier, row)), None)) is not None:
+                await self._carrying.forged(task, forged.id)
+                continue
             rows = {row.id: row for row in steps if not is_probe(row.id)}
             if opened is None or opened[0] != task.sealed:
                 opened = task.sealed, self._parking.content(task)
@@ -276,6 +279,9 @@ class Runner:
         self, task: Task, content: Content, rows: Rows, row: Step, request: ApprovalRequest
     ) -> Rest | None:
         """Go on with what was agreed to: ask others too where they are to be asked, else do it."""
+        if (await self._parking.recorded.of(task.id, row.id, content.at)).over:
+            await self._carrying.forged(task, row.id)
+            return None
         step = step_of(task, content, row.id)
         of: Asking | Doing
         if isinstance(step, ApproveStep):
@@ -291,6 +297,10 @@ class Runner:
 
     async def _run(self, doing: Doing) -> Rest | None:
         """Make a call; look again later where it could not be made for a reason outside it."""
+        recorded = await self._parking.recorded.of(doing.task.id, doing.step.id, doing.content.at)
+        if not recorded.allows(doing.row):
+            await self._carrying.forged(doing.task, doing.step.id)
+            return None
         if doing.row is not None:
             request = await self._parking.approvals.of_step(doing.task.id, doing.row.id)
             doing = replace(doing, request=request)

@@ -372,6 +372,12 @@ REQUIREMENTS: dict[str, Requirement] = {
     "approval:caps": Requirement(
         "design 7", "One requester can have only so many tasks open, so that no more of theirs ever wait for people."
     ),
+    "tasks:sealed": Requirement(
+        "I4; design 7", "Who can write the store but has no key cannot say that a step was done or agreed to."
+    ),
+    "tasks:on-record": Requirement(
+        "I2; I4", "A step that is done on record, or whose approval ended, is not carried out because rows say less."
+    ),
     "tasks:room": Requirement(
         "design 7", "However many slow tasks somebody has, a process carries on one of everybody else's as well."
     ),

@@ -29,17 +29,19 @@ def parking_of(live: Live, store: "Store", journal: "Journal") -> "Parking":
     from mcp_guard.approval.store import ApprovalStore
     from mcp_guard.parking import Parking
     from mcp_guard.secrets.vault import load_or_make
+    from mcp_guard.tasks.on_record import StepRecords
     from mcp_guard.tasks.store import SqliteEngine
 
     home = live.definition.home
     vault = cache(lambda: load_or_make(home.keys))
     return Parking(
-        SqliteEngine(store),
+        SqliteEngine(store, vault),
         ApprovalStore(store),
         journal,
         vault,
         SystemClock(),
         lambda subject: live.directory().profile(subject).keys,
+        StepRecords(store),
         outbox_of(home, store),
     )
 

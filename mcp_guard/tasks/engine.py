@@ -104,6 +104,10 @@ class Engine(Protocol):
         """The steps of a task, in the order they came up."""
         ...
 
+    def is_own(self, task: str, step: Step) -> bool:
+        """Whether a step of a task is as an engine of this home wrote it last or before: nobody else did."""
+        ...
+
     async def all(
         self,
         *,

@@ -120,6 +120,14 @@ def again(step: CallStep, attempt: int, transient: RetryOn | None) -> bool:
     return attempt < step.retry.attempts and transient is not None and transient in step.retry.retry_on
 
 
+def executed(action: Fail, rows: Mapping[str, Step]) -> str:
+    """What is true of a workflow that failed: `yes` where a step of it was done, `unknown` where one may have been."""
+    if any(row.state in (StepState.DONE, StepState.COMPENSATED) and row.call is not None for row in rows.values()):
+        return "yes"
+    row = rows.get(action.step) if action.step is not None else None
+    return "unknown" if row is not None and row.attempt > 0 else "no"
+
+
 _HELD = (StepState.WAITING, StepState.IN_DOUBT, StepState.STARTED)
 _DONE = (StepState.DONE, StepState.SKIPPED, StepState.COMPENSATED)
 

@@ -1,13 +1,17 @@
 """The embedded engine: tasks and their step journal in the store's own SQLite file, committed with its records."""
 
+import hmac
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from hashlib import sha256
 
+from mcp_guard.kit import strict_json
 from mcp_guard.model.call import FinishedTask
 from mcp_guard.model.moves import STEP_MOVES, TASK_MOVES, StepState, TaskStatus, check_move
 from mcp_guard.model.principal import Principal
+from mcp_guard.secrets.vault import Vault
 from mcp_guard.store.store import Store
 from mcp_guard.store.transaction import Parameters, Row, Transaction, Value, Work
 from mcp_guard.store.values import Unit
@@ -27,9 +31,13 @@ from mcp_guard.tasks.task import Step, Task
 
 @dataclass(frozen=True, slots=True)
 class SqliteEngine:
-    """The tables `task` and `step` of the embedded store. See `Engine` for what each method promises."""
+    """The tables `task` and `step` of the embedded store. See `Engine` for what each method promises.
+
+    Steps are sealed under the home's key, because what a workflow does next is read from them.
+    """
 
     store: Store
+    vault: Callable[[], Vault]
 
     async def find(self, identifier: str) -> Task | None:
         row = self.store.reader.peek("task_get", {"id": identifier})
@@ -38,6 +46,9 @@ class SqliteEngine:
     async def steps(self, identifier: str) -> list[Step]:
         """The steps of a task, in the order they came up."""
         return [_step(row) for row in self.store.reader.peek_all("steps_of", {"task": identifier})]
+
+    def is_own(self, task: str, step: Step) -> bool:
+        return hmac.compare_digest(step.seal, self._seal(task, step))
 
     async def all(
         self,
@@ -132,6 +143,7 @@ class SqliteEngine:
             "now": new.now,
             "wake_at": new.wake_at,
         }
+        sealed = None if new.step is None else self._sealed(new.id, new.step)
 
         def work(transaction: Transaction) -> None:
             known = transaction.one("task_alike", {"alike": new.alike})
@@ -141,8 +153,8 @@ class SqliteEngine:
             if waiting is not None and int(str(waiting[0])) >= MOST_WAITING:
                 raise TooManyWaiting
             transaction.run("task_insert", row)
-            if new.step is not None:
-                _put_step(transaction, new.id, new.step, None, new.now)
+            if sealed is not None:
+                _put_step(transaction, new.id, sealed, None, new.now)
 
         return work
 
@@ -188,7 +200,8 @@ class SqliteEngine:
         """Change a step, or begin one. Raises `Moved` where it is in another state by now."""
         if before is not None and before is not step.state:
             check_move(STEP_MOVES, before, step.state)
-        return lambda transaction: _put_step(transaction, task, step, before, now)
+        sealed = self._sealed(task, step)
+        return lambda transaction: _put_step(transaction, task, sealed, before, now)
 
     def begun(self, task: str, step: Step) -> Callable[[Transaction], bool]:
         """Whether exactly this attempt of a step was begun, asked inside the transaction of its end."""
@@ -233,6 +246,15 @@ class SqliteEngine:
 
         return work
 
+    def _sealed(self, task: str, step: Step) -> Step:
+        return replace(step, seal=self._seal(task, step))
+
+    def _seal(self, task: str, step: Step) -> str:
+        """What shows that the guard wrote a step. Its time is not part of it: it only says when to try again."""
+        result = None if step.result is None else sha256(step.result).hexdigest()
+        said = ["step", task, step.id, step.state.value, step.attempt, step.call, step.code, result]
+        return self.vault().digest(strict_json.dumps(said))
+
 
 def _owner(principal: Principal) -> dict[str, Value]:
     return {"subject": principal.subject, "client": principal.client, "tenant": principal.tenant}
@@ -248,6 +270,7 @@ def _put_step(transaction: Transaction, task: str, step: Step, before: StepState
         "code": step.code,
         "result": step.result,
         "now": now,
+        "seal": step.seal,
     }
     if before is None:
         changed = transaction.run("step_insert", row)

@@ -16,7 +16,8 @@ class Content:
     """What a task is about, kept encrypted: who acts, and the bound arguments it executes from.
 
     Nothing is ever taken from a message that comes later. `fingerprint` is of the tool as it was asked for. `workflow`
-    is its plan; a task without one is a single call. `call` is the id of the call that asked for it.
+    is its plan; a task without one is a single call. `call` is the id of the call that asked for it, `at` when it did
+    (unix µs): nothing is on record of it from before.
     """
 
     principal: Principal
@@ -26,6 +27,7 @@ class Content:
     trace: Trace | None = None
     workflow: WorkflowSpec | None = None
     call: str = ""
+    at: int = 0
 
     def as_bytes(self) -> bytes:
         return strict_json.dumps(
@@ -37,6 +39,7 @@ class Content:
                 "trace": None if self.trace is None else self.trace.onward(),
                 "plan": None if self.workflow is None else plan.as_json(self.workflow),
                 "call": self.call,
+                "at": self.at,
             }
         )
 
@@ -48,7 +51,8 @@ class Content:
         steps = found.get("plan")
         workflow = None if steps is None else plan.of_json(steps)
         trace = parse(found["trace"])
-        return cls(principal, found["args"], found["fp"], found["why"], trace, workflow, found.get("call", ""))
+        call, at = found.get("call", ""), found.get("at", 0)
+        return cls(principal, found["args"], found["fp"], found["why"], trace, workflow, call, at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +88,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step. `call` is the id of its newest attempt, `code` why that failed."""
+    """One step. `call` is the id of its newest attempt, `code` why that failed. `seal` is the engine's (`is_own`)."""
 
     id: str
     state: StepState
@@ -93,6 +97,7 @@ class Step:
     code: str | None = None
     result: bytes | None = field(default=None, repr=False)
     updated_at: int = 0
+    seal: str = field(default="", repr=False, compare=False)
 
     def as_dict(self) -> dict[str, object]:
         """The shape of `tasks show` (contract section 5)."""

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Protocol
 
+from mcp_guard.secrets.vault import Vault
 from mcp_guard.store.store import Store
 from mcp_guard.tasks.engine import Engine
 from mcp_guard.tasks.store import SqliteEngine
@@ -28,7 +29,7 @@ class SqliteEngines:
 
     def start(self, boot: str) -> Engine:
         self._stores[boot] = Store.open(self._path, "tasks", boot=boot)
-        return SqliteEngine(self._stores[boot])
+        return SqliteEngine(self._stores[boot], lambda: Vault(bytes(32)))
 
     async def die(self, boot: str) -> None:
         await self._stores.pop(boot).aclose()

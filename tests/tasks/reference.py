@@ -54,6 +54,9 @@ class ReferenceEngine:
     async def steps(self, identifier: str) -> list[Step]:
         return list(self._tables.steps.get(identifier, {}).values())
 
+    def is_own(self, task: str, step: Step) -> bool:
+        return self._tables.steps.get(task, {}).get(step.id) == step
+
     async def all(
         self,
         *,

@@ -64,16 +64,21 @@ UPDATE task SET wake_at = :now, updated_at = :now WHERE id = :id AND status IN (
 SELECT count(*) FROM task WHERE subject = :subject AND tenant = :tenant AND status IN ('working', 'input_required');
 
 -- name: step_insert
-INSERT INTO step (task, id, state, attempt, call, code, result, updated_at)
-VALUES (:task, :id, :state, :attempt, :call, :code, :result, :now)
+INSERT INTO step (task, id, state, attempt, call, code, result, updated_at, seal)
+VALUES (:task, :id, :state, :attempt, :call, :code, :result, :now, :seal)
 ON CONFLICT (task, id) DO NOTHING;
 
 -- name: step_update
-UPDATE step SET state = :state, attempt = :attempt, call = :call, code = :code, result = :result, updated_at = :now
+UPDATE step SET state = :state, attempt = :attempt, call = :call, code = :code, result = :result, updated_at = :now,
+                seal = :seal
 WHERE task = :task AND id = :id AND state = :before;
 
 -- name: steps_of
-SELECT id, state, attempt, call, code, result, updated_at FROM step WHERE task = :task ORDER BY rowid;
+SELECT id, state, attempt, call, code, result, updated_at, seal FROM step WHERE task = :task ORDER BY rowid;
 
 -- name: step_get
 SELECT state, call FROM step WHERE task = :task AND id = :id;
+
+-- name: step_records
+-- What is on record of steps of tasks; records quote what strangers write, so each has to be read.
+SELECT line FROM log WHERE n >= :first AND n < :end AND instr(line, '"step":"') > 0 ORDER BY n;
