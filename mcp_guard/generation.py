@@ -4,7 +4,7 @@ A reload makes another generation and puts it in force by one assignment. A call
 nothing is ever decided half by the old and half by the new.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -19,6 +19,10 @@ from mcp_guard.policy.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from mcp_guard.limits.seen import Seen
+
+
+Spent = Callable[[Principal, Collection[str]], Mapping[str, int | float]]
+"""What somebody spent, by `UNIT_today` and `UNIT_month` (`limits.Limits.spent`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,14 @@ class Generation:
         """
         return seen.by(principal) if self.policy.uses_seen else None
 
+    def spent_by(self, principal: Principal, act: Act, spent: Spent) -> Mapping[str, int | float] | None:
+        """What a decision needs to know of what `principal` spent: nothing where the policy never asks for it.
+
+        Raises `StoreUnavailable`.
+        """
+        names = self.policy.spent
+        return spent(principal, names) if names and act == "call" else None
+
     def decide(
         self,
         principal: Principal,
@@ -47,9 +59,10 @@ class Generation:
         arguments: Mapping[str, object] | None = None,
         *,
         seen: frozenset[str] | None = None,
+        spent: Mapping[str, int | float] | None = None,
     ) -> Decision:
         """What the policy of this generation says of one act. `seen` is needed where the policy `uses_seen`."""
-        return self.policy.decide(self.question(principal, act, name, now, arguments, seen=seen))
+        return self.policy.decide(self.question(principal, act, name, now, arguments, seen=seen, spent=spent))
 
     def question(
         self,

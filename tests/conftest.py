@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, settings
 from mcp_guard.config.home import SECRETS
 from mcp_guard.demo import sandbox
 from mcp_guard.demo.home import copy_home, payments_key, seed
+from tests.budget import lift
 from tests.simulators.canary import holding
 from tests.simulators.process import Program
 
@@ -34,6 +35,7 @@ def desk(tmp_path: Path, payments: sandbox.Sandbox, payments_secret: str) -> Ite
     """A fresh copy of the example home. Whatever a test does with it, its secret is a canary: when the test is over it
     stands in no file but its own (I8)."""
     home = copy_home(tmp_path / "desk", payments.port)
+    lift(home)  # a test of something else may refund as often as it wants
     seed(home, payments_secret)
     yield Program(home)
     assert holding(home, payments_secret) == {home / SECRETS / "payments_key"} & set(home.rglob("*"))

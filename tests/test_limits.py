@@ -295,3 +295,19 @@ async def test_what_cannot_be_counted_is_not_done(home: Path) -> None:
             database.execute("ALTER TABLE hidden RENAME TO pace")
         assert (told["code"], told["executed"]) == ("audit_unavailable", "no"), told
         assert did(home) == []
+
+
+@pytest.mark.holds("limits:spent")
+async def test_a_stop_over_everything_is_asked_wherever_a_call_is_decided(home: Path) -> None:
+    """Where nobody looked up what was spent, the row could not be evaluated, and would deny everything."""
+    path = home / "policy" / "policy.csv"
+    stop = "p, all-stop, *, *, *, call, *, r.ctx.spent.usd_month >= 40, deny, -, enough\n"
+    path.write_text(path.read_text(encoding="utf-8") + stop, encoding="utf-8")
+    async with _guard(home) as (guard, alice):
+        assert guard.may_see_self(alice)
+        assert guard.may_see_usage(alice)
+        permitted: Any = await guard.read_permissions(alice)
+        assert "all-stop" not in str(permitted)
+        assert not await _told(guard, alice, "limited_pay", amount=40)
+        assert (await _told(guard, alice, "limited_look", what="a"))["rule"] == "all-stop"
+        assert not guard.may_see_self(alice)

@@ -377,7 +377,7 @@ async def test_a_dry_run_says_what_would_be_decided_and_does_nothing(
     view: Any = told.structured["guard"]
     assert (view["code"], view["effect"], view["rule"], view["executed"]) == ("dry_run", effect, rule, "no")
     assert told.text.startswith(f"NOT EXECUTED: a dry run; {effect}: ")
-    assert ("then" in view) is (effect != "deny")
+    assert ("then" in view) is (effect == "require_approval")
     [record] = _records(home, told.call)
     assert (record["kind"], record["status"], record["executed"], record["dry_run"]) == ("outcome", "ok", "no", 1)
     assert "code" not in record

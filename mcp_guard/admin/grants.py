@@ -18,7 +18,7 @@ from mcp_guard.approval.grants import (
 from mcp_guard.approval.request import RULE_STEP, ApprovalRequest, binding
 from mcp_guard.approval.rules import DECLARED, DELEGATED, NOT_YOURS
 from mcp_guard.approval.store import Channel
-from mcp_guard.generation import InForce
+from mcp_guard.generation import InForce, Spent
 from mcp_guard.granting import Granting
 from mcp_guard.kit.clock import Clock, as_datetime
 from mcp_guard.limits.seen import Seen
@@ -52,6 +52,7 @@ class Grants:
     approvals: Approvals
     in_force: InForce
     seen: Seen
+    spent: Spent
     clock: Clock
 
     async def plan(self, principal: Principal, request: ApprovalRequest, wanted: WantedGrant) -> Grant:
@@ -210,4 +211,5 @@ class Grants:
         """What policy says of the call that waits, if it was made now: with all that it obliges to."""
         under = self.in_force.current
         seen = under.seen_by(requester, self.seen)
-        return under.decide(requester, "call", tool, as_datetime(now), arguments, seen=seen)
+        spent = under.spent_by(requester, "call", self.spent)
+        return under.decide(requester, "call", tool, as_datetime(now), arguments, seen=seen, spent=spent)

@@ -4,18 +4,18 @@ It tells nothing about tools the caller cannot list, and nothing a call or a dry
 observe mode (`observed`) it tells what policy says, and calls are carried out all the same.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from mcp_guard.admin.records import admission
 from mcp_guard.audit.journal import Journal
-from mcp_guard.generation import Generation, InForce, is_shown
+from mcp_guard.generation import Generation, InForce, Spent, is_shown
 from mcp_guard.identity.binding import bound
 from mcp_guard.kit.clock import Clock, as_datetime
 from mcp_guard.limits.freeze import Freezes, targets
 from mcp_guard.limits.seen import Seen
-from mcp_guard.model.decision import RULE_DEFAULT, Decision, Effect, scope_decision
+from mcp_guard.model.decision import RULE_DEFAULT, Act, Decision, Effect, scope_decision
 from mcp_guard.model.disclosure import Disclosure, denial, disclosed
 from mcp_guard.model.errors import Refused
 from mcp_guard.model.principal import Principal
@@ -35,7 +35,7 @@ class Permissions:
     seen: Seen
     journal: Journal
     clock: Clock
-    spent: Callable[[Principal, Collection[str]], Mapping[str, int | float]]
+    spent: Spent
     refusals: Disclosure = "why"
 
     def may_see(self, principal: Principal) -> bool:
@@ -55,14 +55,17 @@ class Permissions:
 
     def _admission(self, under: Generation, principal: Principal) -> Decision:
         now, seen = self._now(), under.seen_by(principal, self.seen)
-        return admission(lambda who, act, name: under.decide(who, act, name, now, seen=seen), principal, PERMISSIONS)
+
+        def decide(who: Principal, act: Act, name: str) -> Decision:
+            return under.decide(who, act, name, now, seen=seen, spent=under.spent_by(who, act, self.spent))
+
+        return admission(decide, principal, PERMISSIONS)
 
     async def _rows(self, under: Generation, principal: Principal) -> list[dict[str, object]]:
         version = under.policy.version
         frozen = {freeze.target: freeze.decision(version) for freeze in await self.freezes.all()}
         now, seen = self._now(), under.seen_by(principal, self.seen)
         listed = [(tool, listing) for tool, listing in under.listing(principal, now, seen) if is_shown(tool, listing)]
-        asked = under.policy.spent
         found = outlooks(
             under.policy,
             principal,
@@ -71,7 +74,7 @@ class Permissions:
             now=now,
             environment=under.environment,
             seen=seen,
-            spent=self.spent(principal, asked) if asked else None,
+            spent=under.spent_by(principal, "call", self.spent),
         )
         rows = []
         for (tool, listing), outlook in zip(listed, found, strict=True):

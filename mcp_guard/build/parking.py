@@ -3,6 +3,7 @@
 from functools import cache
 from typing import TYPE_CHECKING
 
+from mcp_guard.build.limits import limits_of
 from mcp_guard.build.live import Live
 from mcp_guard.build.notifying import outbox_of
 from mcp_guard.kit.clock import SystemClock
@@ -77,7 +78,7 @@ def approvals_of(live: Live, granting: "Granting", authenticator: "Authenticator
 def grants_of(live: Live, granting: "Granting", approvals: "Approvals", seen: "Seen") -> "Grants":
     from mcp_guard.admin.grants import Grants
 
-    return Grants(granting, approvals, live.in_force, seen, SystemClock())
+    return Grants(granting, approvals, live.in_force, seen, limits_of(live, seen.store).spent, SystemClock())
 
 
 def inline_of(live: Live, tasks: "Tasks", runner: "Runner") -> "Inline":

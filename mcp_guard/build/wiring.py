@@ -196,11 +196,13 @@ def _wire(
     freezes, seen, in_force, clock = Freezes(store), _seen(live, store), live.in_force, SystemClock()
 
     refusals = live.definition.home.settings.policy.refusals
+    limits = limits_of(live, store)
 
     def decide(principal: Principal, act: Act, name: str) -> Decision:
         under = in_force.current
         now = as_datetime(clock.now_us())
-        return under.decide(principal, act, name, now, seen=under.seen_by(principal, seen))
+        spent = under.spent_by(principal, act, limits.spent)
+        return under.decide(principal, act, name, now, seen=under.seen_by(principal, seen), spent=spent)
 
     def noting(principal: Principal, tools: Set[str]) -> "Work | None":
         catalog = in_force.current.catalog
@@ -211,7 +213,6 @@ def _wire(
 
     records = RecordReader(decide, frozen, noting, Query(store, refusals), journal, Proofs(store), refusals)
     authenticator = Authenticator(live.directory, TokenStore(store).find, clock, identity.access_tokens)
-    limits = limits_of(live, store)
     permissions = Permissions(in_force, freezes, seen, journal, clock, limits.spent, refusals)
     runner, tasks, approvals = (
         runner_of(live, parking, pipeline),
