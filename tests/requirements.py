@@ -572,6 +572,10 @@ REQUIREMENTS: dict[str, Requirement] = {
         "bar: egress",
         "Expired, self-signed, foreign or misnamed certificates end the connection before anything is sent; verification cannot be turned off.",
     ),
+    "http:client-certificates": Requirement(
+        "bar: egress",
+        "A tool's own authorities replace the usual ones and its certificate is shown by it alone; the server is verified always, files that are missing, broken, locked or open to others connect to nothing, and renewed ones are used at once.",
+    ),
     "connect:path-segments": Requirement(
         "contract 2; bar: templates",
         "A path argument is exactly one segment, also after repeated decoding; what could leave it is refused before anything is connected.",

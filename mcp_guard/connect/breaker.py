@@ -123,7 +123,8 @@ class Breakers:
 
 
 def _verdict(failed: Failed) -> Verdict:
-    """What a failure of the client tells: an answer that cannot be used is an answer."""
-    if failed.code in ("upstream_unavailable", "upstream_timeout"):
+    """What a failure of the client tells: an answer that cannot be used is an answer. Certificates that do not fit
+    are nothing that waiting helps against, and their reason is worth more than a refusal."""
+    if failed.transient in ("connect", "timeout"):
         return "failed"
-    return "unsaid" if failed.code == "egress_denied" else "answered"
+    return "unsaid" if failed.code in ("egress_denied", "upstream_unavailable") else "answered"

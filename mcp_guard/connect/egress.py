@@ -8,6 +8,7 @@ that could answer differently. TLS is always verified against the host of the re
 
 import asyncio
 import logging
+import re
 import ssl
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -22,7 +23,9 @@ from mcp_guard.connect.attempts import timed_out
 from mcp_guard.connect.dialling import Resolve, judged_addresses, system_resolve
 from mcp_guard.connect.failure import Failed
 from mcp_guard.connect.message import Origin, Request, Response, parse_origin
+from mcp_guard.connect.tls import Version, context_of, version_of
 from mcp_guard.model.codes import Executed
+from mcp_guard.model.tool import TlsSpec
 
 MAX_HEADER_BYTES = 32 * 1024
 MAX_ERROR_BYTES = 16 * 1024
@@ -35,6 +38,8 @@ _LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=20, keepal
 for _name in ("httpx", "httpcore"):  # below WARNING they log addresses and headers in full
     logging.getLogger(_name).setLevel(logging.WARNING)
 
+_Key = tuple[tuple[str, ...], TlsSpec | None]
+_REFUSED = re.compile("ALERT.*(CERTIFICATE|UNKNOWN_CA)")  # OpenSSL's names of the alerts (RFC 8446, section 6.2)
 SocketOption = tuple[int, int, int] | tuple[int, int, bytes | bytearray] | tuple[int, int, None, int]
 
 
@@ -110,8 +115,9 @@ class _JudgingBackend(httpcore.AsyncNetworkBackend):
 
 
 class _GuardedTransport(httpx.AsyncHTTPTransport):
-    """httpx's transport over a pool that judges. One for every distinct set of opted-in networks: a connection opened
-    for a tool that may reach a private network is never lent to one that may not."""
+    """httpx's transport over a pool that judges. One for every distinct set of opted-in networks and TLS: a connection
+    opened for a tool that may reach a private network, or that shows a certificate, is never lent to one that may not.
+    """
 
     def __init__(self, trust: ssl.SSLContext, backend: _JudgingBackend) -> None:
         super().__init__(verify=trust, trust_env=False)
@@ -122,6 +128,11 @@ class _GuardedTransport(httpx.AsyncHTTPTransport):
             keepalive_expiry=_LIMITS.keepalive_expiry,
             network_backend=backend,
         )
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request is on its way."""
+        return all(connection.is_idle() or connection.is_closed() for connection in self._pool.connections)
 
 
 @dataclass(slots=True)
@@ -150,7 +161,8 @@ class Egress:
             raise ValueError("TLS verification cannot be turned off")
         self._resolve = resolve
         self._dial = dial or httpcore.AnyIOBackend()
-        self._transports: dict[tuple[str, ...], _GuardedTransport] = {}
+        self._transports: dict[_Key, tuple[Version, _GuardedTransport]] = {}
+        self._retired: list[_GuardedTransport] = []
 
     async def send(self, request: Request, seconds: float) -> Response:
         """Send one request and read its answer, all within `seconds`.
@@ -165,7 +177,7 @@ class Egress:
                 return await self._exchange(request, seconds, progress)
         except Denied as denied:
             raise Failed("egress_denied", str(denied)) from None
-        except httpx.TransportError as error:
+        except (httpx.TransportError, ssl.SSLError) as error:  # the latter for an alert after the handshake
             raise _failure(error, progress.sent, seconds) from None
         except TimeoutError:
             if not limit.expired():
@@ -174,8 +186,9 @@ class Egress:
 
     async def aclose(self) -> None:
         """Close every connection."""
-        transports, self._transports = self._transports, {}
-        for transport in transports.values():
+        transports = [*self._retired, *(transport for _, transport in self._transports.values())]
+        self._transports, self._retired = {}, []
+        for transport in transports:
             await transport.aclose()
 
     async def _exchange(self, request: Request, seconds: float, progress: _Progress) -> Response:
@@ -206,18 +219,32 @@ class Egress:
             content=request.body,
             extensions={"timeout": waits, "target": request.target.encode("ascii"), "trace": progress.trace},
         )
-        answer = await self._transport(request.networks).handle_async_request(outgoing)
+        await self._close_retired()
+        answer = await self._transport(request).handle_async_request(outgoing)
         try:
             yield answer
         finally:
             await answer.aclose()
 
-    def _transport(self, networks: tuple[str, ...]) -> _GuardedTransport:
-        key = tuple(sorted(set(networks)))
-        if key not in self._transports:
-            backend = _JudgingBackend(networks_of(key), self._resolve, self._dial)
-            self._transports[key] = _GuardedTransport(self._trust, backend)
-        return self._transports[key]
+    def _transport(self, request: Request) -> _GuardedTransport:
+        """The pool for a request; a new one where files of its TLS have changed."""
+        key = (tuple(sorted(set(request.networks))), request.tls)
+        version = version_of(request.tls) if request.tls is not None else ()
+        found = self._transports.get(key)
+        if found is not None and found[0] == version:
+            return found[1]
+        trust = self._trust if request.tls is None else context_of(request.tls, self._trust)
+        made = _GuardedTransport(trust, _JudgingBackend(networks_of(key[0]), self._resolve, self._dial))
+        self._transports[key] = (version, made)
+        if found is not None:
+            self._retired.append(found[1])
+        return made
+
+    async def _close_retired(self) -> None:
+        """Close pools that nobody will use again, once their last answer was read."""
+        for transport in [retired for retired in self._retired if retired.is_idle]:
+            self._retired.remove(transport)
+            await transport.aclose()
 
 
 def _check_head(answer: httpx.Response) -> None:
@@ -270,16 +297,16 @@ def _executed(sent: bool) -> Executed:
     return "unknown" if sent else "no"
 
 
-def _failure(error: httpx.TransportError, sent: bool, seconds: float) -> Failed:
+def _failure(error: Exception, sent: bool, seconds: float) -> Failed:
     """What a transport error means for the call. Messages of the libraries are not passed on."""
     if isinstance(error, httpx.TimeoutException):
         return _timeout(seconds, sent)
     if isinstance(error, httpx.RemoteProtocolError) and not _hung_up(error):
         return _bad("it is not HTTP")
+    refused = _certificate_problem(error)
+    if refused is not None:
+        return Failed("upstream_unavailable", refused, executed=_executed(sent))
     if isinstance(error, httpx.ConnectError):
-        refused = _certificate_problem(error)
-        if refused is not None:
-            return Failed("upstream_unavailable", f"its certificate is not accepted: {refused}")
         return Failed("upstream_unavailable", "no connection could be made", transient="connect")
     return Failed("upstream_unavailable", "the connection broke", transient="connect", executed=_executed(sent))
 
@@ -291,9 +318,12 @@ def _hung_up(error: httpx.RemoteProtocolError) -> bool:
 
 
 def _certificate_problem(error: BaseException) -> str | None:
+    """What is wrong with the certificate of one side, where that is what ended the connection."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return cause.verify_message
+            return f"its certificate is not accepted: {cause.verify_message}"
+        if isinstance(cause, ssl.SSLError) and _REFUSED.search(cause.reason or ""):
+            return "it does not accept the certificate of the tool, or wants one"
         cause = cause.__cause__ or cause.__context__
     return None

@@ -114,7 +114,9 @@ class HttpConnector:
 
     async def _send(self, request: Request, end: float) -> Response:
         """One request, answered before `end` (monotonic), unless its origin is left alone."""
-        return await self._breakers.send(self._origin, None, lambda: self._egress.send(request, end - time.monotonic()))
+        return await self._breakers.send(
+            self._origin, request.tls, lambda: self._egress.send(request, end - time.monotonic())
+        )
 
     def _value(self, response: Response, issued: Issued) -> object:
         """The value of one answer; a failure's text is without secrets and without the credentials of this call."""

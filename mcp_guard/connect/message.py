@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from mcp_guard.connect.addresses import Address, Denied, literal
+from mcp_guard.model.tool import TlsSpec
 
 _ORIGIN = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
 _AUTHORITY = re.compile(r"(\[[^\]@]*\]|[^:@\[\]]*)(?::([0-9]{1,5}))?", re.ASCII)
@@ -53,7 +54,8 @@ def parse_origin(text: str) -> Origin:
 class Request:
     """One request. `target` is sent as it stands (path and query, percent-encoded, ASCII).
 
-    `networks` are the private networks it may reach (CIDR); `max_bytes` caps the body of the answer.
+    `networks` are the private networks it may reach (CIDR); `max_bytes` caps the body of the answer. `tls` says whom to
+    trust and what to show instead of the usual.
     """
 
     method: str
@@ -63,6 +65,7 @@ class Request:
     body: bytes | None = None
     networks: tuple[str, ...] = ()
     max_bytes: int = 1024 * 1024
+    tls: TlsSpec | None = None
 
 
 @dataclass(frozen=True, slots=True)

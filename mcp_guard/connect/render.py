@@ -84,7 +84,16 @@ def render(planned: Plan, arguments: Arguments, resolve: Resolve, extra: Mapping
         if value is not None:
             headers[name] = value
     headers.update({name.lower(): value for name, value in extra.items()})
-    return Request(spec.method, planned.origin, target, tuple(headers.items()), body, spec.networks, spec.max_bytes)
+    return Request(
+        method=spec.method,
+        origin=planned.origin,
+        target=target,
+        headers=tuple(headers.items()),
+        body=body,
+        networks=spec.networks,
+        max_bytes=spec.max_bytes,
+        tls=spec.tls,
+    )
 
 
 # --- path -----------------------------------------------------------------------------------------------------------

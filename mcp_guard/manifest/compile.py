@@ -128,7 +128,7 @@ def _connector(
     spec: ConnectorSpec | None = None
     used: frozenset[str] = frozenset()
     if entry.http is not None:
-        spec, used = compile_http(entry.http, arguments, place)
+        spec, used = compile_http(entry.http, arguments, Place(around.home, around.reserved), place)
         _check_idempotency_header(entry, spec, report)
     elif entry.sql is not None:
         spec, used = compile_sql(entry.sql, arguments, Place(around.home, around.reserved), place)

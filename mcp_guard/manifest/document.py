@@ -39,6 +39,7 @@ Approver = Annotated[
     str, Matching(r"^(role|user):[a-zA-Z0-9][a-zA-Z0-9._@-]{0,126}$", "somebody such as role:manager or user:bob")
 ]
 Text = Annotated[str, Field(min_length=1, max_length=256)]
+FileName = Annotated[str, Field(min_length=1, max_length=1024)]
 JsonSchema = dict[str, Any]
 Glob = Annotated[str, Matching(r"^[A-Za-z0-9_./*-]{1,128}$", "the name of a tool; * stands for any characters")]
 Labels = Annotated[list[Word], Field(max_length=16)]
@@ -103,6 +104,16 @@ class Paging(Strict):
     most: Annotated[int, Field(ge=1, le=100)] = Field(default=10, description="The most pages that are read.")
 
 
+class HttpTls(Strict):
+    """Files (PEM). Whatever is said here, the server's certificate and name are verified."""
+
+    ca: FileName | None = Field(default=None, description="The authorities to trust instead of the usual ones.")
+    cert: FileName | None = Field(default=None, description="The certificate to show to the server, with its chain.")
+    key: FileName | None = Field(
+        default=None, description="The key of `cert`: a file of mode 0600, or a reference such as ${file:/PATH}."
+    )
+
+
 class Http(Strict):
     """One request. Arguments are placed by position: `{name}`."""
 
@@ -122,6 +133,7 @@ class Http(Strict):
     )
     select: Select = Field(default=None, description="What of the answer is the result, by JSON pointers.")
     pages: Paging | None = None
+    tls: HttpTls | None = Field(default=None, description="Authorities and a client certificate of the tool's own.")
     egress: Egress = Egress()
     max_output: Size = "1MiB"
     trace: bool = Field(default=False, description="Send the caller's W3C trace on: `traceparent`.")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mcp_guard.kit import strict_json
-from mcp_guard.model.tool import LATER, CommandSpec, ConnectorSpec, PostgresSpec, PythonSpec, SqlSpec, Tool
+from mcp_guard.model.tool import LATER, CommandSpec, ConnectorSpec, HttpSpec, PostgresSpec, PythonSpec, SqlSpec, Tool
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -45,6 +45,9 @@ def _in_home(connector: ConnectorSpec, root: Path) -> dict[str, object]:
             "cwd": connector.cwd and _named(connector.cwd, root),
             "within": {name: _named(path, root) for name, path in connector.within},
         }
+    if isinstance(connector, HttpSpec) and connector.tls is not None:
+        files = _said(connector.tls)
+        return {"tls": {name: text and _named(str(text), root) for name, text in files.items()}}
     if isinstance(connector, PostgresSpec):
         return {"ca": connector.ca and _named(connector.ca, root)}
     if isinstance(connector, PythonSpec) and connector.worker is not None:

@@ -7,8 +7,11 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from mcp_guard.manifest.report import Report
 
-_REACHES = "a tool could reach the guard's own files here"
-_APART = "keep the data of tools apart from policy, manifests, keys and store"
+REACHES = (
+    "a tool could reach the guard's own files here",
+    "keep the data of tools apart from policy, manifests, keys and store",
+)
+"""What is said of it, and the hint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,7 @@ def file_in_home(text: str, home: Path, reserved: HomeFiles, report: Report) -> 
         )
         return None
     if reserved.holds(path):
-        report.error("reaches_home", _REACHES, _APART)
+        report.error("reaches_home", *REACHES)
         return None
     return path
 
@@ -82,7 +85,7 @@ def directory(text: str, home: Path, reserved: HomeFiles, report: Report) -> Pat
         report.error("path", "expected a directory that is there", "make it first; it is written from the home")
         return None
     if reserved.reaches(path):
-        report.error("reaches_home", _REACHES, _APART)
+        report.error("reaches_home", *REACHES)
         return None
     return path
 

@@ -10,6 +10,8 @@ from mcp_guard.manifest.arguments import Arguments, placed
 from mcp_guard.manifest.document import Http
 from mcp_guard.manifest.http_answer import pages_of, select_of
 from mcp_guard.manifest.http_body import check_body, content_type, has_json, placed_value
+from mcp_guard.manifest.http_tls import tls_of
+from mcp_guard.manifest.process import Place
 from mcp_guard.manifest.report import Report
 from mcp_guard.manifest.written_secrets import looks_secret, names_a_secret
 from mcp_guard.model.tool import HttpSpec
@@ -29,7 +31,7 @@ _OWNED_HEADERS = frozenset(
 )
 
 
-def compile_http(entry: Http, arguments: Arguments, report: Report) -> tuple[HttpSpec, frozenset[str]]:
+def compile_http(entry: Http, arguments: Arguments, place: Place, report: Report) -> tuple[HttpSpec, frozenset[str]]:
     """The request of a tool and the arguments it uses; problems go to the report."""
     used = _check_url(entry.url, arguments, report.at("url"))
     used |= _check_headers(entry, arguments, report.at("headers"))
@@ -52,6 +54,7 @@ def compile_http(entry: Http, arguments: Arguments, report: Report) -> tuple[Htt
         content_type=content_type(entry),
         select=select_of(entry, report),
         pages=pages_of(entry, report),
+        tls=tls_of(entry, place, report),
     ), used
 
 

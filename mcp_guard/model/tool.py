@@ -63,6 +63,16 @@ class Pages:
 
 
 @dataclass(frozen=True, slots=True)
+class TlsSpec:
+    """Files (PEM, absolute paths) of a tool's TLS: the authorities it trusts instead of the usual ones, and the
+    certificate it shows with its key, which may be written as `${file:PATH}`."""
+
+    ca: str | None
+    cert: str | None
+    key: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class HttpSpec:
     """One request. Templates are placed by position: path segment, query value, header value, JSON value, form field.
 
@@ -87,6 +97,7 @@ class HttpSpec:
     content_type: str = field(default="", metadata=LATER)
     select: str | tuple[tuple[str, str], ...] = field(default=(), metadata=LATER)
     pages: Pages | None = field(default=None, metadata=LATER)
+    tls: TlsSpec | None = field(default=None, metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +279,8 @@ ConnectorSpec = SqlSpec | PostgresSpec | HttpSpec | PythonSpec | CommandSpec | W
 def secret_texts(spec: ConnectorSpec) -> tuple[str, ...]:
     """The texts of a specification in which references to secrets may stand."""
     if isinstance(spec, HttpSpec):
-        return tuple(text for _, text in spec.headers)
+        key = (spec.tls.key,) if spec.tls is not None and spec.tls.key is not None else ()
+        return (*(text for _, text in spec.headers), *key)
     if isinstance(spec, CommandSpec):
         return tuple(text for _, text in spec.env)
     if isinstance(spec, PostgresSpec) and spec.password is not None:

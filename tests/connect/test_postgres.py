@@ -19,7 +19,7 @@ from mcp_guard.connect.postgres import PostgresConnector
 from mcp_guard.manifest.sql_text import POSTGRES, positional
 from mcp_guard.model.errors import Refused
 from mcp_guard.model.tool import PostgresSpec
-from tests.connect.test_egress_tls import Authority
+from tests.connect.authority import Authority
 from tests.connect.tools import invocation, tool
 from tests.simulators.naughty import NAUGHTY
 from tests.simulators.postgres import PASSWORD, PostgresServer, binaries

@@ -58,6 +58,8 @@ CHANGES: list[tuple[str, object]] = [
     ("/scopes", ["payments:refund"]),
     ("/labels", ["pii"]),
     ("/task", {}),
+    ("/http/select", "/data"),
+    ("/http/select", {"data": "/data"}),
     ("/inputSchema/properties/id/pattern", "^P-"),
     ("/inputSchema/properties/amount/minimum", 2),
     ("/inputSchema/required", ["id", "amount", "note"]),

@@ -1,8 +1,13 @@
 """Where arguments may stand in a request, and where secrets may."""
 
+import os
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
-from mcp_guard.model.tool import HttpSpec, Pages
+from mcp_guard.manifest.fingerprint import fingerprint
+from mcp_guard.model.tool import HttpSpec, Pages, TlsSpec, secret_texts
 from tests.manifest.conftest import Compile, Lint
 from tests.manifest.texts import http, manifest, tool
 
@@ -107,6 +112,16 @@ BROKEN = [
     ("no pointer to a page", http(BASE, 'query: {t: "{text}"}, pages: {next: "", items: /d}'), "pointer"),
     ("no pointer to items", http(BASE, 'query: {t: "{text}"}, pages: {next: /n, items: d}'), "pointer"),
     ("endless pages", http(BASE, 'query: {t: "{text}"}, pages: {next: /n, items: /d, most: 1000}'), "value"),
+    ("tls without TLS", http('"http://127.0.0.1/{text}"', "tls: {ca: mcp-guard.yaml}"), "tls"),
+    ("nothing of tls", http(more="tls: {}"), "tls"),
+    ("a certificate without its key", http(more="tls: {cert: certs/c.pem}"), "tls"),
+    ("a key without its certificate", http(more='tls: {key: "${file:/k}"}'), "tls"),
+    ("a key from a variable", http(more='tls: {cert: c.pem, key: "${env:KEY}"}'), "reference"),
+    ("a key and more", http(more='tls: {cert: c.pem, key: "${file:/k} x"}'), "reference"),
+    ("a key of an argument", http(more='tls: {cert: c.pem, key: "{text}"}'), "path"),
+    ("an authority by reference", http(more='tls: {ca: "${file:/ca.pem}"}'), "path"),
+    ("an authority that is not there", http(more="tls: {ca: certs/none.pem}"), "path"),
+    ("verification off", http(more="tls: {verify: false}"), "unknown_key"),
     ("redirects", http(BASE, "follow_redirects: true"), "unknown_key"),
 ]
 
@@ -239,3 +254,68 @@ def test_one_pointer_and_links_compile(compile_tool: Compile) -> None:
     spec = compile_tool(text_of(http(more=more), more="effects: none")).connector
     assert isinstance(spec, HttpSpec)
     assert (spec.select, spec.pages) == ("/items", Pages("link", "", "", 2))
+
+
+@pytest.fixture
+def certificates(home: Path) -> Path:
+    """A directory of the home with files for TLS."""
+    (directory := home / "certs").mkdir()
+    for name in ("ca.pem", "guard.pem", "guard.key"):
+        (directory / name).write_text("a file")
+        (directory / name).chmod(0o600)
+    (home / "mcp-guard.yaml").write_text("")
+    (home / "var/keys/signing").write_text("")
+    (home / "var/keys/signing").chmod(0o600)
+    (directory / "link.pem").symlink_to(home / "var/keys/signing")
+    return directory
+
+
+TLS = "ca: certs/ca.pem, cert: certs/guard.pem, key: certs/guard.key"
+
+
+@pytest.mark.holds("http:client-certificates")
+def test_files_of_tls_are_found_from_the_home(compile_tool: Compile, certificates: Path) -> None:
+    spec = compile_tool(text_of(http(more=f"tls: {{{TLS}}}"))).connector
+    assert isinstance(spec, HttpSpec)
+    assert spec.tls == TlsSpec(*(str(certificates / name) for name in ("ca.pem", "guard.pem", "guard.key")))
+    written = 'tls: {cert: certs/guard.pem, key: "${file:/run/secrets/guard.key}"}'
+    spec = compile_tool(text_of(http(more=written))).connector
+    assert isinstance(spec, HttpSpec)
+    assert spec.tls == TlsSpec(None, str(certificates / "guard.pem"), "${file:/run/secrets/guard.key}")
+    assert secret_texts(spec) == ("${file:/run/secrets/guard.key}",)
+
+
+def test_where_the_home_is_is_not_part_of_the_fingerprint(compile_tool: Compile, certificates: Path) -> None:
+    compiled = compile_tool(text_of(http(more=f"tls: {{{TLS}}}")))
+    assert isinstance(compiled.connector, HttpSpec)
+    elsewhere = TlsSpec("/elsewhere/certs/ca.pem", "/elsewhere/certs/guard.pem", "/elsewhere/certs/guard.key")
+    moved = replace(compiled, connector=replace(compiled.connector, tls=elsewhere))
+    assert fingerprint(moved, Path("/elsewhere")) == compiled.fingerprint
+    assert fingerprint(moved, Path("/another")) != compiled.fingerprint
+
+
+@pytest.mark.holds("http:client-certificates", "manifest:cannot-reach-home")
+@pytest.mark.parametrize(
+    "tls",
+    [
+        "ca: mcp-guard.yaml",
+        "ca: certs/link.pem",
+        "cert: certs/guard.pem, key: var/keys/signing",
+        "cert: var/keys/signing, key: certs/guard.key",
+        "cert: certs/guard.pem, key: certs/../var/keys/signing",
+    ],
+)
+def test_the_guard_s_own_files_are_not_shown_to_anybody(lint_texts: Lint, certificates: Path, tls: str) -> None:
+    catalog, problems = lint_texts(text_of(http(more=f"tls: {{{tls}}}")))
+    assert catalog is None
+    assert [problem.code for problem in problems if problem.severity == "error"] == ["reaches_home"]
+
+
+@pytest.mark.holds("http:client-certificates")
+@pytest.mark.skipif(os.name != "posix", reason="modes are POSIX")
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o644])
+def test_a_key_that_others_can_read_is_refused(lint_texts: Lint, certificates: Path, mode: int) -> None:
+    (certificates / "guard.key").chmod(mode)
+    catalog, problems = lint_texts(text_of(http(more=f"tls: {{{TLS}}}")))
+    assert catalog is None
+    assert [problem.code for problem in problems] == ["permissions"]
