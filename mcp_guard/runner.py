@@ -59,6 +59,7 @@ class Runner:
         self._wake: int | None = None
         self._busy: dict[str, asyncio.Task[bool]] = {}
         self._whose: dict[str, str] = {}
+        self._unreleased: set[str] = set()
         self._stopping = False
 
     def poke(self) -> None:
@@ -87,7 +88,7 @@ class Runner:
             for it in due:
                 if it.id in self._busy:
                     continue  # begun by a call meanwhile
-                if it.owner is not None and not self._engine.is_free(it.owner):
+                if it.owner is not None and it.id not in self._unreleased and not self._engine.is_free(it.owner):
                     owners.add(it.owner)
                 elif self._has_room(it.requester):
                     self._begin(it.id, it.owner, it.requester)
@@ -191,8 +192,11 @@ class Runner:
             _log.warning("a task cannot go on now: %s", error.message, extra={"task": identifier})
         except Exception:  # noqa: BLE001 - whatever one task stumbles over, the others go on
             _log.exception("a task cannot go on", extra={"task": identifier})
-        with suppress(StoreUnavailable):
+        try:
             await self._engine.commit(self._engine.releasing(identifier, rest, self._clock.now_us()))
+            self._unreleased.discard(identifier)
+        except StoreUnavailable:
+            self._unreleased.add(identifier)  # its row says that this process works on it, and nobody else would
         return True
 
     async def _move(self, identifier: str) -> Rest:

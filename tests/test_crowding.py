@@ -10,8 +10,11 @@ import pytest
 from mcp_guard import runner
 from mcp_guard.demo.sandbox import Sandbox
 from mcp_guard.model.call import ToolCall
+from mcp_guard.model.errors import StoreUnavailable
 from mcp_guard.model.moves import TaskStatus
-from mcp_guard.tasks.engine import MOST_WAITING
+from mcp_guard.store.transaction import Transaction, Work
+from mcp_guard.tasks.engine import MOST_WAITING, Rest
+from mcp_guard.tasks.store import SqliteEngine
 from tests.inside import call, ended, opened, task_of, who
 from tests.long import add_long, go, worked
 from tests.simulators.process import Program
@@ -103,3 +106,33 @@ async def test_a_task_given_to_somebody_else_in_its_row_is_nobodys(desk: Program
             database.execute("UPDATE task SET subject = 'user:mallory', client = 'agent:other', tenant = 'globex'")
             database.commit()
         assert await guard.tasks.seen(mallory, task) is None
+
+
+@pytest.mark.holds("tasks:room")
+async def test_a_task_that_could_not_be_put_down_is_taken_up_again(
+    desk: Program, payments: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store failed just then: the row says that this process works on it, which does not any more."""
+    putting_down, failed = SqliteEngine.releasing, 0
+
+    def fails_once(engine: SqliteEngine, identifier: str, rest: Rest, now: int) -> Work:
+        nonlocal failed
+        failed += 1
+        if failed > 1:
+            return putting_down(engine, identifier, rest, now)
+
+        def work(_: Transaction) -> None:
+            raise StoreUnavailable("the disk is full")
+
+        return work
+
+    monkeypatch.setattr(SqliteEngine, "releasing", fails_once)
+    async with opened(desk.home) as guard:
+        waits = await call(guard, "payments_refund", **ASKED)
+        guard.runner.start(task_of(waits))
+        await guard.runner.settle()
+        assert failed == 1
+        approval = waits.structured["guard"]["approval_id"]  # type: ignore[index]  # the shape of a view
+        await guard.approvals.decide(who(guard, "user:bob"), approval, "approved", "mcp")
+        guard.runner.poke()
+        assert (await ended(guard, task_of(waits)))["status"] == "completed"

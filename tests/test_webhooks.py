@@ -408,3 +408,19 @@ async def test_an_escalation_is_told_with_who_is_asked_by_now(desk: Program, rec
     told = [verified(SECRET, seen) for seen in receiver.requests]
     assert [one["type"] for one in told] == ["approval.requested", "approval.escalated"]
     assert told[1]["data"]["approvers"] == ["role:finance", "role:manager"]
+
+
+@pytest.mark.holds("webhooks:who", "tenants:separate")
+async def test_a_message_that_was_turned_to_another_tenants_approval_is_not_sent(
+    desk: Program, receiver: UpstreamSimulator
+) -> None:
+    _name(desk.home, f"url: '{receiver.url()}', {HERE}, tenants: [acme]")
+    async with _guard(desk.home) as guard:
+        await _refund(guard, 559)
+        await _until(_delivered(desk.home))
+        with closing(sqlite3.connect(desk.home / "var" / "guard.db")) as database:
+            database.execute("UPDATE approval SET tenant = 'globex'")
+            database.execute("UPDATE notice SET state = 'waiting', due_at = 1, settled_at = NULL")
+            database.commit()
+        await _until(lambda: [row[1] for row in _rows(desk.home)] == ["given_up"])
+    assert receiver.hits == 1

@@ -102,7 +102,8 @@ class Notifying:
         """Send a message once; why it did not arrive, or nothing. Reasons are the guard's own words."""
         try:
             request = await self._parking.approvals.find(notice.approval)
-            if request is None:
+            # Asked once more: who can write the store must not have one tenant told of another.
+            if request is None or not receiver.hook.wants(notice.event, request.tenant):
                 return LOST
             approvers = self._parking.asked_of(request)
             message = webhooks.body(
