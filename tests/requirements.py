@@ -656,6 +656,41 @@ REQUIREMENTS: dict[str, Requirement] = {
         "contract 2",
         "A server that is a program gets the variables its manifest names, and none of the guard's own secrets.",
     ),
+    "import:operations": Requirement(
+        "contract 2",
+        "An operation of a description (OpenAPI 3.0, 3.1) is a typed tool: its parameters, its JSON body and its result as described.",
+    ),
+    "import:never-wrong": Requirement(
+        "contract 2", "What could not be sent as it is described is refused with the reason, never sent otherwise."
+    ),
+    "import:as-by-hand": Requirement(
+        "contract 2", "A tool from a description is compiled and carried out like an `http` tool written by hand."
+    ),
+    "import:as-described": Requirement(
+        "contract 2", "A call reaches a live service as the request its description describes, and nothing else does."
+    ),
+    "import:credentials": Requirement(
+        "I8; contract 2",
+        "The credential of a security scheme is a reference in a header; no argument takes its place, and an operation without one is refused.",
+    ),
+    "import:hints-grant-nothing": Requirement(
+        "contract 2", "What a tool of a description does is the operator's word; its method is a hint."
+    ),
+    "import:locked-only": Requirement(
+        "contract 2", "Of a description only operations that a manifest includes and somebody locked are there."
+    ),
+    "import:quarantine": Requirement(
+        "contract 2",
+        "An operation that is not described as it was locked is not called until somebody looked, also while a server runs.",
+    ),
+    "import:hostile": Requirement(
+        "bar: hostile input",
+        "A hostile description reads no other file, fetches nothing, ends in time, sends no agent's headers, and writes nothing into a manifest.",
+    ),
+    "import:proposed": Requirement(
+        "contract 5", "`tools import openapi` proposes a manifest that loads, and says why operations cannot be used."
+    ),
+    "import:documented": Requirement("contract 7", "The page about descriptions is run as it stands."),
     "secrets:programs": Requirement(
         "I8",
         "A program that hands a secret out gets no shell and no environment, is ended in time with what it began, and nothing it says but the value is kept.",

@@ -1,4 +1,4 @@
-"""Letting other servers' tools in: what they say of their tools now, against what was locked."""
+"""Letting other people's tools in: what servers and descriptions say of them now, against what was locked."""
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,11 +7,15 @@ from typing import Literal
 
 from mcp_guard.kit import strict_json
 from mcp_guard.kit.text import visible
-from mcp_guard.manifest.lock import Lock, ToolDefinition
+from mcp_guard.manifest.imports import DeclaredImport
+from mcp_guard.manifest.lock import Imported, Lock, ToolDefinition
 from mcp_guard.manifest.upstreams import Declared
 
 State = Literal["same", "new", "changed", "gone", "unusable"]
+Kind = Literal["upstream", "import"]
 Listing = Mapping[str, ToolDefinition]
+Listed = tuple[Listing, str]
+"""What is listed, and the sha256 (hex) of the description it is from; empty for a server's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +23,8 @@ class Difference:
     """What became of one tool. `now` is missing where it is `gone`, `before` where it is `new`; `why` says what keeps
     one that is `unusable` out."""
 
-    upstream: str
+    kind: Kind
+    name: str
     tool: str
     state: State
     before: ToolDefinition | None
@@ -27,7 +32,7 @@ class Difference:
     why: str = ""
 
     def as_dict(self) -> dict[str, object]:
-        shown: dict[str, object] = {"upstream": self.upstream, "tool": self.tool, "state": self.state}
+        shown: dict[str, object] = {self.kind: self.name, "tool": self.tool, "state": self.state}
         if self.why:
             shown["why"] = self.why
         if self.state in ("new", "changed"):
@@ -41,44 +46,78 @@ class Difference:
         yield from map(visible, lines)
 
 
-def compare(declared: Declared, locked: Listing, listed: Listing) -> list[Difference]:
-    """Every tool of a server that is allowed here or locked, by name."""
-    found = []
-    for tool in sorted({*locked, *filter(declared.allows, listed)}):
-        before, now = locked.get(tool), listed.get(tool) if declared.allows(tool) else None
-        found.append(_difference(declared, tool, before, now))
-    return found
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A server or a description with every tool of it that is allowed here or locked, by name."""
+
+    kind: Kind
+    name: str
+    document: str
+    differences: Sequence[Difference]
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether all that is locked of it once this is taken in is what it says now."""
+        return not any(one.state == "unusable" and one.before is not None for one in self.differences)
 
 
-def _difference(declared: Declared, tool: str, before: ToolDefinition | None, now: ToolDefinition | None) -> Difference:
-    name = declared.entry.name
+def compare(declared: Declared | DeclaredImport, lock: Lock, listed: Listed) -> Compared:
+    """Every tool that is allowed here or locked, by name."""
+    name = declared.name
+    kind: Kind = "import" if isinstance(declared, DeclaredImport) else "upstream"
+    locked = lock.imported(name).operations if kind == "import" else lock.tools(name)
+    now = {tool: found for tool, found in listed[0].items() if declared.allows(tool, found)}
+    found = [_difference(declared, kind, tool, locked.get(tool), now.get(tool)) for tool in sorted({*locked, *now})]
+    return Compared(kind, name, listed[1], found)
+
+
+def _difference(
+    declared: Declared | DeclaredImport,
+    kind: Kind,
+    tool: str,
+    before: ToolDefinition | None,
+    now: ToolDefinition | None,
+) -> Difference:
     if now is None:
-        return Difference(name, tool, "gone", before, None)
+        return Difference(kind, declared.name, tool, "gone", before, None)
     if now == before:
-        return Difference(name, tool, "same", before, now)
+        return Difference(kind, declared.name, tool, "same", before, now)
     if objections := declared.objections(tool, now):
-        return Difference(name, tool, "unusable", before, now, "; ".join(objections))
-    return Difference(name, tool, "new" if before is None else "changed", before, now)
+        return Difference(kind, declared.name, tool, "unusable", before, now, "; ".join(objections))
+    return Difference(kind, declared.name, tool, "new" if before is None else "changed", before, now)
 
 
-def taken_in(lock: Lock, differences: Sequence[Difference]) -> Lock:
+def taken_in(lock: Lock, compared: Sequence[Compared]) -> Lock:
     """The lock with what is there now. What cannot be used is not let in; where it was, it stays as it was, and is not
     called (`quarantined`)."""
-    upstreams = {name: dict(tools) for name, tools in lock.upstreams.items()}
+    upstreams, imports = dict(lock.upstreams), dict(lock.imports)
+    for one in compared:
+        if one.kind == "import":
+            tools = _with(lock.imported(one.name).operations, one.differences)
+            imports[one.name] = Imported(one.document if one.is_settled else "", tools)
+        else:
+            upstreams[one.name] = _with(lock.tools(one.name), one.differences)
+    return Lock(
+        {name: tools for name, tools in upstreams.items() if tools},
+        {name: found for name, found in imports.items() if found.operations},
+    )
+
+
+def _with(locked: Listing, differences: Sequence[Difference]) -> dict[str, ToolDefinition]:
+    tools = dict(locked)
     for one in differences:
-        tools = upstreams.setdefault(one.upstream, {})
         if one.state == "gone":
             tools.pop(one.tool, None)
         elif one.state != "unusable" and one.now is not None:
             tools[one.tool] = one.now
-    return Lock({name: tools for name, tools in upstreams.items() if tools})
+    return tools
 
 
 async def ask(
-    servers: Sequence[Declared], lock: Lock, listing: Callable[[Declared], Awaitable[Listing]]
-) -> list[Difference]:
-    """Ask every server, one after the other. Raises `Refused` where one does not answer."""
-    found: list[Difference] = []
-    for declared in servers:
-        found += compare(declared, lock.tools(declared.entry.name), await listing(declared))
-    return found
+    found: Sequence[Declared | DeclaredImport],
+    lock: Lock,
+    listing: Callable[[Declared | DeclaredImport], Awaitable[Listed]],
+) -> list[Compared]:
+    """Ask every server and read every description, one after the other. Raises `Refused` where a server does not
+    answer, `Invalid` where a description is none."""
+    return [compare(declared, lock, await listing(declared)) for declared in found]

@@ -2,6 +2,7 @@
 
 from mcp_guard.build.definition import Definition, define, load_directory, observing
 from mcp_guard.build.guard import Guard
+from mcp_guard.build.importing import propose_import, write_manifest
 from mcp_guard.build.keeping import open_exporting, open_holding, open_holds, open_pruning
 from mcp_guard.build.locking import lock_differences, lock_tools
 from mcp_guard.build.notifying import open_webhooks
@@ -55,7 +56,9 @@ __all__ = [
     "open_token_store",
     "open_tokens",
     "open_webhooks",
+    "propose_import",
     "replay_policy",
     "run_policy_cases",
     "subject_of_checkup",
+    "write_manifest",
 ]

@@ -23,13 +23,14 @@ def stamp_of_configuration(home: Home) -> Stamp:
 
 
 def _files(home: Home) -> Iterator[Path]:
-    from mcp_guard.manifest.load import find
+    from mcp_guard.manifest.load import documents, find
 
     yield from policy_files(home)
     yield home.path(home.settings.policy.principals)
     yield from test_files(home)
     manifests, _ = find(home.directory, home.settings.tools)
     yield from manifests
+    yield from documents(home.directory, manifests)
     yield home.path(LOCK_FILE)
 
 

@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from mcp_guard.cli.output import Output, pass_output
+from mcp_guard.kit.text import visible
 from mcp_guard.model.errors import UnknownTool
 from mcp_guard.model.tool import Tool
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def tools() -> None:
-    """List, show and lint the tools of this home, and let those of other servers in."""
+    """List, show and lint the tools of this home, and let those of others in."""
 
 
 @tools.command("list")
@@ -76,31 +78,75 @@ def lint_tools(ctx: click.Context, output: Output) -> None:
 
 
 @tools.command("lock")
-@click.argument("upstream", required=False)
+@click.argument("name", required=False)
 @pass_output
-def lock_tools(output: Output, *, upstream: str | None) -> None:
-    """Let the tools of other servers in as they are now (tools.lock), and show what that changes.
+def lock_tools(output: Output, *, name: str | None) -> None:
+    """Let the tools of other servers and of descriptions in as they are now (tools.lock), and show what that changes.
 
-    Every allowed tool of UPSTREAM, or of all. What cannot be used is left out, and why is said. Agents see a tool only
-    as it was locked; what it is later counts once it is locked again. On record.
+    Every allowed tool of the upstream or import NAME, or of all. What cannot be used is left out, and why is said.
+    Agents see a tool only as it was locked; what it is later counts once it is locked again. On record.
     """
     from mcp_guard.build import lock_tools as take_in
 
-    _differences(output, take_in(output.load_home(), upstream))
+    _differences(output, take_in(output.load_home(), name))
 
 
 @tools.command("diff")
-@click.argument("upstream", required=False)
+@click.argument("name", required=False)
 @pass_output
 @click.pass_context
-def diff_tools(ctx: click.Context, output: Output, *, upstream: str | None) -> None:
-    """What other servers say of their tools now against what is locked; exit 4 where that differs."""
+def diff_tools(ctx: click.Context, output: Output, *, name: str | None) -> None:
+    """What other servers and descriptions say of tools now against what is locked; exit 4 where that differs."""
     from mcp_guard.build import lock_differences
 
-    found = lock_differences(output.load_home(), upstream)
+    found = lock_differences(output.load_home(), name)
     _differences(output, found)
     if any(one.state in ("new", "changed", "gone") or (one.state == "unusable" and one.before) for one in found):
         ctx.exit(4)
+
+
+@tools.group("import")
+def import_tools() -> None:
+    """Make tools of what others describe."""
+
+
+@import_tools.command("openapi")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--prefix", required=True, metavar="NAME", help="What the names of its tools begin with.")
+@click.option("--operation", "operations", multiple=True, metavar="GLOB", help="By operationId, or METHOD_PATH.")
+@click.option("--tag", "tags", multiple=True, metavar="GLOB", help="Operations that have this tag.")
+@click.option("--method", "methods", multiple=True, metavar="METHOD", help="Operations of this method.")
+@click.option("--write", is_flag=True, help="Write it beside the manifests of the home; one that is there stays.")
+@pass_output
+def import_openapi(
+    output: Output,
+    *,
+    file: Path,
+    prefix: str,
+    operations: tuple[str, ...],
+    tags: tuple[str, ...],
+    methods: tuple[str, ...],
+    write: bool,
+) -> None:
+    """A manifest to start with, for a description of a service (OpenAPI 3.0, 3.1) that stands in the home.
+
+    Says which of its operations would be tools, and why others cannot be. Nothing is let in: that is what `tools lock`
+    does.
+    """
+    from mcp_guard.build import propose_import, write_manifest
+
+    home = output.load_home()
+    asked = {"operations": operations, "tags": tags, "methods": tuple(method.lower() for method in methods)}
+    include = {key: values for key, values in asked.items() if values} or {"operations": ("*",)}
+    found = propose_import(home, file, prefix, include)
+    written = write_manifest(home, prefix, found.manifest) if write else None
+    candidates = [one.as_dict() for one in found.candidates]
+    document = {"manifest": found.manifest, "operations": candidates, "written": written}
+    output.data(document, () if written else found.manifest.splitlines())
+    usable = sum(not one.why for one in found.candidates)
+    output.note(f"{usable} of {len(found.candidates)} operations can be tools")
+    if written:
+        output.note(f"written to {written}; `mcp-guard tools lock {prefix}` lets them in")
 
 
 def _differences(output: Output, found: "Sequence[Difference]") -> None:
@@ -108,7 +154,8 @@ def _differences(output: Output, found: "Sequence[Difference]") -> None:
     lines: list[str] = []
     for one in found:
         if one.state != "same":
-            lines.append(f"{one.state:8} {one.upstream}: {one.tool}" + (f" ({one.why})" if one.why else ""))
+            why = f" ({visible(one.why)})" if one.why else ""
+            lines.append(f"{one.state:8} {one.name}: {visible(one.tool)}{why}")
         if one.state in ("new", "changed"):
             lines += [f"         {line}" for line in one.lines()]
     output.data([one.as_dict() for one in found], lines)

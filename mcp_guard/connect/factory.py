@@ -16,6 +16,7 @@ from mcp_guard.model.tool import (
     McpSpec,
     PostgresSpec,
     PythonSpec,
+    QuarantinedSpec,
     SqlSpec,
     Tool,
     WorkerSpec,
@@ -149,6 +150,10 @@ def connect(tool: Tool, means: Means) -> Connector:
         from mcp_guard.connect.workflow import WorkflowConnector
 
         return WorkflowConnector()
+    if isinstance(spec, QuarantinedSpec):
+        from mcp_guard.connect.quarantined import QuarantinedConnector
+
+        return QuarantinedConnector(spec)
     assert_never(spec)
 
 

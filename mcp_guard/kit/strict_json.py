@@ -28,12 +28,12 @@ class JsonError(ValueError):
         self.code = code
 
 
-def loads(data: bytes) -> object:
-    """Parse one JSON text. Raises `JsonError` and nothing else."""
+def loads(data: bytes, elements: int = MAX_ELEMENTS) -> object:
+    """Parse one JSON text of at most so many elements. Raises `JsonError` and nothing else."""
     if is_deeper(data, MAX_DEPTH):
         raise JsonError("too_deep", f"nested deeper than {MAX_DEPTH}")
-    if data.count(b",") > MAX_ELEMENTS:
-        raise JsonError("too_many_elements", f"more than {MAX_ELEMENTS} elements")
+    if data.count(b",") > elements:
+        raise JsonError("too_many_elements", f"more than {elements} elements")
     try:
         text = data.decode("utf-8", "strict")
     except UnicodeDecodeError:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 from mcp_guard.kit import bounded_file, pointer
@@ -58,8 +59,9 @@ def load(path: Path, shown_as: str) -> Document:
     return parse(data, shown_as)
 
 
-def parse(data: bytes, shown_as: str) -> Document:
-    """Parse bytes as one YAML document; see `load`."""
+def parse(data: bytes, shown_as: str, *, foreign: bool = False) -> Document:
+    """Parse bytes as one YAML document; see `load`. In a `foreign` one, written for readers that mind less, keys may be
+    whole numbers and values dates: they are the texts they would be in JSON."""
     if len(data) > MAX_BYTES:
         raise Invalid([Problem("yaml", f"is larger than {MAX_BYTES} bytes", shown_as)])
     try:
@@ -70,7 +72,7 @@ def parse(data: bytes, shown_as: str) -> Document:
             [Problem("yaml", "is not valid UTF-8", shown_as, line, 1, "save the file as UTF-8 text")]
         ) from None
     _refuse_hidden(text, shown_as)
-    return _compose(text, shown_as)
+    return _compose(text, shown_as, foreign)
 
 
 def _refuse_hidden(text: str, shown_as: str) -> None:
@@ -87,7 +89,7 @@ def _place(text: str, offset: int) -> Position:
     return text.count("\n", 0, offset) + 1, offset - (text.rfind("\n", 0, offset) + 1) + 1
 
 
-def _compose(text: str, shown_as: str) -> Document:
+def _compose(text: str, shown_as: str, foreign: bool) -> Document:
     from ruamel.yaml import YAML
     from ruamel.yaml.constructor import DuplicateKeyError
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
@@ -111,7 +113,7 @@ def _compose(text: str, shown_as: str) -> Document:
     except (YAMLError, ValueError, RecursionError):
         raise Invalid([Problem("yaml", "is not a YAML document", shown_as, 1, 1, "YAML 1.2 is expected")]) from None
     positions: dict[str, Position] = {}
-    value = _plain(root, (), positions, shown_as, frozenset())
+    value = _plain(root, (), positions, shown_as, frozenset(), foreign=foreign)
     return Document(shown_as, value, positions)
 
 
@@ -126,6 +128,8 @@ def _plain(
     positions: dict[str, Position],
     shown_as: str,
     parents: frozenset[int],
+    *,
+    foreign: bool,
 ) -> object:
     """Plain dicts, lists and scalars; positions on the way down."""
     here = pointer.join(path)
@@ -139,21 +143,29 @@ def _plain(
     if isinstance(node, dict):
         inside = parents | {id(node)}
         found: dict[str, object] = {}
-        for key, child, position in _entries(node):
-            if not isinstance(key, str):
+        for written, child, position in _entries(node):
+            key = _as_text(written) if foreign else written
+            if key in found or not isinstance(key, str):
                 raise Invalid([Problem("value", "keys are strings", shown_as, *position, hint="put the key in quotes")])
             _refuse_escaped(key, position, shown_as)
             positions[pointer.join((*path, key))] = position
-            found[str(key)] = _plain(child, (*path, key), positions, shown_as, inside)
+            found[str(key)] = _plain(child, (*path, key), positions, shown_as, inside, foreign=foreign)
         return found
     if isinstance(node, list):
         inside = parents | {id(node)}
         items: list[object] = []
         for index, (child, position) in enumerate(_items(node)):
             positions[pointer.join((*path, index))] = position
-            items.append(_plain(child, (*path, index), positions, shown_as, inside))
+            items.append(_plain(child, (*path, index), positions, shown_as, inside, foreign=foreign))
         return items
-    return _scalar(node, positions.get(here, (1, 1)), shown_as)
+    return _scalar(_as_text(node, date) if foreign else node, positions.get(here, (1, 1)), shown_as)
+
+
+def _as_text(value: object, kind: type = int) -> object:
+    """A whole number (or a date) as the text it would be in JSON."""
+    if not isinstance(value, kind) or isinstance(value, bool) or type(value).__name__ == "ScalarBoolean":
+        return value
+    return value.isoformat() if isinstance(value, date) else str(value)
 
 
 def _entries(node: dict[object, object]) -> Iterator[tuple[object, object, Position]]:

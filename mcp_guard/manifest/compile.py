@@ -45,10 +45,10 @@ class Surroundings:
 
 
 def compile_tool(
-    entry: ToolEntry, around: Surroundings, report: Report, mirrored: McpSpec | None = None
+    entry: ToolEntry, around: Surroundings, report: Report, mirrored: McpSpec | None = None, *, ours: bool = True
 ) -> Tool | None:
     """The tool, or `None` where the report now holds an error about it. One that is `mirrored` is carried out by
-    another server, whose schemas are taken as they are."""
+    another server. Schemas that are not `ours` are taken as they are."""
     before = len(report.problems)
     _check_name(entry.name, report.at("name"))
     mode = entry.justification or around.defaults.justification
@@ -56,7 +56,7 @@ def compile_tool(
     if described is None:
         return None
     entry, built = described
-    schemas = compile_schemas(entry, mode, report, ours=mirrored is None)
+    schemas = compile_schemas(entry, mode, report, ours=ours and mirrored is None)
     if schemas is None:
         return None
     arguments = Arguments.of(schemas.given, entry.bind)

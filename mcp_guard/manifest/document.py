@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from mcp_guard.kit import references
 from mcp_guard.manifest.fields import Duration, Label, Matching, Scope, Size, Strict, Tag, ToolName, Word
 from mcp_guard.manifest.limits import CostRule, ToolLimits
 from mcp_guard.model.tool import Effects, JustificationMode, Mode, RetryOn
@@ -42,6 +43,8 @@ Text = Annotated[str, Field(min_length=1, max_length=256)]
 FileName = Annotated[str, Field(min_length=1, max_length=1024)]
 JsonSchema = dict[str, Any]
 Glob = Annotated[str, Matching(r"^[A-Za-z0-9_./*-]{1,128}$", "the name of a tool; * stands for any characters")]
+ApiMethod = Literal["get", "head", "post", "put", "patch", "delete"]
+SecretReference = Annotated[str, Matching(references.WHOLE_REFERENCE, "a reference such as ${secret:petstore}")]
 Labels = Annotated[list[Word], Field(max_length=16)]
 
 
@@ -339,6 +342,43 @@ class UpstreamEntry(Strict):
     max_output: Size = "4MiB"
 
 
+class Include(Strict):
+    """Which operations of a description become tools: those that every list here names. `*` stands for any
+    characters."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
+    operations: Annotated[list[Text], Field(min_length=1)] | None = Field(
+        default=None, description="By operationId, or METHOD_PATH where there is none."
+    )
+    methods: Annotated[list[ApiMethod], Field(min_length=1)] | None = None
+    tags: Annotated[list[Text], Field(min_length=1)] | None = None
+
+
+class ImportEntry(Strict):
+    """A description of a service (OpenAPI 3.0, 3.1). Those of its operations that are included here and locked appear
+    as PREFIX_OPERATION."""
+
+    openapi: Annotated[str, Field(min_length=1, max_length=1024)] = Field(description="A file, from the home.")
+    prefix: Annotated[str, Matching(r"^[a-z][a-z0-9]{0,23}$", "a short name of lower-case letters and digits")]
+    include: Include
+    server: Annotated[str, Field(min_length=1, max_length=2048)] | None = Field(
+        default=None, description="The address of the service, instead of the description's."
+    )
+    headers: dict[str, str] = Field(default={}, description="Sent with each request; no argument takes their place.")
+    security: dict[str, SecretReference] = Field(
+        default={}, description="The credential of each security scheme of the description."
+    )
+    effects: dict[ApiMethod, Effects] = Field(
+        default={}, description="The operator's word for all operations of a method."
+    )
+    results: Literal["described", "any"] = Field(
+        default="described", description="Whether a result has to be what the description says."
+    )
+    egress: Egress = Egress()
+    max_output: Size = "1MiB"
+    overrides: dict[str, Override] = Field(default={}, description="By operation, like include.operations.")
+
+
 class Defaults(Strict):
     """What a tool of this file has where it says nothing. `scopes`, `tags` and `labels` are added."""
 
@@ -357,10 +397,10 @@ class Defaults(Strict):
 class File(Strict):
     """A manifest file."""
 
-    unsupported: ClassVar[frozenset[str]] = frozenset({"imports"})
     apiVersion: Literal["mcp-guard/v1"]
     kind: Literal["Tools"]
     toolset: Label | None = Field(default=None, description="Puts the tag toolset:NAME on every tool here.")
     defaults: Defaults = Defaults()
     tools: list[ToolEntry] = Field(default=[])
     upstreams: list[UpstreamEntry] = Field(default=[])
+    imports: list[ImportEntry] = Field(default=[])

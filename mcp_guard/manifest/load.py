@@ -2,13 +2,16 @@
 
 import glob
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from mcp_guard.kit import pointer, yaml
+from mcp_guard.kit import bounded_file, pointer, yaml
 from mcp_guard.manifest.home import HomeFiles
 from mcp_guard.manifest.report import Report
+from mcp_guard.manifest.values import strings
 from mcp_guard.model.errors import Invalid
 from mcp_guard.model.problem import Problem
 from mcp_guard.model.tool import Tool
@@ -17,8 +20,10 @@ if TYPE_CHECKING:
     from mcp_guard.manifest.catalog import Catalog
     from mcp_guard.manifest.compile import Surroundings
     from mcp_guard.manifest.complaint import Location
-    from mcp_guard.manifest.document import File, ToolEntry, UpstreamEntry
+    from mcp_guard.manifest.document import File, ToolEntry
+    from mcp_guard.manifest.imports import DeclaredImport
     from mcp_guard.manifest.lock import Lock
+    from mcp_guard.manifest.others import Mirrored
     from mcp_guard.manifest.upstreams import Declared
 
 
@@ -50,23 +55,53 @@ def lint(home: Path, patterns: Sequence[str], *, reserved: HomeFiles) -> "tuple[
     return Catalog(tool for tool in served if tool is not None), problems
 
 
-def upstreams(home: Path, patterns: Sequence[str], *, reserved: HomeFiles) -> "list[Declared]":
-    """The other servers the manifests name, whatever of them is locked. Raises `Invalid` where a file has errors."""
+def others(home: Path, patterns: Sequence[str], *, reserved: HomeFiles) -> "list[Declared | DeclaredImport]":
+    """The other servers and the descriptions that the manifests name, whatever of them is locked. Raises `Invalid`
+    where a file has errors."""
     from mcp_guard.manifest.compile import Surroundings
+    from mcp_guard.manifest.imports import DeclaredImport
     from mcp_guard.manifest.upstreams import Declared
 
     files, problems = find(home, patterns)
-    found: list[Declared] = []
+    found: list[Declared | DeclaredImport] = []
     for path in files:
         report = Report(yaml.load(path, path.relative_to(home).as_posix()), problems)
         file, _ = _parse(report)
         around = Surroundings.of(file, home, reserved)
         found += [Declared(one, around, report.at("upstreams", n)) for n, one in enumerate(file.upstreams)]
-    servers = [declared.server for declared in found]  # checks each
+        found += [DeclaredImport(one, around, report.at("imports", n)) for n, one in enumerate(file.imports)]
+    for declared in found:
+        declared.check()
+    problems += _same_names(found)
     if any(problem.severity == "error" for problem in problems):
         raise Invalid(problem for problem in problems if problem.severity == "error")
-    assert len(servers) == len(found)
     return found
+
+
+def documents(home: Path, manifests: Sequence[Path]) -> tuple[Path, ...]:
+    """The descriptions that manifests name, as far as manifests can be read: what is read beside them."""
+    return _documents(home, tuple((path, _look(path)) for path in manifests))
+
+
+@lru_cache(maxsize=8)
+def _documents(home: Path, manifests: tuple[tuple[Path, object], ...]) -> tuple[Path, ...]:
+    found = set[Path]()
+    for path, _ in manifests:
+        with suppress(Invalid, OSError):
+            data = bounded_file.read_bytes(path, yaml.MAX_BYTES)
+            root = yaml.parse(data, path.name).value if b"openapi" in data else None
+            texts = strings(root) if isinstance(root, dict) else ()
+            names = [text for where, text in texts if (where[0], where[2:]) == ("imports", ("openapi",))]
+            found |= {home / name for name in names if "\0" not in name}
+    return tuple(sorted(found))
+
+
+def _look(path: Path) -> object:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_size, found.st_ino, found.st_mtime_ns
 
 
 def find(home: Path, patterns: Sequence[str]) -> tuple[list[Path], list[Problem]]:
@@ -124,15 +159,25 @@ def _read(path: Path, home: Path, reserved: HomeFiles, locked: "Lock", problems:
         place = Report(document, [], ("tools", index))
         tools.append(_Found(entry.name, compile_tool(entry, around, place), place))
         problems.extend(place.problems)
-    for index, upstream in enumerate(file.upstreams):
-        tools += _mirrored(upstream, around, locked, report.at("upstreams", index))
+    tools += _of_others(file, around, locked, report)
     return tools
 
 
-def _mirrored(entry: "UpstreamEntry", around: "Surroundings", locked: "Lock", report: Report) -> list[_Found]:
-    from mcp_guard.manifest.upstreams import compile_upstream
+def _of_others(file: "File", around: "Surroundings", locked: "Lock", report: Report) -> Iterator[_Found]:
+    for index, upstream in enumerate(file.upstreams):
+        from mcp_guard.manifest.upstreams import compile_upstream
 
-    return [_Found(one.name, one.tool, report) for one in compile_upstream(entry, around, locked, report)]
+        place = report.at("upstreams", index)
+        yield from _found(compile_upstream(upstream, around, locked, place), place)
+    for index, entry in enumerate(file.imports):
+        from mcp_guard.manifest.imports import compile_import
+
+        place = report.at("imports", index)
+        yield from _found(compile_import(entry, around, locked, place), place)
+
+
+def _found(mirrored: "Sequence[Mirrored]", report: Report) -> list[_Found]:
+    return [_Found(one.name, one.tool, report) for one in mirrored]
 
 
 def _parse(report: Report) -> "tuple[File, list[tuple[int, ToolEntry]]]":
@@ -154,8 +199,9 @@ def _parse(report: Report) -> "tuple[File, list[tuple[int, ToolEntry]]]":
         for complaint in found:
             report.at(*complaint.location).error(complaint.code, complaint.message, complaint.hint)
         return _sound_part(raw, [complaint.location for complaint in found])
-    if not file.model_fields_set & {"tools", "upstreams"}:
-        report.error("missing_key", "the key tools is missing", "a file says tools: or upstreams:, or both")
+    if not file.model_fields_set & {"tools", "upstreams", "imports"}:
+        hint = "a file says tools:, upstreams: or imports:, or several of them"
+        report.error("missing_key", "the key tools is missing", hint)
     return file, list(enumerate(file.tools))
 
 
@@ -177,6 +223,17 @@ def _linked(tools: Sequence[_Found], home: Path, problems: list[Problem]) -> "li
 
     places = [Report(found.report.document, problems, found.report.where) for found in tools]
     return linked([(found.name, found.tool, place) for found, place in zip(tools, places, strict=True)], home)
+
+
+def _same_names(found: "Sequence[Declared | DeclaredImport]") -> Iterator[Problem]:
+    """What is locked is locked by name."""
+    seen = set[str]()
+    for one in found:
+        if one.name in seen:
+            where = pointer.join(one.report.where)
+            hint = "give one of them another name"
+            yield one.report.document.problem(where, "duplicate_name", "the name is given to another one already", hint)
+        seen.add(one.name)
 
 
 def _duplicates(tools: Sequence[_Found]) -> Iterator[Problem]:

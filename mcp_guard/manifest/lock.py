@@ -2,7 +2,8 @@
 
 A server that is mirrored decides what it says of its tools, and may decide otherwise tomorrow. So nothing it says
 reaches an agent before `mcp-guard tools lock` wrote it down here, and a tool that is not any more what stands here is
-not called (design: `quarantined`). The home loads from this file alone: no server has to run for that.
+not called (design: `quarantined`). The home loads from this file alone: no server has to run for that. The same holds
+for descriptions (OpenAPI) that tools are made of.
 """
 
 import os
@@ -19,21 +20,36 @@ from mcp_guard.model.problem import Problem
 
 LOCK_FILE: Final = "tools.lock"
 MAX_BYTES: Final = 16 * 1024 * 1024
-VERSION: Final = 1
+MAX_ELEMENTS: Final = 2_000_000
+VERSION: Final = 2
+_KNOWN: Final = (1, VERSION)  # 1 had no imports
 
 ToolDefinition = Mapping[str, object]
-"""What a server said of a tool (`model.tool.definition`)."""
+"""What a server said of a tool (`model.tool.definition`), or a description of an operation (`manifest.openapi`)."""
 _HINT = "restore it, or make it again with `mcp-guard tools lock`"
 
 
 @dataclass(frozen=True, slots=True)
+class Imported:
+    """The locked operations of a description. `document` is its sha256 (hex) where they are all as it has them, so that
+    it has to be read again only once it changed; else empty."""
+
+    document: str = ""
+    operations: Mapping[str, ToolDefinition] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Lock:
-    """The locked definitions, by server and by the server's own name of the tool."""
+    """The locked definitions, by server and by the server's own name of the tool; and of imports, by prefix."""
 
     upstreams: Mapping[str, Mapping[str, ToolDefinition]] = field(default_factory=dict)
+    imports: Mapping[str, Imported] = field(default_factory=dict)
 
     def tools(self, upstream: str) -> Mapping[str, ToolDefinition]:
         return self.upstreams.get(upstream, {})
+
+    def imported(self, prefix: str) -> Imported:
+        return self.imports.get(prefix, Imported())
 
 
 def read(home: Path) -> Lock:
@@ -45,30 +61,52 @@ def read(home: Path) -> Lock:
     except OSError as error:
         raise _broken(f"cannot be read: {error.strerror}") from None
     try:
-        found = strict_json.loads(data)
+        found = strict_json.loads(data, MAX_ELEMENTS)
     except JsonError:
         raise _broken("is not the JSON it was written as") from None
-    upstreams = found.get("upstreams") if isinstance(found, dict) and found.get("version") == VERSION else None
+    if not isinstance(found, dict) or found.get("version") not in _KNOWN:
+        raise _broken(f"is not a lock of version {VERSION}")
+    upstreams, imports = found.get("upstreams"), found.get("imports", {})
     if not isinstance(upstreams, dict) or not all(map(_is_tools, upstreams.values())):
         raise _broken(f"is not a lock of version {VERSION}")
-    return Lock(upstreams)
+    if not isinstance(imports, dict) or not all(map(_is_imported, imports.values())):
+        raise _broken(f"is not a lock of version {VERSION}")
+    return Lock(upstreams, {name: Imported(one["document"], one["operations"]) for name, one in imports.items()})
 
 
 def write(home: Path, lock: Lock) -> None:
     """Replace the lock of a home as a whole. Raises `OSError`."""
-    body = {"version": VERSION, "upstreams": {name: dict(tools) for name, tools in lock.upstreams.items()}}
-    text = strict_json.pretty(body)
     draft = home / f".{LOCK_FILE}.{os.getpid()}"
     try:
-        draft.write_text(text + "\n", encoding="utf-8")
+        draft.write_text(_text(lock), encoding="utf-8")
         draft.replace(home / LOCK_FILE)
     finally:
         with suppress(FileNotFoundError):
             draft.unlink()
 
 
+def check(lock: Lock) -> None:
+    """Raises `Invalid` for a lock that could not be read again."""
+    if len(_text(lock).encode()) > MAX_BYTES:
+        raise Invalid(
+            [Problem("lock", f"would be larger than {MAX_BYTES} bytes", LOCK_FILE, hint="let fewer tools in")]
+        )
+
+
+def _text(lock: Lock) -> str:
+    imports = {
+        name: {"document": one.document, "operations": dict(one.operations)} for name, one in lock.imports.items()
+    }
+    upstreams = {name: dict(tools) for name, tools in lock.upstreams.items()}
+    return strict_json.pretty({"version": VERSION, "upstreams": upstreams, "imports": imports}) + "\n"
+
+
 def _is_tools(value: object) -> bool:
     return isinstance(value, dict) and all(isinstance(tool, dict) for tool in value.values())
+
+
+def _is_imported(value: object) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("document"), str) and _is_tools(value.get("operations"))
 
 
 def _broken(what: str) -> Invalid:

@@ -100,19 +100,22 @@ def _check_endless(schema: Schema, report: Report) -> None:
     """A definition that is its own branch describes nothing, and a validator would accept everything."""
     definitions = schema.get("$defs")
     for name in definitions if isinstance(definitions, dict) else ():
-        if _leads_to(schema, name, name, frozenset()):
+        if name in _reached(schema, name):
             report.at("$defs", name).error(
                 "schema_ref", "the definition refers to itself without end", "break the circle"
             )
 
 
-def _leads_to(root: Schema, start: str, goal: str, seen: frozenset[str]) -> bool:
-    if start in seen:
-        return False
-    target = schema_walk.definition(root, start)
-    return target is not None and any(
-        name == goal or _leads_to(root, name, goal, seen | {start}) for name in _names_in_place(target)
-    )
+def _reached(root: Schema, start: str) -> set[str]:
+    """The definitions that describe the same instance as one of them. Each is followed once, whatever leads to it."""
+    found: set[str] = set()
+    waiting = [start]
+    while waiting:
+        target = schema_walk.definition(root, waiting.pop())
+        new = set(_names_in_place(target)) - found if target is not None else set()
+        found |= new
+        waiting += new
+    return found
 
 
 def _names_in_place(schema: Schema) -> list[str]:

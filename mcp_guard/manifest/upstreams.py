@@ -4,36 +4,25 @@ Nothing the server says about its tools grants anything. A tool is here if `allo
 locked; it acts `once` unless somebody here says otherwise, whatever its hints say.
 """
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import ValidationError
 
 from mcp_guard.kit import references, strict_json, units
-from mcp_guard.kit.text import first_hidden
 from mcp_guard.manifest import suggest
 from mcp_guard.manifest.compile import Surroundings, compile_tool
 from mcp_guard.manifest.document import Annotations, Override, ToolEntry, UpstreamEntry
 from mcp_guard.manifest.foreign import adapted
 from mcp_guard.manifest.http import check_address, check_fixed_headers, max_output, networks
 from mcp_guard.manifest.lock import Lock, ToolDefinition
+from mcp_guard.manifest.others import NOT_IN_NAMES, Mirrored, explain, is_strange, matches
 from mcp_guard.manifest.process import Place, check_env
 from mcp_guard.manifest.report import Report
-from mcp_guard.manifest.values import keys, strings
 from mcp_guard.model.tool import McpSpec, Tool, Upstream
 
-_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]")
 _HINTS = frozenset(Annotations.model_fields)
-
-
-@dataclass(frozen=True, slots=True)
-class Mirrored:
-    """A tool by its name here; `tool` is missing where it has errors."""
-
-    name: str
-    tool: Tool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +34,19 @@ class Declared:
     report: Report
 
     @property
+    def name(self) -> str:
+        return self.entry.name
+
+    @property
     def server(self) -> Upstream:
         """How it is reached; problems go to the report."""
         return server(self.entry, self.around, self.report)
 
-    def allows(self, tool: str) -> bool:
+    def check(self) -> None:
+        """What is wrong with the entry itself goes to the report."""
+        server(self.entry, self.around, self.report)
+
+    def allows(self, tool: str, found: ToolDefinition) -> bool:
         return is_allowed(self.entry, tool)
 
     def objections(self, name: str, found: ToolDefinition) -> list[str]:
@@ -75,7 +72,7 @@ def compile_upstream(entry: UpstreamEntry, around: Surroundings, locked: Lock, r
 
 def is_allowed(entry: UpstreamEntry, tool: str) -> bool:
     """Whether a manifest lets a tool of a server in, by the server's own name of it."""
-    return any(_matches(glob, tool) for glob in entry.allow) and not any(_matches(glob, tool) for glob in entry.deny)
+    return any(matches(glob, tool) for glob in entry.allow) and not any(matches(glob, tool) for glob in entry.deny)
 
 
 def server(entry: UpstreamEntry, around: Surroundings, report: Report) -> Upstream:
@@ -124,10 +121,6 @@ def _check_argument(text: str, around: Surroundings, report: Report) -> None:
         report.error("reaches_home", "the server could reach the guard's own files here", hint)
 
 
-def _matches(glob: str, name: str) -> bool:
-    return re.fullmatch(".*".join(map(re.escape, glob.split("*"))), name, re.DOTALL) is not None
-
-
 @dataclass(frozen=True, slots=True)
 class _Mirror:
     """Makes tools of what one server said of them."""
@@ -137,7 +130,7 @@ class _Mirror:
     around: Surroundings
 
     def tool(self, name: str, found: ToolDefinition, report: Report) -> Mirrored:
-        here = f"{self.entry.name}_{_NOT_IN_NAMES.sub('_', name)}"
+        here = f"{self.entry.name}_{NOT_IN_NAMES.sub('_', name)}"
         place = report.at("overrides", name) if name in self.entry.overrides else report
         own = Report(place.document, [], place.where)
         tool = self._compiled(here, name, found, own)
@@ -145,12 +138,12 @@ class _Mirror:
         return Mirrored(here, tool)
 
     def _compiled(self, here: str, name: str, found: ToolDefinition, report: Report) -> Tool | None:
-        if _is_strange(found, report):
+        if is_strange(found, report):
             return None
         try:
             written = _entry(here, found, self.entry.overrides.get(name, Override()))
         except ValidationError as error:
-            _explain(error, report)
+            explain(error, report)
             return None
         spec = McpSpec("mcp", self.upstream, name, strict_json.digest(dict(found)))
         return compile_tool(written, self.around, report, spec)
@@ -168,32 +161,9 @@ def _entry(name: str, found: ToolDefinition, override: Override) -> ToolEntry:
         "inputSchema": _schema(found.get("inputSchema", {})),
         "outputSchema": _schema(found.get("outputSchema")),
     }
-    said = override.model_dump(exclude_unset=True)
+    said = override.model_dump(exclude_unset=True, by_alias=True)
     return ToolEntry.model_validate(body | {key: value for key, value in said.items() if value is not None})
 
 
 def _schema(value: object) -> object:
     return adapted(value) if isinstance(value, Mapping) else value
-
-
-def _is_strange(found: ToolDefinition, report: Report) -> bool:
-    """Whether something is in a definition that people cannot see, and agents can."""
-    for _, text in (*_texts(found),):
-        offset = first_hidden(text)
-        if offset is not None:
-            character = f"U+{ord(text[offset]):04X}"
-            report.error("hidden_character", f"the server's definition holds the hidden character {character}")
-            return True
-    return False
-
-
-def _texts(found: ToolDefinition) -> Iterator[tuple[object, str]]:
-    yield from strings(dict(found))
-    yield from keys(dict(found))
-
-
-def _explain(error: ValidationError, report: Report) -> None:
-    """Which part cannot be used; what stands there is somebody else's and is not repeated."""
-    parts = sorted({str(found["loc"][0]) if found["loc"] else "it" for found in error.errors(include_input=False)})
-    hint = "say it under overrides:, or leave the tool out with deny:"
-    report.error("definition", f"its {' and '.join(parts)} cannot be used as the server wrote it", hint)

@@ -273,7 +273,15 @@ class McpSpec:
     definition: str
 
 
-ConnectorSpec = SqlSpec | PostgresSpec | HttpSpec | PythonSpec | CommandSpec | WorkflowSpec | McpSpec
+@dataclass(frozen=True, slots=True)
+class QuarantinedSpec:
+    """A tool that is not any more what somebody let in. Nothing carries it out; `reason` says why."""
+
+    kind: Literal["quarantined"]
+    reason: str
+
+
+ConnectorSpec = SqlSpec | PostgresSpec | HttpSpec | PythonSpec | CommandSpec | WorkflowSpec | McpSpec | QuarantinedSpec
 
 
 def secret_texts(spec: ConnectorSpec) -> tuple[str, ...]:

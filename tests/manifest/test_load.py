@@ -107,7 +107,6 @@ BROKEN: list[tuple[str, str, str, tuple[int, int]]] = [
     ("mode", manifest(tool(more="mode: dry")), "value", (7, 5)),
     ("task", manifest(tool(more="task: optional")), "type", (7, 5)),
     ("task with more", manifest(tool(more="task: {ttl: 1h}")), "unknown_key", (7, 12)),
-    ("imports", HEAD + "imports: []\ntools: []\n", "unsupported", (3, 1)),
     (
         "idempotency key",
         manifest(tool(more="idempotency: {header: K, key: [text]}", connector=http())),

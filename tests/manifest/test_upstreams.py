@@ -123,7 +123,7 @@ def test_a_tool_of_ours_keeps_its_name(lint_texts: Lint, home: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"version": 2, "upstreams": {}}', '{"version":1,"upstreams":[]}', "{"]
+    "text", ["", "[]", "{}", '{"version": 3, "upstreams": {}}', '{"version":1,"upstreams":[]}', "{"]
 )
 def test_a_lock_that_is_none_stops_the_start(lint_texts: Lint, home: Path, text: str) -> None:
     (home / lock.LOCK_FILE).write_text(text)
@@ -148,7 +148,10 @@ def test_a_lock_reads_as_it_was_written(home: Path) -> None:
         ({"properties": {"a": {"pattern": "(?=x)"}}}, {"properties": {"a": {}}}),
         ({"properties": {"a": {"format": "odd"}}}, {"properties": {"a": {}}}),
         ({"properties": {"format": {"const": {"$id": 1}}}}, {"properties": {"format": {"const": {"$id": 1}}}}),
-        ({"properties": {"a": {"minimum": 1, "exclusiveMinimum": True}}}, {"properties": {"a": {"minimum": 1}}}),
+        (
+            {"properties": {"a": {"minimum": 1, "exclusiveMinimum": True}}},
+            {"properties": {"a": {"exclusiveMinimum": 1}}},
+        ),
     ],
 )
 def test_other_people_s_schemas_lose_only_what_cannot_be_enforced(
