@@ -11,7 +11,7 @@ from mcp_guard.approval.request import RULE_STEP, ApprovalRequest, binding, due
 from mcp_guard.approval.store import NotApproved
 from mcp_guard.approval.summary import HIDDEN, masked, quoted
 from mcp_guard.generation import InForce
-from mcp_guard.kit import lookup, strict_json
+from mcp_guard.kit import lookup, places, strict_json
 from mcp_guard.kit.clock import Clock
 from mcp_guard.kit.failpoint import failpoint
 from mcp_guard.kit.pointer import MISSING
@@ -197,10 +197,11 @@ class Carrying:
         """Fail a step that cannot be begun."""
         await self._fail_step(task, action.step, row, "args_invalid", f"there is no value {action.missing}")
 
-    async def finish(self, task: Task, action: Finish) -> None:
-        """End a workflow whose steps are done."""
-        told = {"structured": dict(action.output), "is_error": False}
-        await self._end(task, TaskStatus.COMPLETED, {"what": "completed", "task": task.id}, "done", told)
+    async def finish(self, task: Task, content: Content, action: Finish) -> None:
+        """End a workflow whose steps are done, without what policy hid of its output when it was asked for."""
+        output, count = places.hidden(dict(action.output), content.redact)
+        state: dict[str, object] = {"what": "completed", "task": task.id, **({"redacted": count} if count else {})}
+        await self._end(task, TaskStatus.COMPLETED, state, "done", {"structured": output, "is_error": False})
 
     async def fail(self, task: Task, action: Fail, rows: Mapping[str, Step]) -> None:
         """End a workflow that was not done, and say what of it was."""

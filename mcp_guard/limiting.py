@@ -80,6 +80,10 @@ class Limiting:
         trail.reached, trail.use, trail.reserved = reached, None, False
         return reached.refusal(self.refusals)
 
+    def hear(self, trail: Trail, tool: Tool, result: object) -> None:
+        """Note what a result says the call cost, before anything of it is hidden."""
+        trail.reported = None if tool.cost is None else reported(tool.cost, result)
+
     def settling(self, trail: Trail, ending: Ending) -> tuple[Ending, Work | None]:
         """The ending with what the call cost in the end, and what commits with it."""
         if trail.reached is not None:
@@ -89,9 +93,8 @@ class Limiting:
             return ending, None
         done = _done(trail, ending, tool)
         cost = use.cost
-        if cost is not None and tool.cost is not None and ending.has_result:
-            said = reported(tool.cost, ending.result)
-            cost = cost if said is None else said
+        if cost is not None and ending.has_result and trail.reported is not None:
+            cost = trail.reported
         if cost and done is not False:
             ending = replace(ending, cost=cost)
         again = trail.carried is not None and done is None

@@ -342,7 +342,8 @@ class Parking:
     def _new(self, wish: Wish, task: str, start: _Start, now: int) -> NewTask:
         who, tool, vault = wish.principal, wish.tool, self.vault()
         plan = tool.connector if isinstance(tool.connector, WorkflowSpec) else None
-        content = Content(who, wish.arguments, tool.fingerprint, wish.justification, wish.trace, plan, wish.call, now)
+        hide, why, trace = wish.decision.then.redact, wish.justification, wish.trace
+        content = Content(who, wish.arguments, tool.fingerprint, why, trace, plan, wish.call, now, hide)
         return NewTask(
             id=task,
             tool=tool.name,

@@ -51,6 +51,7 @@ from mcp_guard.manifest.catalog import Entry
 from mcp_guard.model.call import (
     FAILURES,
     PENDING_EXIT,
+    About,
     Answer,
     DryRunView,
     Invocation,
@@ -193,7 +194,7 @@ class Pipeline:
                 if not await self._record_intent(trail, wish):
                     return await self._park(trail, wish)
                 value = await self._invoke(trail, entry.tool, arguments)
-                shaped = self._shape(trail, entry, value)
+                shaped = self._shape(trail, entry, decision, value)
             else:
                 await self._limiting.rehearse(trail, entry.tool, arguments, decision)
         except UnknownTool:
@@ -357,22 +358,34 @@ class Pipeline:
         failpoint("pipeline.after-act")
         return reply.value
 
-    def _shape(self, trail: Trail, entry: Entry, value: object) -> Shaped:
+    def _shape(self, trail: Trail, entry: Entry, decision: Decision, value: object) -> Shaped:
         shaped = shape(value, self._redact)
         if entry.check_result(shaped.structured):
             _log.error("result does not match outputSchema", extra={"tool": entry.tool.name})
             raise Refused("output_invalid", "the tool's answer does not match its output schema", executed="yes")
-        return shaped
+        self._limiting.hear(trail, entry.tool, shaped.structured)
+        # Also in observe mode: what a row hides keeps no call from being carried out.
+        return shaped.without(decision.then.redact)
 
     # --- the four ends ----------------------------------------------------------------------------------------------
 
     async def _answer(self, trail: Trail, shaped: Shaped) -> Answer:
-        ending = Ending("ok", "yes", self._elapsed_us(trail), result=shaped.structured, has_result=True)
+        result, text = shaped.structured, shaped.encoded.decode()
+        ending = Ending(
+            "ok",
+            "yes",
+            self._elapsed_us(trail),
+            result=result,
+            has_result=True,
+            redacted=shaped.redacted,
+            stripped=shaped.stripped,
+        )
         try:
-            stored = await self._end(trail, ending, Ended(shaped.structured, False, "yes"))
+            stored = await self._end(trail, ending, Ended(result, False, "yes"))
         except StoreUnavailable:
             return self._refusal(trail, _unrecorded("yes"), None)
-        return Answer(trail.call.id, shaped.structured, shaped.encoded.decode(), False, self._receipt(trail, stored))
+        about = About(shaped.redacted, shaped.stripped, trail.provenance)
+        return Answer(trail.call.id, result, text, False, self._receipt(trail, stored), about=about)
 
     async def _tell(self, trail: Trail, decision: Decision) -> Answer:
         """The end of a dry run: what would be decided now, and nothing done."""
@@ -429,7 +442,8 @@ class Pipeline:
     def _refusal(self, trail: Trail, refusal: Refused, receipt: Receipt | None) -> Answer:
         view = self._view(trail, disclosing(refusal, self._refusals))
         told, lacks_scope = {"guard": view.as_dict()}, refusal.rule == RULE_SCOPE
-        return Answer(trail.call.id, told, view.as_text(), True, receipt, refusal.exit_code, lacks_scope)
+        about = About(provenance=trail.provenance)  # an error may quote the other side
+        return Answer(trail.call.id, told, view.as_text(), True, receipt, refusal.exit_code, lacks_scope, about=about)
 
     def _view(self, trail: Trail, refusal: Refused) -> RefusalView:
         return RefusalView(

@@ -4,12 +4,15 @@ A probe is a call of the requester like any other, decided by policy and journal
 two commits: a crash between them changes nothing, because the conclusion is made from the journal.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mcp_guard.carrying import IN_DOUBT, Carrying, Doing, key_of
+from mcp_guard.kit import places
 from mcp_guard.kit.failpoint import failpoint
 from mcp_guard.kit.text import visible
 from mcp_guard.model.moves import StepState, TaskStatus
+from mcp_guard.policy.redacting import redacted_of
 from mcp_guard.resolving import Doubt, Said, resolving
 from mcp_guard.store.transaction import together
 from mcp_guard.tasks.engine import Rest
@@ -44,7 +47,7 @@ class Probing:
             case Run():
                 return await self._ask(doubt, action, None if asked is None else asked.row)
             case Happened() if entry is not None and not entry.check_result(action.result):
-                await self._said(doubt, "found-done", Said(StepState.DONE, "it was done already", action.result))
+                await self._said(doubt, "found-done", self._found(doubt, action.result))
             case Happened():
                 await self._leave(doubt, Unclear("what it would have given is not what its tool gives"))
             case NotHappened():
@@ -63,6 +66,13 @@ class Probing:
         unclear = after is not None and after.state is StepState.STARTED
         until = self.carrying.clock.now_us() + int(RETRY_SECONDS * 1_000_000)
         return Rest(until, forced=True) if kept or unclear else None
+
+    def _found(self, doubt: Doubt, result: Mapping[str, object]) -> Said:
+        """That it was done, and what it gave: without what any row hides of its tool, since no row decides here."""
+        rules = self.carrying.in_force.current.policy.rules
+        shown, _ = places.hidden(result, redacted_of(rules, doubt.step.tool))
+        assert isinstance(shown, Mapping)
+        return Said(StepState.DONE, "it was done already", shown)
 
     async def _said(self, doubt: Doubt, what: str, said: Said) -> None:
         parking, now = self.carrying.parking, self.carrying.clock.now_us()

@@ -244,7 +244,7 @@ class Runner:
             case Break():
                 await self._carrying.broken(task, action, rows.get(action.step))
             case Finish():
-                await self._carrying.finish(task, action)
+                await self._carrying.finish(task, content, action)
             case Fail():
                 await self._carrying.fail(task, action, rows)
             case Sleep():

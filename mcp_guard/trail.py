@@ -10,10 +10,11 @@ from mcp_guard.identity.binding import sensitive_attributes
 from mcp_guard.limits.reached import Reached
 from mcp_guard.limits.use import Use
 from mcp_guard.manifest.catalog import Entry
-from mcp_guard.model.call import ToolCall
+from mcp_guard.model.call import Provenance, ToolCall
 from mcp_guard.model.codes import Executed
 from mcp_guard.model.decision import RULE_FROZEN, AccessRequest, Decision, Effect
 from mcp_guard.model.principal import Principal
+from mcp_guard.model.tool import McpSpec
 from mcp_guard.store.values import Stored
 from mcp_guard.tasks.carried import Carried
 
@@ -22,7 +23,8 @@ from mcp_guard.tasks.carried import Carried
 class Trail:
     """What is known of one call so far. It is governed by the generation it began `under`, whatever comes in force.
 
-    `use` is what it takes of its limits, `reserved` once it may have; `reached` the limit that it would exceed.
+    `use` is what it takes of its limits, `reserved` once it may have; `reached` the limit that it would exceed;
+    `reported` what its result says it cost (millionths).
     """
 
     under: Generation
@@ -44,6 +46,7 @@ class Trail:
     use: Use | None = None
     reserved: bool = False
     reached: Reached | None = None
+    reported: int | None = None
 
     def facts(self) -> CallFacts:
         tool = self.entry.tool if self.entry else None
@@ -87,6 +90,17 @@ class Trail:
     def brings(self) -> Sequence[str]:
         """The labels of what the caller is shown of this call: an error may quote the other side like a result."""
         return self.entry.tool.labels if self.acted and self.entry else ()
+
+    @property
+    def provenance(self) -> Provenance | None:
+        """Where what the caller is shown came from, where its tool marks that or another server said it."""
+        if not self.acted or self.entry is None:
+            return None
+        tool = self.entry.tool
+        upstream = tool.connector.upstream.name if isinstance(tool.connector, McpSpec) else None
+        if upstream is None and not tool.labels:
+            return None
+        return Provenance(tool.name, tool.connector.kind, tool.labels, upstream)
 
     @property
     def acts_once(self) -> bool:

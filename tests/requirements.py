@@ -156,6 +156,43 @@ REQUIREMENTS: dict[str, Requirement] = {
         "design 6",
         "A condition that fails denies in a deny or approval row and does not apply in an allow row; no value reaches the reason.",
     ),
+    "policy:redact-written": Requirement(
+        "contract 3",
+        "Places to be redacted are JSON pointers at rows that let calls through; anything else is an error.",
+    ),
+    "policy:redact-union": Requirement(
+        "contract 3", "Of several rows that decide, and of every hop, each place to be redacted counts."
+    ),
+    "policy:redact-lint": Requirement("contract 3", "Lint tells of a place to be redacted that no result has."),
+    "policy:redact-diff": Requirement("contract 5", "To redact less is to let more through."),
+    "redact:places": Requirement(
+        "contract 3; RFC 6901",
+        "What a pointer names is hidden, at every item or member where it says `*`, and nothing else.",
+    ),
+    "redact:wrong-shape": Requirement(
+        "I8", "Where a pointer does not fit the shape of a result, what it leads into is hidden whole."
+    ),
+    "redact:bounded": Requirement(
+        "I8", "Hiding takes time that grows with the parts that are named, however deep or long."
+    ),
+    "redact:enforced": Requirement(
+        "I8; contract 3",
+        "What policy hides of a result is in no answer, no text, no record and no file; if hiding fails, nothing is shown.",
+    ),
+    "redact:tasks": Requirement(
+        "I8; design 7",
+        "Results of tasks, of calls people approved and of workflows are hidden as policy asks when they are made.",
+    ),
+    "redact:schema": Requirement("contract 4", "A redacted result is one the advertised output schema allows."),
+    "redact:cost": Requirement("design 8", "A reported cost is counted although policy hides it."),
+    "redact:told": Requirement("contract 4", "A dry run tells what would be hidden."),
+    "result:stripped": Requirement(
+        "bar: results", "How many hidden characters were taken out of a result is told with it and recorded."
+    ),
+    "result:provenance": Requirement(
+        "bar: results",
+        "A result of a tool with labels, or of another server, says where it came from, and so does its error.",
+    ),
     "policy:strictest-hop": Requirement(
         "design 6", "Every hop of a delegation is decided and the strictest result holds."
     ),

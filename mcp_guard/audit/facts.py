@@ -45,7 +45,8 @@ class Ending:
     """How a call ended.
 
     `result` is one JSON value, committed to where `has_result`; `us` the duration in microseconds; `cost` in
-    millionths of its unit. `limit` is the one that refused it, or would have.
+    millionths of its unit. `limit` is the one that refused it, or would have. `redacted` is how many places of the
+    result policy hid, `stripped` how many hidden characters were taken out of it.
     """
 
     status: Status
@@ -56,3 +57,5 @@ class Ending:
     has_result: bool = False
     cost: int | None = None
     limit: str | None = None
+    redacted: int = 0
+    stripped: int = 0

@@ -139,6 +139,9 @@ def _ending(ending: Ending) -> Fields:
         found["cost"] = _whole(ending.cost)
     if ending.limit is not None:
         found["limit"] = ending.limit
+    for name, count in (("redacted", ending.redacted), ("stripped", ending.stripped)):
+        if count:
+            found[name] = _whole(count)
     return found
 
 

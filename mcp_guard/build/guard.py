@@ -91,6 +91,11 @@ class Guard:
         visible = await self.pipeline.list_tools(principal, [tool.name for tool in own])
         return sorted([*visible, *own], key=lambda tool: tool.name)
 
+    def redacted_tools(self) -> frozenset[str]:
+        from mcp_guard.policy.redacting import redacted_tools
+
+        return redacted_tools(self.definition.policy.rules)
+
     async def call(self, principal: Principal, call: ToolCall, report: "Report | None" = None) -> Answer:
         if self.own_tools.is_for(principal, call.tool):
             asked = None if report is None else await self._asked_about(principal, call)

@@ -40,6 +40,7 @@ def lint_policy(home: Home) -> list[Problem]:
         principals=load_directory(home).profiles,
         given_labels={label for entry in catalog.values() for label in entry.tool.labels},
         units=catalog.units,
+        results={name: schema for name, entry in catalog.items() if (schema := entry.tool.output_schema) is not None},
         confirmers=_confirmers(home),
     )
 

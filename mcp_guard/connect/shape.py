@@ -1,8 +1,9 @@
 """From a connector's value to what a client may receive: an object, redacted, without hidden characters, bounded."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
+from mcp_guard.kit import places
 from mcp_guard.kit.strict_json import dumps
 from mcp_guard.kit.text import strip_hidden
 from mcp_guard.model.errors import Refused
@@ -13,10 +14,23 @@ MAX_RESULT_BYTES = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Shaped:
-    """`structured` is what becomes `structuredContent`, `encoded` the same as canonical JSON."""
+    """`structured` is what becomes `structuredContent`, `encoded` the same as canonical JSON.
+
+    `stripped` is how many hidden characters were taken out, `redacted` how many places policy hid.
+    """
 
     structured: dict[str, object]
     encoded: bytes
+    stripped: int = 0
+    redacted: int = 0
+
+    def without(self, hide: Sequence[str]) -> "Shaped":
+        """The same with the places hidden that policy asks for (`kit.places`): nothing of them is left in either."""
+        if not hide:
+            return self
+        structured, redacted = places.hidden(self.structured, hide)
+        assert isinstance(structured, dict)
+        return replace(self, structured=structured, encoded=dumps(structured), redacted=redacted)
 
 
 def shape(value: object, redact: Callable[[object], object]) -> Shaped:
@@ -26,31 +40,44 @@ def shape(value: object, redact: Callable[[object], object]) -> Shaped:
     """
     wrapped: object = value if isinstance(value, dict) else {"result": value}
     # Redacted twice: a hidden character inside a secret keeps it from being recognised until it is stripped.
-    structured = redact(_strip(redact(wrapped)))
+    stripping = _Stripping()
+    structured = redact(stripping.value(redact(wrapped)))
     assert isinstance(structured, dict)
     encoded = dumps(structured)
     if len(encoded) > MAX_RESULT_BYTES:
         raise Refused("upstream_too_large", f"the result is larger than {MAX_RESULT_BYTES} bytes", executed="yes")
-    return Shaped(structured, encoded)
+    return Shaped(structured, encoded, stripping.count)
 
 
-def _strip(value: object) -> object:
-    if isinstance(value, str):
-        return value if value.isascii() else strip_hidden(value)[0]
-    if isinstance(value, dict):
-        return _strip_object(value)
-    if isinstance(value, list):
-        return [_strip(item) for item in value]
-    return value
+class _Stripping:
+    """Takes hidden characters out of values, and counts them."""
 
+    __slots__ = ("count",)
 
-def _strip_object(value: dict[str, object]) -> dict[str, object]:
-    found: dict[str, object] = {}
-    for key, item in value.items():
-        name = clean = key if key.isascii() else strip_hidden(key)[0]
-        count = 1
-        while name in found or (name != key and name in value):  # two members must not become one
-            count += 1
-            name = f"{clean} {count}"
-        found[name] = _strip(item)
-    return found
+    def __init__(self) -> None:
+        self.count = 0
+
+    def value(self, value: object) -> object:
+        if isinstance(value, str):
+            return value if value.isascii() else self._text(value)
+        if isinstance(value, dict):
+            return self._object(value)
+        if isinstance(value, list):
+            return [self.value(item) for item in value]
+        return value
+
+    def _text(self, text: str) -> str:
+        clean, count = strip_hidden(text)
+        self.count += count
+        return clean
+
+    def _object(self, value: dict[str, object]) -> dict[str, object]:
+        found: dict[str, object] = {}
+        for key, item in value.items():
+            name = clean = key if key.isascii() else self._text(key)
+            count = 1
+            while name in found or (name != key and name in value):  # two members must not become one
+                count += 1
+                name = f"{clean} {count}"
+            found[name] = self.value(item)
+        return found

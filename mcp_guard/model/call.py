@@ -16,6 +16,9 @@ from mcp_guard.model.trace import Trace
 DryRun = Literal["no", "yes", "malformed"]
 RECEIPT_KEY: Final = "mcp-guard/receipt"
 FINISHED_KEY: Final = "mcp-guard/finished"
+REDACTED_KEY: Final = "mcp-guard/redacted"
+STRIPPED_KEY: Final = "mcp-guard/stripped"
+PROVENANCE_KEY: Final = "mcp-guard/provenance"
 Status = Literal["ok", "refused", "error", "timeout", "cancelled", "unknown"]
 
 FAILURES: Mapping[Code, Status] = {
@@ -117,6 +120,32 @@ class FinishedTask:
 
 
 @dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where a result came from: the tool and its kind, what its results bring along, and the server that said it."""
+
+    tool: str
+    connector: str
+    labels: tuple[str, ...] = ()
+    upstream: str | None = None
+
+    def as_dict(self) -> dict[str, object]:
+        named = {} if self.upstream is None else {"upstream": self.upstream}
+        return {"tool": self.tool, "connector": self.connector, "labels": list(self.labels), **named}
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What was done to a result before it was shown: places that policy hid, hidden characters that were taken out."""
+
+    redacted: int = 0
+    stripped: int = 0
+    provenance: Provenance | None = None
+
+
+_NOTHING_DONE = About()
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """The end of a call: a structured result, or a refusal the agent can read and adapt to.
 
@@ -134,6 +163,7 @@ class Answer:
     lacks_scope: bool = False
     task: str | None = None
     finished: tuple[FinishedTask, ...] = ()
+    about: About = _NOTHING_DONE
 
     def meta(self) -> dict[str, object]:
         """What goes into the `_meta` of a result with this answer (contract 4)."""
@@ -142,6 +172,12 @@ class Answer:
             meta[RECEIPT_KEY] = self.receipt.as_dict()
         if self.finished:
             meta[FINISHED_KEY] = [{"task_id": one.task, "status": one.status} for one in self.finished]
+        if self.about is not _NOTHING_DONE:
+            for key, count in ((REDACTED_KEY, self.about.redacted), (STRIPPED_KEY, self.about.stripped)):
+                if count:
+                    meta[key] = count
+            if self.about.provenance is not None:
+                meta[PROVENANCE_KEY] = self.about.provenance.as_dict()
         return meta
 
 

@@ -67,7 +67,8 @@ class Escalation:
 class Obligations:
     """The parsed `then` column. Durations are in seconds; `None` and empty mean not asked for.
 
-    `confirm`: whoever asks confirms it themselves, before anybody else is asked. `limits` all hold.
+    `confirm`: whoever asks confirms it themselves, before anybody else is asked. `limits` all hold. `redact` are the
+    places of a result that nobody is shown (`kit.places`).
     """
 
     approvers: tuple[str, ...] = ()
@@ -79,6 +80,7 @@ class Obligations:
     assurance: Assurance | None = None
     confirm: bool = False
     limits: tuple[Limit, ...] = ()
+    redact: tuple[str, ...] = ()
 
     @property
     def asked(self) -> tuple[str, ...]:
@@ -100,6 +102,8 @@ class Obligations:
                 found[name] = value
         if self.confirm:
             found["confirm"] = REQUESTER
+        if self.redact:
+            found["redact"] = list(self.redact)
         for limit in self.limits:
             texts = found.setdefault(limit.kind, [])
             assert isinstance(texts, list)
@@ -119,6 +123,7 @@ class Obligations:
             assurance=_ASSURANCES.get(str(found.get("assurance"))),
             confirm=found.get("confirm") == REQUESTER,
             limits=tuple(read(text) for kind, read in _LIMITS.items() for text in _texts(found.get(kind, []))),
+            redact=_texts(found.get("redact", [])),
         )
         if made.as_dict() != found:
             raise ValueError("obligations of the guard are expected")

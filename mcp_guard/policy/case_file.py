@@ -29,7 +29,7 @@ from mcp_guard.policy import names, obligations
 DEFAULT_NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
 
 _KEYS = ("name", "as", "via", "tenant", "act", "tool", "args", "seen", "spent", "now", "want")
-_LISTS = ("approvers", "rate", "budget", "concurrency")
+_LISTS = ("approvers", "rate", "budget", "concurrency", "redact")
 _WANTED_KEYS = ("effect", "rule", "then")
 _NAMES: tuple[tuple[str, Callable[[str], bool], str], ...] = (
     ("as", lambda text: names.is_who(text) and not names.is_role(text), "for example user:alice or service:nightly"),

@@ -174,6 +174,8 @@ def _obligations(before: Obligations, after: Obligations) -> set[Direction]:
     wider = _WIDTH.index(after.rows) - _WIDTH.index(before.rows)
     note(wider > 0, wider < 0)
     note(not holds(before.limits, after.limits), not holds(after.limits, before.limits))
+    hidden, hides = set(before.redact), set(after.redact)
+    note(bool(hidden - hides), bool(hides - hidden))
     return found
 
 

@@ -8,7 +8,7 @@ from mcp_guard.kit import bounded_file
 from mcp_guard.model.errors import Invalid
 from mcp_guard.model.problem import Problem
 from mcp_guard.policy import model_file, roles, scan, self_check, snapshot, stock
-from mcp_guard.policy.advice import Subject, arguments, labels, listed, people, shadow, spending
+from mcp_guard.policy.advice import Subject, arguments, labels, listed, people, redaction, shadow, spending
 from mcp_guard.policy.advice.schema import Schema
 from mcp_guard.policy.compiled import Compiled
 from mcp_guard.policy.model_file import COLUMNS
@@ -62,14 +62,15 @@ def lint(
     principals: Mapping[str, Profile] | None = None,
     given_labels: Collection[str] | None = None,
     units: Mapping[str, str] | None = None,
+    results: Mapping[str, Schema] | None = None,
     confirmers: int = 0,
 ) -> list[Problem]:
     """Everything `load` would refuse, and warnings, in the order of the files.
 
     With `schemas` (of the tools' arguments, bound ones included) the conditions are held against them, with
     `principals` the roles, attributes and approvers, with `given_labels` what they ask `r.ctx.seen` for, with `units`
-    (the unit of what each tool costs) the budgets, and with schemas and principals the calls against the lists.
-    `confirmers` is how many people a change of the policy waits for.
+    (the unit of what each tool costs) the budgets, with `results` (output schemas) what is redacted, and with schemas
+    and principals the calls against the lists. `confirmers` is how many people a change of the policy waits for.
     """
     loaded, problems = _examine(model, rules, tools, shown_as)
     if loaded is None:
@@ -87,6 +88,8 @@ def lint(
         found += labels.check(subject, given_labels)
     if units is not None:
         found += spending.check(subject, units)
+    if results is not None:
+        found += redaction.check(subject, results)
     return sorted([*problems, *found], key=lambda problem: (problem.file == subject.file, problem.line, problem.column))
 
 

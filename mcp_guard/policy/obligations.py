@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from mcp_guard.kit import units
+from mcp_guard.kit import places, units
 from mcp_guard.model import limit_text
 from mcp_guard.model.decision import DEFAULT_EXPIRES_S, REQUESTER, Effect, Escalation, Obligations, Rows
 from mcp_guard.model.limit import Limit
@@ -14,7 +14,6 @@ from mcp_guard.policy import names
 NOTHING = "-"
 MAX_EXPIRES = 366 * 86_400
 MAX_QUORUM = 20
-UNSUPPORTED = frozenset({"redact"})
 ROWS: dict[str, Rows] = {"own": "own", "tenant": "tenant", "all": "all"}  # from the narrowest to the widest
 
 _APPROVAL = frozenset({"approvers", "not", "quorum", "expires", "escalate", "assurance", "confirm"})
@@ -23,6 +22,7 @@ _LIMITS: dict[str, Callable[[str], Limit]] = {
     "budget": limit_text.budget,
     "concurrency": limit_text.concurrency,
 }
+_OF_CALLS = frozenset({"redact", *_LIMITS})
 _EXAMPLE = "for example approvers=role:finance; not=requester; expires=4h"
 
 
@@ -100,16 +100,13 @@ def _items(text: str) -> list[tuple[str, str, int]]:
 
 
 def _check_place(key: str, effect: Effect, act: str, offset: int) -> None:
-    if key in UNSUPPORTED:
-        message = f"`{key}` is not supported by this version"
-        raise ObligationError("unsupported", message, offset, "leave it out; it would not be enforced")
     if key not in _READERS:
         hint = names.did_you_mean(key, _READERS) or "known: " + ", ".join(_READERS)
         raise ObligationError("obligation_unknown", f"`{key}` is not an obligation", offset, hint)
     if key in _APPROVAL and effect is not Effect.REQUIRE_APPROVAL:
         message = f"`{key}` belongs to a require_approval row"
         raise ObligationError("obligation_effect", message, offset, "change the effect, or write -")
-    if key in _LIMITS and (effect is Effect.DENY or act != "call"):
+    if key in _OF_CALLS and (effect is Effect.DENY or act != "call"):
         message = f"`{key}` belongs to a row with act call that lets calls through"
         raise ObligationError("obligation_effect", message, offset, "say act call and allow or require_approval")
     if key == "rows" and (effect is not Effect.ALLOW or act != "audit"):
@@ -117,12 +114,20 @@ def _check_place(key: str, effect: Effect, act: str, offset: int) -> None:
         raise ObligationError("obligation_effect", message, offset, "leave it out")
 
 
-def _approvers(value: str) -> tuple[str, ...]:
+def _list(value: str) -> tuple[str, ...]:
     inside = value[1:-1] if value.startswith("[") and value.endswith("]") else value
-    found = tuple(dict.fromkeys(part.strip() for part in inside.split(",")))
+    return tuple(dict.fromkeys(part.strip() for part in inside.split(",")))
+
+
+def _approvers(value: str) -> tuple[str, ...]:
+    found = _list(value)
     if not all(map(names.is_approver, found)):
         raise ValueError("expected role:… or user:…, several as [role:a, role:b]")
     return found
+
+
+def _redact(value: str) -> tuple[str, ...]:
+    return places.checked(_list(value))
 
 
 def _requester(value: str) -> bool:
@@ -175,5 +180,6 @@ _READERS: dict[str, Callable[[str], object]] = {
     "escalate": escalation,
     "rows": _rows,
     "assurance": _assurance,
+    "redact": _redact,
     **_LIMITS,
 }

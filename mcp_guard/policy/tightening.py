@@ -110,6 +110,8 @@ def _acts(row: Row) -> Sequence[Act]:
 
 def _only_tightens(before: Row | None, after: Row | None) -> bool:
     """Whether this is so whatever the other rows say."""
+    if any(row is not None and row.effect is Effect.ALLOW and _obliges(row) for row in (before, after)):
+        return False  # beside another row that allows, it is what it limits and hides that counts
     if before is None or after is None:
         return after.effect is Effect.DENY if after else before is not None and before.effect is Effect.ALLOW
     columns = [name for name in ("who", "via", "tenant", "act", "tool", "effect", "then") if
@@ -124,6 +126,10 @@ def _only_tightens(before: Row | None, after: Row | None) -> bool:
         case Effect.DENY:
             return _adds(ast.Or, before.when, after.when) or _implies(before.when, after.when, failing=True)
     return False
+
+
+def _obliges(row: Row) -> bool:
+    return bool(row.then.limits or row.then.redact)
 
 
 def _adds(join: type[ast.boolop], before: Condition, after: Condition) -> bool:

@@ -3,8 +3,8 @@
 The order of rows never changes the effect. Of several rows of the deciding effect the first in the file is named, and
 the approvers of the first that names some decide, joined by whom it says (`escalate`); the others still oblige: the
 shortest `expires`, the largest `quorum`, the strongest `assurance`, `not=requester` and `confirm=requester` if any asks
-for it, and every limit, over a delegation those of every hop. For reading the log the widest `rows` of one actor
-counts; over a delegation the narrowest.
+for it, every limit and every place to be redacted, over a delegation those of every hop. For reading the log the
+widest `rows` of one actor counts; over a delegation the narrowest.
 """
 
 from collections.abc import Iterable, Sequence
@@ -85,6 +85,7 @@ def merged(found: Sequence[Obligations]) -> Obligations:
         assurance=max((then.assurance for then in found if then.assurance), key=ASSURANCES.index, default=None),
         confirm=any(then.confirm for then in found),
         limits=tuple(limit for then in found for limit in then.limits),
+        redact=_places(found),
     )
 
 
@@ -98,7 +99,13 @@ def strictest(decisions: Sequence[Decision]) -> Decision:
     equals = [decision.then for decision in decisions if decision.effect is chosen.effect]
     then = merged(equals) if len(equals) > 1 else chosen.then
     limits = tuple(limit for decision in decisions for limit in decision.then.limits)
-    return replace(chosen, then=replace(then, rows=_narrowest(then.rows for then in equals), limits=limits))
+    redact = _places([decision.then for decision in decisions])
+    rows = _narrowest(then.rows for then in equals)
+    return replace(chosen, then=replace(then, rows=rows, limits=limits, redact=redact))
+
+
+def _places(found: Iterable[Obligations]) -> tuple[str, ...]:
+    return tuple(sorted({place for then in found for place in then.redact}))
 
 
 def _narrowest(found: Iterable[Rows | None]) -> Rows | None:

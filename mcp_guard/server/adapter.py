@@ -91,7 +91,8 @@ class _Handlers:
             visible = await self._surface.list_tools(self._who(ctx))
         except GuardError as error:
             raise MCPError(types.INTERNAL_ERROR, "The tools cannot be listed now", {"code": error.code}) from None
-        tools = [_describe(tool) for tool in visible]
+        redacted = self._surface.redacted_tools()
+        tools = [_describe(tool, redacted=tool.name in redacted) for tool in visible]
         return types.ListToolsResult(tools=tools, cache_scope="private", ttl_ms=0)
 
     async def call_tool(self, ctx: Context, params: types.CallToolRequestParams) -> dict[str, Any]:
@@ -241,8 +242,8 @@ def _trace(ctx: Context) -> Trace | None:
     return parse_trace(sent[0]) if len(sent) == 1 else None
 
 
-def _describe(tool: Listed) -> types.Tool:
-    schema = advertised_output_schema(tool.output_schema)
+def _describe(tool: Listed, *, redacted: bool) -> types.Tool:
+    schema = advertised_output_schema(tool.output_schema, redacted=redacted)
     return types.Tool(
         name=tool.name,
         title=tool.title,

@@ -1,6 +1,6 @@
 """What the adapter needs of a guard; the composition root hands it in."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 from mcp_guard.admin.feed import Who
@@ -45,6 +45,10 @@ class Surface(Protocol):
 
         Raises `StoreUnavailable` where it cannot be.
         """
+        ...
+
+    def redacted_tools(self) -> Collection[str]:
+        """The tools of whose results policy hides something, from somebody."""
         ...
 
     async def note_fault(self, code: str, where: str, principal: Principal | None = None) -> None:

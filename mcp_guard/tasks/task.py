@@ -17,7 +17,8 @@ class Content:
 
     Nothing is ever taken from a message that comes later. `fingerprint` is of the tool as it was asked for. `workflow`
     is its plan; a task without one is a single call. `call` is the id of the call that asked for it, `at` when it did
-    (unix µs): nothing is on record of it from before.
+    (unix µs): nothing is on record of it from before. `redact` are the places of a workflow's output that policy hid
+    then.
     """
 
     principal: Principal
@@ -28,6 +29,7 @@ class Content:
     workflow: WorkflowSpec | None = None
     call: str = ""
     at: int = 0
+    redact: tuple[str, ...] = ()
 
     def as_bytes(self) -> bytes:
         return strict_json.dumps(
@@ -40,6 +42,7 @@ class Content:
                 "plan": None if self.workflow is None else plan.as_json(self.workflow),
                 "call": self.call,
                 "at": self.at,
+                **({"redact": list(self.redact)} if self.redact else {}),
             }
         )
 
@@ -51,8 +54,8 @@ class Content:
         steps = found.get("plan")
         workflow = None if steps is None else plan.of_json(steps)
         trace = parse(found["trace"])
-        call, at = found.get("call", ""), found.get("at", 0)
-        return cls(principal, found["args"], found["fp"], found["why"], trace, workflow, call, at)
+        call, at, redact = found.get("call", ""), found.get("at", 0), tuple(found.get("redact", ()))
+        return cls(principal, found["args"], found["fp"], found["why"], trace, workflow, call, at, redact)
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,6 +101,7 @@ class Files:
         schemas: Mapping[str, Schema] | None = None,
         principals: Mapping[str, Profile] | None = None,
         given_labels: Collection[str] | None = None,
+        results: Mapping[str, Schema] | None = None,
         confirmers: int = 0,
     ) -> list[Problem]:
         self.rules.write_text(content, encoding="utf-8", newline="")
@@ -113,6 +114,7 @@ class Files:
             schemas=schemas,
             principals=principals,
             given_labels=given_labels,
+            results=results,
             confirmers=confirmers,
         )
 

@@ -115,6 +115,21 @@ def _assured(assurance: Assurance) -> Obligations:
     return replace(APPROVAL, assurance=assurance)
 
 
+@pytest.mark.holds("policy:redact-diff")
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        (("/a",), (), "looser"),
+        ((), ("/a",), "stricter"),
+        (("/a",), ("/b",), "looser"),
+        (("/a", "/b"), ("/b", "/a"), None),
+    ],
+)
+def test_to_redact_less_is_looser(before: tuple[str, ...], after: tuple[str, ...], expected: Direction | None) -> None:
+    decisions = (Decision(Effect.ALLOW, "a", "why", "v", Obligations(redact=places)) for places in (before, after))
+    assert compare(*decisions) == expected
+
+
 @pytest.mark.holds("policy:diff")
 @pytest.mark.parametrize(
     ("before", "after", "expected"),

@@ -111,7 +111,7 @@ def test_commas_inside_brackets_belong_to_their_column(files: Files) -> None:
         (row(act="list", when="r.ctx.args.x == 1") + "\n", "list_arguments", (1, 25)),
         (row(act="*", when="r.ctx.args.x == 1") + "\n", "list_arguments", (1, 22)),
         # obligations
-        (row(then="redact=[/a]") + "\n", "unsupported", (1, 38)),
+        (row(then="redact=[a]") + "\n", "obligation_value", (1, 38)),
         (row(act="list", then="budget=1usd/day/who") + "\n", "obligation_effect", (1, 38)),
         (row(then=APPROVERS) + "\n", "obligation_effect", (1, 38)),
         (row(eft="require_approval") + "\n", "approvers_missing", None),
@@ -289,3 +289,9 @@ def test_the_version_is_of_model_rules_and_tags(files: Files) -> None:
 def test_every_decision_carries_it(files: Files) -> None:
     snapshot = files.load(GOOD)
     assert snapshot.decide(request()).policy == snapshot.version
+
+
+@pytest.mark.holds("policy:unsupported-refused")
+def test_what_this_version_does_not_enforce_is_refused(files: Files) -> None:
+    (problem,) = files.lint(row(when="r.ctx.approval.by == 'x'") + "\n")
+    assert (problem.code, problem.severity) == ("unsupported", "error")

@@ -78,15 +78,12 @@ def test_parsed(text: str, effect: Effect, act: str, expected: Obligations) -> N
     assert parse(text, effect, act) == expected
 
 
-@pytest.mark.holds("policy:unsupported-refused")
-@pytest.mark.parametrize(
-    "text",
-    ["redact=[/a, /b]", "approvers=role:a; redact=[/a]"],
-)  # fmt: skip
-def test_what_this_version_does_not_enforce_is_refused(text: str) -> None:
-    with pytest.raises(ObligationError) as caught:
-        parse(text, APPROVAL, "call")
-    assert caught.value.code == "unsupported"
+@pytest.mark.holds("policy:redact-written")
+def test_places_to_be_redacted_are_json_pointers() -> None:
+    then = parse("redact=[/rows/*/email, /note, /a~1b/~0, /note]", Effect.ALLOW, "call")
+    assert then == Obligations(redact=("/rows/*/email", "/note", "/a~1b/~0"))
+    assert Obligations.from_dict(then.as_dict()) == then
+    assert parse("approvers=role:a; redact=/note", APPROVAL, "call").redact == ("/note",)
 
 
 @pytest.mark.parametrize(
@@ -113,6 +110,17 @@ def test_what_this_version_does_not_enforce_is_refused(text: str) -> None:
         ("rate=3/minute/who", Effect.DENY, "call", "obligation_effect"),
         ("rate=3/minute/who", Effect.ALLOW, "list", "obligation_effect"),
         ("rate=3/minute/who", Effect.ALLOW, "*", "obligation_effect"),
+        ("redact=[/a]", Effect.DENY, "call", "obligation_effect"),
+        ("redact=[/a]", Effect.ALLOW, "*", "obligation_effect"),
+        ("redact=[/a]", Effect.ALLOW, "audit", "obligation_effect"),
+        ("redact=", Effect.ALLOW, "call", "obligation_value"),
+        ("redact=[]", Effect.ALLOW, "call", "obligation_value"),
+        ("redact=[note]", Effect.ALLOW, "call", "obligation_value"),
+        ("redact=[/a, ]", Effect.ALLOW, "call", "obligation_value"),
+        ("redact=[/a~2]", Effect.ALLOW, "call", "obligation_value"),
+        ("redact=[/a~]", Effect.ALLOW, "call", "obligation_value"),
+        (f"redact=[/{'a' * 256}]", Effect.ALLOW, "call", "obligation_value"),
+        (f"redact=[{', '.join(f'/a{n}' for n in range(65))}]", Effect.ALLOW, "call", "obligation_value"),
         ("rate=3/minute", Effect.ALLOW, "call", "obligation_value"),
         ("rate=3/week/who", Effect.ALLOW, "call", "obligation_value"),
         ("rate=0/minute/who", Effect.ALLOW, "call", "obligation_value"),

@@ -27,6 +27,7 @@ def _new(when: str) -> list[str]:
 BASE = [SMALL, LIMIT, LINK]
 PLAIN = row(id="all", tool="payments_refund", when=f"{WORK} and r.ctx.args.amount < 9")
 OUT = row(id="d", who="role:out", tool="payments_refund", when=HOURS, eft="deny")
+HIDES = row(id="h", tool="payments_refund", when=HOURS, then="redact=[/iban]")
 Change = tuple[Sequence[str], Sequence[str]]
 LOOSER: dict[str, Change] = {
     "on a day nobody asks about": (BASE, _new(HOURS)),
@@ -60,6 +61,18 @@ LOOSER: dict[str, Change] = {
     "a claimed role is not denied any more": (
         [SMALL, row(id="d", who="role:contractor", tool="payments_refund", eft="deny")],
         [SMALL],
+    ),
+    "a row that hides something is off on some days": (
+        [SMALL, LINK, HIDES],
+        [SMALL, LINK, HIDES.replace(HOURS, f"{HOURS} and r.ctx.args.amount < 7")],
+    ),
+    "a row that hides something is gone": (
+        [PLAIN, LINK, HIDES],
+        [PLAIN, LINK],
+    ),
+    "a row that limits is gone": (
+        [PLAIN, LINK, HIDES.replace("redact=[/iban]", "rate=1/hour/who")],
+        [PLAIN, LINK],
     ),
     "a role that denied on some days": (
         [PLAIN, OUT, "g, user:eve, role:out, acme"],

@@ -98,6 +98,24 @@ def test_obligations_of_several_approval_rows() -> None:
     assert settle(rows, "call", "v").then == expected
 
 
+@pytest.mark.holds("policy:redact-union")
+@pytest.mark.parametrize("effect", [Effect.ALLOW, Effect.REQUIRE_APPROVAL])
+def test_what_any_row_of_the_deciding_effect_redacts_is_redacted(effect: Effect) -> None:
+    thens = [Obligations(redact=("/b",)), Obligations(), Obligations(redact=("/a", "/b"))]
+    rows = [Matched(rule(f"r{n}", effect, then), "applied") for n, then in enumerate(thens)]
+    assert settle(rows, "call", "v").then.redact == ("/a", "/b")
+
+
+@pytest.mark.holds("policy:redact-union")
+def test_over_a_delegation_what_any_hop_may_not_see_is_redacted() -> None:
+    hops = [
+        Decision(Effect.ALLOW, "a", "why", "v", Obligations(redact=("/a",))),
+        Decision(Effect.REQUIRE_APPROVAL, "b", "why", "v", Obligations(approvers=("role:x",))),
+        Decision(Effect.ALLOW, "c", "why", "v", Obligations(redact=("/c",))),
+    ]
+    assert strictest(hops).then == Obligations(approvers=("role:x",), redact=("/a", "/c"))
+
+
 @pytest.mark.holds("approval:confirm-then-approvers")
 def test_a_row_that_wants_a_confirmation_takes_no_approver_away() -> None:
     thens = [Obligations(confirm=True, expires=9), Obligations(approvers=("role:b",), not_requester=True, quorum=2)]

@@ -48,7 +48,7 @@ def look_up(root: Schema, schema: Schema, name: str) -> Property | None:
 
 def kinds(root: Schema, schema: Schema) -> frozenset[Kind]:
     """The kinds a value may be of; empty where that is not said plainly."""
-    found = [_own(resolved(root, each)) for each in _branches(root, schema, 0)]
+    found = [_own(resolved(root, each)) for each in branches(root, schema)]
     return frozenset(kind for each in found for kind in each) if all(found) else frozenset()
 
 
@@ -67,14 +67,15 @@ def resolved(root: Schema, schema: Schema) -> Schema:
     return schema
 
 
-def _branches(root: Schema, schema: Schema, depth: int) -> Iterator[Schema]:
+def branches(root: Schema, schema: Schema, depth: int = 0) -> Iterator[Schema]:
+    """The schemas a value may be of: the choices of `anyOf` and `oneOf`, or the schema itself."""
     schema = resolved(root, schema)
     choices = schema.get("anyOf") or schema.get("oneOf")
     if not isinstance(choices, list) or depth > _MAX_DEPTH:
         yield schema
         return
     for choice in choices:
-        yield from _branches(root, choice if isinstance(choice, Mapping) else {}, depth + 1)
+        yield from branches(root, choice if isinstance(choice, Mapping) else {}, depth + 1)
 
 
 def _own(schema: Schema) -> frozenset[Kind]:
