@@ -87,7 +87,7 @@ ROWS = [
     ("list, toolset:people", "allow", "-"),
     ("call, people_rows", "allow", "redact=[/rows/*/email]"),
     ("call, people_rows", "allow", "redact=[/rows/0/age]"),
-    ("call, people_typed", "allow", "redact=[/rows/*/age, /count]"),
+    ("call, people_typed", "allow", "redact=[/rows/*/age, /rows/*/email, /count]"),
     ("call, people_long", "allow", "redact=[/rows/*/email]"),
     ("call, people_asked", "require_approval", "approvers=role:finance; redact=[/rows/*/email]"),
     ("call, people_cost", "allow", "redact=[/usage]"),
