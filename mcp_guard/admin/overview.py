@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mcp_guard.admin.tasks import NO_SUCH, Tasks
+from mcp_guard.admin.tasks import LISTED, NO_SUCH, Tasks
 from mcp_guard.approval.request import ApprovalRequest
 from mcp_guard.kit.clock import as_datetime
 from mcp_guard.model.errors import UsageError
@@ -12,7 +12,6 @@ from mcp_guard.tasks.task import Task
 
 OPERATOR = "an operator"
 """Who is waited for where a step is in doubt."""
-_LISTED = "`mcp-guard tasks list` shows them"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +62,7 @@ class Overview:
         """One task with its steps (the shape of contract section 5, with a few more keys). Raises `UsageError`."""
         task = await self.tasks.find(identifier)
         if task is None:
-            raise UsageError(NO_SUCH, hint=_LISTED)
+            raise UsageError(NO_SUCH, hint=LISTED)
         view: Mapping[str, object] = await self.tasks.view(task)
         doubt = (await self.tasks.parking.tasks.attempts([task.id])).get(task.id, (0, False))[1]
         request = (await self.tasks.parking.approvals.awaited([task.id])).get(task.id)

@@ -27,6 +27,7 @@ LONGEST_WAIT_S = 25
 MOST_TOLD = 50
 _POLL_SECONDS = 0.05
 NO_SUCH = "There is no such task."
+LISTED = "`mcp-guard tasks list` shows them"
 WAITS = "waiting for somebody"
 
 
@@ -82,7 +83,7 @@ class Tasks:
         """End a task that waits, as its operator. Raises `UsageError` where there is none."""
         task = await self.find(identifier)
         if task is None:
-            raise UsageError(NO_SUCH)
+            raise UsageError(NO_SUCH, hint=LISTED)
         if not task.is_erased:
             await self._withdraw(task, self.parking.content(task).principal)
 
@@ -137,7 +138,12 @@ class Tasks:
         doubt = Doubt(task, content, step, row, rows.get(undone_by(row.id)))
         work = resolving(self.parking, doubt, Said(how, _RESOLVED[how]), self.clock.now_us())
         state = {"what": f"said-{how.value}", "task": task.id, "step": row.id}
-        await self.journal.task(state, principal, work=work)
+        try:
+            await self.journal.task(state, principal, work=work)
+        except Moved:
+            raise UsageError(
+                "Somebody said already what became of it.", hint=f"`mcp-guard tasks show {task.id}`"
+            ) from None
         found = await self.parking.tasks.find(identifier)
         assert found is not None
         return found

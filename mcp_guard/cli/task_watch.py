@@ -1,13 +1,14 @@
 """`mcp-guard tasks show ID --watch`: a task as it moves, until it has ended or somebody says stop."""
 
 import asyncio
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from mcp_guard.cli.output import Output, printable
-from mcp_guard.model.moves import TaskStatus
+from mcp_guard.model.moves import StepState, TaskStatus
 
 INTERRUPTED = 130
 LOOK_SECONDS = 0.25
@@ -33,7 +34,13 @@ def described(row: Mapping[str, Any]) -> list[str]:
         lines.append(f"  waits for {' or '.join(row['awaits'])}")
     if row["next"] is not None:
         lines.append(f"  looked at next {row['next']}")
-    return lines + [f"  {step['id']}: {_step(step)}" for step in row["steps"]]
+    lines += [f"  {step['id']}: {_step(step)}" for step in row["steps"]]
+    return [*lines, *_hint(row)]
+
+
+def result(row: Mapping[str, Any]) -> list[str]:
+    """What came of a task, for a person; nothing while it has not ended."""
+    return ["result:", *json.dumps(row["result"], indent=2).splitlines()] if "result" in row else []
 
 
 def line(row: Mapping[str, Any]) -> str:
@@ -41,6 +48,18 @@ def line(row: Mapping[str, Any]) -> str:
     steps = ", ".join(f"{step['id']} {_step(step)}" for step in row["steps"])
     awaits = f"; waits for {' or '.join(row['awaits'])}" if row["awaits"] else ""
     return f"{row['updated_at']} {row['status']}: {row['message']}{awaits}" + (f"; {steps}" if steps else "")
+
+
+def _hint(row: Mapping[str, Any]) -> list[str]:
+    """What the operator can do about a task that does not go on by itself."""
+    if row["status"] != TaskStatus.INPUT_REQUIRED.value:
+        return []
+    resume = f"mcp-guard tasks resume {row['id']}"
+    if any(step["state"] == StepState.IN_DOUBT.value for step in row["steps"]):
+        return [f"look at what became of the step in doubt, then: {resume} --as-done | --retry | --fail"]
+    if not row["awaits"]:
+        return [f"nobody is waited for any more: a serving process carries it on, or {resume}"]
+    return []
 
 
 def _step(step: Mapping[str, Any]) -> str:

@@ -7,7 +7,8 @@ import click
 
 from mcp_guard.cli.opened import with_guard
 from mcp_guard.cli.output import Output, pass_output
-from mcp_guard.cli.task_watch import described, follow, has_ended
+from mcp_guard.cli.task_watch import described, follow, has_ended, result
+from mcp_guard.model.errors import UsageError
 
 if TYPE_CHECKING:
     from mcp_guard.admin.overview import Page
@@ -60,7 +61,7 @@ def show(output: Output, *, identifier: str, watch: bool) -> None:
     if watch:
         raise SystemExit(follow(output, identifier))
     row = with_guard(output, lambda guard: _shown(guard, identifier))
-    output.data(row, described(row))
+    output.data(row, [*described(row), *result(row)])
 
 
 @tasks.command()
@@ -79,17 +80,20 @@ def cancel(output: Output, *, identifier: str) -> None:
 
 @tasks.command()
 @click.argument("identifier", metavar="ID")
-@click.option("--as-done", "how", flag_value="done", help="A step in doubt took effect.")
-@click.option("--retry", "how", flag_value="pending", help="It did not: do it again.")
-@click.option("--fail", "how", flag_value="failed", help="It did not, and is not to be done again.")
+@click.option("--as-done", is_flag=True, help="A step in doubt took effect.")
+@click.option("--retry", is_flag=True, help="It did not: do it again.")
+@click.option("--fail", is_flag=True, help="It did not, and is not to be done again.")
 @pass_output
-def resume(output: Output, *, identifier: str, how: str | None) -> None:
+def resume(output: Output, *, identifier: str, as_done: bool, retry: bool, fail: bool) -> None:
     """Carry a task on here and now, where no serving process does; or say first what became of a step in doubt."""
+    said = [how for how, given in (("done", as_done), ("pending", retry), ("failed", fail)) if given]
+    if len(said) > 1:
+        raise UsageError("--as-done, --retry and --fail exclude each other.", hint="say the one that is true")
 
     async def ask(guard: "Guard") -> tuple[Mapping[str, Any], bool]:
         from mcp_guard.model.moves import StepState
 
-        if how is not None:
+        for how in said:
             await guard.tasks.resolve(identifier, StepState(how), None)
         carried = await guard.runner.carry_on(identifier)
         return await _shown(guard, identifier), carried

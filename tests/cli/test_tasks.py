@@ -14,6 +14,8 @@ import pytest
 
 from mcp_guard.demo.sandbox import Sandbox
 from mcp_guard.model.call import ToolCall
+from mcp_guard.model.errors import UsageError
+from mcp_guard.model.moves import StepState
 from tests.cli.conftest import Guard
 from tests.inside import opened, who
 from tests.simulators.process import Program
@@ -181,3 +183,49 @@ async def test_what_a_living_process_works_on_is_left_to_it(desk: Program, payme
     assert "a living process works on it now" in done.err
     assert "input_required" in done.out
     assert desk.run("tasks", "resume", told["task_id"]).err == "", "whose process is gone is taken over"
+
+
+async def test_a_task_says_what_its_operator_can_do_and_what_came_of_it(desk: Program, payments: Sandbox) -> None:
+    decided, doubted = await _park(desk, 915, 916)
+    assert "mcp-guard" not in desk.run("tasks", "show", decided["task_id"]).out, "people are waited for"
+    desk.run("approvals", "approve", decided["approval_id"], "--token", desk.token("user:bob"))
+    resume = f"mcp-guard tasks resume {decided['task_id']}"
+    assert desk.run("tasks", "show", decided["task_id"]).out.splitlines()[-1].endswith(f"or {resume}")
+    assert desk.run("tasks", "resume", decided["task_id"]).status == 0
+    ended = desk.run("tasks", "show", decided["task_id"]).out
+    assert json.loads(ended.partition("result:\n")[2])["amount"] == 915
+
+    _write(desk, "UPDATE approval SET state = 'used' WHERE id = ?", doubted["approval_id"])
+    _write(desk, "UPDATE step SET state = 'in_doubt' WHERE task = ?", doubted["task_id"])
+    shown = desk.run("tasks", "show", doubted["task_id"]).out
+    assert f"mcp-guard tasks resume {doubted['task_id']} --as-done | --retry | --fail" in shown
+    both = desk.run("tasks", "resume", doubted["task_id"], "--retry", "--fail")
+    assert (both.status, "exclude each other" in both.err) == (2, True)
+    assert "in_doubt" in desk.run("tasks", "show", doubted["task_id"]).out, "nothing was said"
+
+
+async def test_what_somebody_else_said_meanwhile_is_told(desk: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    (told,) = await _park(desk, 917)
+    _write(desk, "UPDATE step SET state = 'in_doubt' WHERE task = ?", told["task_id"])
+    async with opened(desk.home) as guard:
+        engine = guard.tasks.parking.tasks
+        task, steps = await engine.find(told["task_id"]), await engine.steps(told["task_id"])
+
+        async def task_before(_engine: object, _identifier: str) -> object:
+            return task
+
+        async def steps_before(_engine: object, _identifier: str) -> object:
+            return steps
+
+        await guard.tasks.resolve(told["task_id"], StepState.FAILED, None)
+        monkeypatch.setattr(type(engine), "find", task_before)
+        monkeypatch.setattr(type(engine), "steps", steps_before)
+        with pytest.raises(UsageError, match="said already"):
+            await guard.tasks.resolve(told["task_id"], StepState.DONE, None)
+
+
+async def test_a_task_that_is_not_there_says_where_they_are(desk: Program) -> None:
+    await _park(desk, 918)
+    for command in ("show", "cancel"):
+        missing = desk.run("tasks", command, "0" * 32)
+        assert (missing.status, "`mcp-guard tasks list` shows them" in missing.err) == (2, True)
