@@ -26,6 +26,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Literal
 
@@ -35,6 +36,7 @@ from mcp_guard.audit import listings
 from mcp_guard.audit.facts import Ending
 from mcp_guard.audit.journal import Journal
 from mcp_guard.connect.attempts import attempt
+from mcp_guard.connect.content import blocks_of
 from mcp_guard.connect.failure import Failed
 from mcp_guard.connect.shape import Shaped, shape
 from mcp_guard.generation import InForce, is_shown
@@ -365,7 +367,11 @@ class Pipeline:
             raise Refused("output_invalid", "the tool's answer does not match its output schema", executed="yes")
         self._limiting.hear(trail, entry.tool, shaped.structured)
         # Also in observe mode: what a row hides keeps no call from being carried out.
-        return shaped.without(decision.then.redact)
+        shaped = shaped.without(decision.then.redact)
+        if entry.tool.connector.kind == "mcp":  # after that, so that what is hidden is in no block either
+            typed = entry.tool.output_schema is not None
+            shaped = replace(shaped, content=blocks_of(shaped.structured), typed=typed)
+        return shaped
 
     # --- the four ends ----------------------------------------------------------------------------------------------
 
@@ -384,8 +390,9 @@ class Pipeline:
             stored = await self._end(trail, ending, Ended(result, False, "yes"))
         except StoreUnavailable:
             return self._refusal(trail, _unrecorded("yes"), None)
-        about = About(shaped.redacted, shaped.stripped, trail.provenance)
-        return Answer(trail.call.id, result, text, False, self._receipt(trail, stored), about=about)
+        about, receipt = About(shaped.redacted, shaped.stripped, trail.provenance), self._receipt(trail, stored)
+        shown = shaped.content
+        return Answer(trail.call.id, result, text, False, receipt, about=about, content=shown, typed=shaped.typed)
 
     async def _tell(self, trail: Trail, decision: Decision) -> Answer:
         """The end of a dry run: what would be decided now, and nothing done."""

@@ -678,6 +678,10 @@ REQUIREMENTS: dict[str, Requirement] = {
     "upstream:calls": Requirement(
         "contract 2", "A call of another server's tool is one call there, and its result a JSON value."
     ),
+    "upstream:content": Requirement(
+        "contract 2",
+        "Pictures, sounds and links of another server's answer are shown as such, from the value that is on record; what may be a program is not.",
+    ),
     "upstream:session": Requirement(
         "contract 2",
         "A session is begun at the first call, kept for all, begun anew when it broke, and ended with the last tool that used it; one that cannot begin, or dies again and again, is not tried by every call.",

@@ -92,10 +92,5 @@ def _arguments(pairs: Sequence[str], document: str | None) -> dict[str, object]:
 
 def _on_the_wire(answer: Answer) -> dict[str, object]:
     """A `CallToolResult` of MCP (`_meta` only where the outcome is on record)."""
-    result: dict[str, object] = {
-        "content": [{"type": "text", "text": answer.text}],
-        "structuredContent": dict(answer.structured),
-        "isError": answer.is_error,
-    }
-    meta = answer.meta()
+    result, meta = answer.on_the_wire(), answer.meta()
     return result | {"_meta": meta} if meta else result

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from mcp_guard.connect.content import Block
 from mcp_guard.kit import places
 from mcp_guard.kit.strict_json import dumps
 from mcp_guard.kit.text import strip_hidden
@@ -16,13 +17,16 @@ MAX_RESULT_BYTES = 1024 * 1024
 class Shaped:
     """`structured` is what becomes `structuredContent`, `encoded` the same as canonical JSON.
 
-    `stripped` is how many hidden characters were taken out, `redacted` how many places policy hid.
+    `stripped` is how many hidden characters were taken out, `redacted` how many places policy hid. `content` are blocks
+    that are shown for it where there are any; `typed` says that the tool promises what is structured.
     """
 
     structured: dict[str, object]
     encoded: bytes
     stripped: int = 0
     redacted: int = 0
+    content: tuple[Block, ...] = ()
+    typed: bool = True
 
     def without(self, hide: Sequence[str]) -> "Shaped":
         """The same with the places hidden that policy asks for (`kit.places`): nothing of them is left in either."""

@@ -151,7 +151,8 @@ class Answer:
 
     `receipt` is missing only where the outcome could not be recorded. `lacks_scope` is for the transport: a client may
     be able to get what was missing. `task` is the task a call goes on as after this answer, if it does. `finished` are
-    tasks of the caller's that ended since they were last answered.
+    tasks of the caller's that ended since they were last answered. `content` are blocks to be shown for the text;
+    `typed` says that the tool promises a structured result.
     """
 
     call: str
@@ -164,6 +165,16 @@ class Answer:
     task: str | None = None
     finished: tuple[FinishedTask, ...] = ()
     about: About = _NOTHING_DONE
+    content: tuple[Mapping[str, object], ...] = ()
+    typed: bool = True
+
+    def on_the_wire(self) -> dict[str, object]:
+        """What goes into a `CallToolResult` besides `_meta`. What has blocks and is not `typed` is not said twice:
+        models read structured content too, and a picture would be a text to them."""
+        wire: dict[str, object] = {"content": list(self.content or [{"type": "text", "text": self.text}])}
+        if self.typed or not self.content:
+            wire["structuredContent"] = dict(self.structured)
+        return wire | {"isError": self.is_error}
 
     def meta(self) -> dict[str, object]:
         """What goes into the `_meta` of a result with this answer (contract 4)."""

@@ -256,13 +256,7 @@ def _describe(tool: Listed, *, redacted: bool) -> types.Tool:
 
 def _result(answer: Answer, trace: Trace | None) -> dict[str, Any]:
     """A `CallToolResult` as on the wire (MCP 2026-07-28, server/tools)."""
-    result: dict[str, Any] = {
-        "resultType": "complete",
-        "content": [{"type": "text", "text": answer.text}],
-        "structuredContent": answer.structured,
-        "isError": answer.is_error,
-    }
-    return _with_meta(result, answer, trace)
+    return _with_meta({"resultType": "complete", **answer.on_the_wire()}, answer, trace)
 
 
 def _with_meta(result: dict[str, Any], answer: Answer, trace: Trace | None) -> dict[str, Any]:

@@ -128,3 +128,34 @@ def test_a_result_that_is_not_what_was_promised(guard: Guard, files: Script) -> 
     )
     guard("tools", "lock")
     assert _code(guard("--json", "call", "files_read", "path=/srv/project/a")) == "output_invalid"
+
+
+@pytest.mark.holds("upstream:content")
+def test_a_picture_is_a_picture(guard: Guard, files: Script) -> None:
+    picture = {"type": "image", "data": "aGk=", "mimeType": "image/png"}
+    files.does(result={"content": [picture, {"type": "text", "text": "a\u202epicture"}]})
+    guard("tools", "lock")
+    ran = guard("--json", "call", "files_read", "path=/srv/project/a")
+    assert ran.json["content"] == [picture, {"type": "text", "text": "apicture"}]
+    assert "structuredContent" not in ran.json, "no model is to read a picture as text"
+    assert guard("audit", "verify").status == 0
+
+
+@pytest.mark.holds("upstream:content")
+def test_a_picture_of_a_tool_that_promises_structure_is_both(guard: Guard, files: Script) -> None:
+    value = {"content": [{"type": "image", "data": "aGk=", "mimeType": "image/png"}]}
+    promised = {"type": "object", "properties": {"content": {"type": "array"}}, "required": ["content"]}
+    files.does(
+        tools=[listed("read", inputSchema=PATHS, outputSchema=promised)],
+        result={**value, "structuredContent": value},
+    )
+    guard("tools", "lock")
+    ran = guard("--json", "call", "files_read", "path=/srv/project/a")
+    assert (ran.json["content"], ran.json["structuredContent"]) == (value["content"], value)
+
+
+@pytest.mark.holds("upstream:content")
+def test_a_picture_that_is_too_large(guard: Guard, files: Script) -> None:
+    files.does(result={"content": [{"type": "image", "data": "a" * 1_200_000, "mimeType": "image/png"}]})
+    guard("tools", "lock")
+    assert _code(guard("--json", "call", "files_read", "path=/srv/project/a")) == "upstream_too_large"
