@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: install demo test lint bench bench-dbos conformance fuzz crash crash-tasks budget schemas locks clean
+.PHONY: install demo test lint bench bench-dbos conformance upstreams fuzz crash crash-tasks budget schemas locks clean
 
 install: $(STAMP)
 
@@ -54,6 +54,10 @@ crash-tasks: install
 # The official MCP conformance suite, installed under .venv with a Node of its own.
 conformance: install
 	$(BIN)/python -m tests.conformance
+
+# Real MCP servers of other people behind the guard, installed under .venv in environments of their own.
+upstreams: install
+	$(BIN)/python -m tests.upstreams
 
 schemas: install
 	$(BIN)/mcp-guard config schema --write schemas

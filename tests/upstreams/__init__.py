@@ -1,0 +1,1 @@
+"""Real servers of other people behind the guard (`make upstreams`)."""
