@@ -7,7 +7,7 @@ import time
 from importlib import import_module
 from pathlib import Path
 
-BENCHMARKS = ("governed", "append", "verify", "query", "proofs", "policy", "replay", "workflows", "parked")
+BENCHMARKS = ("governed", "mirrored", "append", "verify", "query", "proofs", "policy", "replay", "workflows", "parked")
 RESULTS = Path(__file__).parent / "results"
 
 

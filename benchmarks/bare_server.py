@@ -1,11 +1,14 @@
 """The reference: the SDK's low-level server with the same no-op tool, ungoverned."""
 
 import logging
+import sys
 from typing import Any
 
+import anyio
 import mcp_types as types
 import uvicorn
 from mcp.server.lowlevel.server import Server
+from mcp.server.stdio import stdio_server
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -25,12 +28,20 @@ async def _call(ctx: Any, params: types.CallToolRequestParams) -> types.CallTool
     )
 
 
+async def _over_stdio(server: Server[Any]) -> None:
+    async with stdio_server() as (read, write):
+        await server.run(read, write, server.create_initialization_options())
+
+
 def main() -> None:
-    """Serve on a free loopback port and say which."""
+    """Serve on a free loopback port and say which, or with `--stdio` on stdin and stdout."""
     logging.disable(logging.CRITICAL)
     server: Server[Any] = Server(
         "bare", on_list_tools=_list, on_call_tool=_call, get_tool_input_schema=lambda _: SCHEMA
     )
+    if "--stdio" in sys.argv:
+        anyio.run(_over_stdio, server)
+        return
     app = server.streamable_http_app(json_response=True)
 
     class Announcing(uvicorn.Server):

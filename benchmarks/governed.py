@@ -69,9 +69,9 @@ def run(calls: int = 4000) -> dict[str, Any]:
     """Measure both servers with 1 and 32 connections, alternating, and return medians over the rounds."""
     with tempfile.TemporaryDirectory(prefix="mcp-guard-bench-") as folder:
         home = _home(Path(folder))
-        token = _guard(home, "--json", "token", "create", "user:bench")["token"]
+        token = command(home, "--json", "token", "create", "user:bench")["token"]
         governed = [sys.executable, "-m", "mcp_guard", "--home", str(home), "serve", "--http", "127.0.0.1:0"]
-        with _server([sys.executable, "-m", "benchmarks.bare_server"]) as bare, _server(governed) as ours:
+        with serving([sys.executable, "-m", "benchmarks.bare_server"]) as bare, serving(governed) as ours:
             targets = {
                 "bare": (bare, "noop", None),
                 "governed none": (ours, "noop", token),
@@ -79,13 +79,14 @@ def run(calls: int = 4000) -> dict[str, Any]:
                 "limited once": (ours, "limited", token),
             }
             return {
-                f"{name}/{connections}": _measure(*target, connections, calls if connections > 1 else calls // 4)
+                f"{name}/{connections}": measure(*target, connections, calls if connections > 1 else calls // 4)
                 for connections in (1, 32)
                 for name, target in targets.items()
             }
 
 
-def _measure(server: tuple[int, int], tool: str, token: str | None, connections: int, calls: int) -> Load:
+def measure(server: tuple[int, int], tool: str, token: str | None, connections: int, calls: int) -> Load:
+    """Medians over the rounds of `calls` calls each, after a warm-up; `server` is its port and process."""
     port, pid = server
     request = request_bytes(port, tool, token)
     asyncio.run(drive(port, pid, request, connections=connections, calls=200))
@@ -107,14 +108,16 @@ def _home(folder: Path) -> Path:
     return folder
 
 
-def _guard(home: Path, *arguments: str) -> Any:
-    command = [sys.executable, "-m", "mcp_guard", "--home", str(home), *arguments]
-    return json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+def command(home: Path, *arguments: str) -> Any:
+    """What one command on a home says, as JSON."""
+    argv = [sys.executable, "-m", "mcp_guard", "--home", str(home), *arguments]
+    return json.loads(subprocess.run(argv, capture_output=True, check=True).stdout)
 
 
 @contextmanager
-def _server(command: list[str]) -> Iterator[tuple[int, int]]:
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+def serving(argv: list[str]) -> Iterator[tuple[int, int]]:
+    """A server while the block runs: its port and process."""
+    process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert process.stdout is not None
     try:
         for line in process.stdout:
