@@ -186,6 +186,23 @@ REQUIREMENTS: dict[str, Requirement] = {
     "redact:schema": Requirement("contract 4", "A redacted result is one the advertised output schema allows."),
     "redact:cost": Requirement("design 8", "A reported cost is counted although policy hides it."),
     "redact:told": Requirement("contract 4", "A dry run tells what would be hidden."),
+    "lint:poisoning": Requirement(
+        "bar: manifests",
+        "Lint finds words that speak to the model, in whatever an agent reads of a tool, and quotes none of them.",
+    ),
+    "upstream:poisoning-shown": Requirement(
+        "bar: hostile upstream", "What in another server's words speaks to the model is said before a tool is let in."
+    ),
+    "lint:unlimited": Requirement(
+        "bar: manifests",
+        "Lint tells of a destructive tool that nothing bounds: no limit, no rule with one, no approval.",
+    ),
+    "lint:hints": Requirement("bar: manifests", "Lint tells of hints that contradict the method."),
+    "lint:egress": Requirement("bar: egress", "Lint tells of networks too large to be one system."),
+    "lint:secrets": Requirement("I8", "Lint tells of secrets in texts agents are shown, and repeats none."),
+    "tools:show-effective": Requirement(
+        "contract 5", "`tools show` prints all a tool was compiled to, and no secret that a manifest has written out."
+    ),
     "result:stripped": Requirement(
         "bar: results", "How many hidden characters were taken out of a result is told with it and recorded."
     ),

@@ -1,12 +1,13 @@
 """Letting other people's tools in: what servers and descriptions say of them now, against what was locked."""
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from difflib import unified_diff
 from typing import Literal
 
 from mcp_guard.kit import strict_json
 from mcp_guard.kit.text import visible
+from mcp_guard.manifest.advice import definition_warnings
 from mcp_guard.manifest.imports import DeclaredImport
 from mcp_guard.manifest.lock import Imported, Lock, ToolDefinition
 from mcp_guard.manifest.upstreams import Declared
@@ -21,7 +22,7 @@ Listed = tuple[Listing, str]
 @dataclass(frozen=True, slots=True)
 class Difference:
     """What became of one tool. `now` is missing where it is `gone`, `before` where it is `new`; `why` says what keeps
-    one that is `unusable` out."""
+    one that is `unusable` out; `warnings` what in its words speaks to the model instead of describing it."""
 
     kind: Kind
     name: str
@@ -30,11 +31,14 @@ class Difference:
     before: ToolDefinition | None
     now: ToolDefinition | None
     why: str = ""
+    warnings: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, object]:
         shown: dict[str, object] = {self.kind: self.name, "tool": self.tool, "state": self.state}
         if self.why:
             shown["why"] = self.why
+        if self.warnings:
+            shown["warnings"] = list(self.warnings)
         if self.state in ("new", "changed"):
             shown["definition" if self.before is None else "diff"] = list(self.lines())
         return shown
@@ -61,14 +65,22 @@ class Compared:
         return not any(one.state == "unusable" and one.before is not None for one in self.differences)
 
 
-def compare(declared: Declared | DeclaredImport, lock: Lock, listed: Listed) -> Compared:
-    """Every tool that is allowed here or locked, by name."""
+def compare(declared: Declared | DeclaredImport, lock: Lock, listed: Listed, others: Collection[str] = ()) -> Compared:
+    """Every tool that is allowed here or locked, by name. `others` are the tools of the home that are not a server's
+    own."""
     name = declared.name
     kind: Kind = "import" if isinstance(declared, DeclaredImport) else "upstream"
     locked = lock.imported(name).operations if kind == "import" else lock.tools(name)
     now = {tool: found for tool, found in listed[0].items() if declared.allows(tool, found)}
     found = [_difference(declared, kind, tool, locked.get(tool), now.get(tool)) for tool in sorted({*locked, *now})]
-    return Compared(kind, name, listed[1], found)
+    return Compared(kind, name, listed[1], [_warned(one, others) for one in found])
+
+
+def _warned(one: Difference, others: Collection[str]) -> Difference:
+    """What is about to be let in, judged as an agent would read it."""
+    if one.state not in ("new", "changed") or one.now is None:
+        return one
+    return replace(one, warnings=tuple(visible(line) for line in definition_warnings(one.now, others)))
 
 
 def _difference(
@@ -117,7 +129,11 @@ async def ask(
     found: Sequence[Declared | DeclaredImport],
     lock: Lock,
     listing: Callable[[Declared | DeclaredImport], Awaitable[Listed]],
+    others: Callable[[str], Collection[str]] = lambda _: (),
 ) -> list[Compared]:
-    """Ask every server and read every description, one after the other. Raises `Refused` where a server does not
-    answer, `Invalid` where a description is none."""
-    return [compare(declared, lock, await listing(declared)) for declared in found]
+    """Ask every server and read every description, one after the other. `others` are the tools of the home that are
+    not of a server of this name. Raises `Refused` where a server does not answer, `Invalid` where a description is
+    none."""
+    return [
+        compare(one, lock, await listing(one), others(one.name) if isinstance(one, Declared) else ()) for one in found
+    ]

@@ -1,6 +1,6 @@
 """Wiring of what looks at other people's tools and lets them in."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
 from mcp_guard.config.home import Home
@@ -56,7 +56,20 @@ async def _asked(home: Home, name: str | None) -> "list[Compared]":
                 return described(source), source.digest
             return await means.sessions.take(one.server).tools(), ""
 
-        return await ask(_declared(home, name), lock.read(home.directory), listing)
+        return await ask(_declared(home, name), lock.read(home.directory), listing, _others(home))
+
+
+def _others(home: Home) -> "Callable[[str], Collection[str]]":
+    """The tools of a home that are not of a server: those of its manifests, as far as they load, and of the others."""
+    from mcp_guard.manifest.load import lint
+    from mcp_guard.model.tool import McpSpec
+
+    catalog, _ = lint(home.directory, home.settings.tools, reserved=home.reserved)
+    tools = [] if catalog is None else [entry.tool for entry in catalog.values()]
+    server = {
+        tool.name: tool.connector.upstream.name if isinstance(tool.connector, McpSpec) else None for tool in tools
+    }
+    return lambda name: [tool for tool, owner in server.items() if owner != name]
 
 
 def _declared(home: Home, name: str | None) -> "list[Declared | DeclaredImport]":

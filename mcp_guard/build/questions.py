@@ -1,6 +1,6 @@
 """Questions an operator asks of a home without opening its store."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,6 +43,31 @@ def lint_policy(home: Home) -> list[Problem]:
         results={name: schema for name, entry in catalog.items() if (schema := entry.tool.output_schema) is not None},
         confirmers=_confirmers(home),
     )
+
+
+def lint_tools(home: Home) -> list[Problem]:
+    """Every problem of the manifests, and what should not stand there although it loads."""
+    from mcp_guard.manifest.load import lint
+
+    def bounded(tools: Mapping[str, Sequence[str]]) -> Collection[str]:
+        return tools if home.settings.limits.all() else _held(home, tools)
+
+    _, problems = lint(home.directory, home.settings.tools, reserved=home.reserved, bounded=bounded)
+    return problems
+
+
+def _held(home: Home, tools: Mapping[str, Sequence[str]]) -> Collection[str]:
+    """The tools that rules limit, or let people decide about. A policy that does not load holds nothing."""
+    from mcp_guard.model.decision import Effect
+    from mcp_guard.policy.load import read
+    from mcp_guard.policy.names import tools_named
+
+    try:
+        rules = read(*policy_files(home), tools, shown_as=shown(home))
+    except Invalid:
+        return ()
+    holding = [row for row in rules.rows if row.then.limits or row.effect is Effect.REQUIRE_APPROVAL]
+    return {tool for row in holding for tool in tools_named(row.tool, tools, rules.tags)}
 
 
 def _confirmers(home: Home) -> int:

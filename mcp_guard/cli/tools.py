@@ -38,26 +38,13 @@ def list_tools(output: Output) -> None:
 @click.argument("name")
 @pass_output
 def show_tool(output: Output, name: str) -> None:
-    """One tool as it is served: the compiled, effective form."""
+    """One tool as it is served: everything it was compiled to, without secrets."""
+    from mcp_guard.manifest.effective import effective
+
     found = next((tool for tool in _tools(output) if tool.name == name), None)
     if found is None:
         raise UnknownTool()
-    document = {
-        **_row(found),
-        "title": found.title,
-        "description": found.description,
-        "annotations": dict(found.annotations),
-        "effects": found.effects,
-        "inputSchema": found.input_schema,
-        "outputSchema": found.output_schema,
-        "bind": dict(found.bind),
-        "sensitive": list(found.sensitive),
-        "timeout_s": found.timeout,
-        "retry": {"attempts": found.retry.attempts, "retry_on": sorted(found.retry.retry_on)},
-        "justification": found.justification,
-        "labels": list(found.labels),
-        "mode": found.mode,
-    }
+    document = effective(found)
     output.data(document, _describe(document))
 
 
@@ -65,11 +52,10 @@ def show_tool(output: Output, name: str) -> None:
 @pass_output
 @click.pass_context
 def lint_tools(ctx: click.Context, output: Output) -> None:
-    """Check the manifests; exit 3 if anything is wrong."""
-    from mcp_guard.manifest.load import lint
+    """Check the manifests and what their words and other servers' say to a model; exit 3 if anything is wrong."""
+    from mcp_guard.build import lint_tools as lint
 
-    home = output.load_home()
-    _, problems = lint(home.directory, home.settings.tools, reserved=home.reserved)
+    problems = lint(output.load_home())
     output.data([problem.as_dict() for problem in problems], (str(problem) for problem in problems))
     if not problems:
         output.note("no problems")
@@ -156,6 +142,7 @@ def _differences(output: Output, found: "Sequence[Difference]") -> None:
         if one.state != "same":
             why = f" ({visible(one.why)})" if one.why else ""
             lines.append(f"{one.state:8} {one.name}: {visible(one.tool)}{why}")
+        lines += [f"         WARNING {warning}" for warning in one.warnings]
         if one.state in ("new", "changed"):
             lines += [f"         {line}" for line in one.lines()]
     output.data([one.as_dict() for one in found], lines)

@@ -146,6 +146,10 @@ def _check_header_value(name: str, value: str, arguments: Arguments, report: Rep
     return frozenset().union(*(placed(literal, arguments, report, always=True) for literal in literals))
 
 
+_NARROW = {4: 16, 6: 48}
+"""The shortest prefix that is taken for one network of somebody's."""
+
+
 def networks(texts: list[str], report: Report) -> tuple[str, ...]:
     """The private networks that may be reached, in their usual form; problems go to the report."""
     found = []
@@ -158,6 +162,9 @@ def networks(texts: list[str], report: Report) -> tuple[str, ...]:
         if network.prefixlen == 0:
             report.at(index).error("network", "this is every address there is", "name the networks that are needed")
             continue
+        if network.prefixlen < _NARROW[network.version] and not network.is_loopback:
+            message = "this is a large network, and everything in it can be reached"
+            report.at(index).warning("broad_network", message, "name the networks that are needed, or single addresses")
         found.append(str(network))
     return tuple(sorted(found))
 

@@ -1,7 +1,7 @@
 """Reading every manifest of a home: all of them are good, or nothing is served."""
 
 import glob
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from mcp_guard.manifest.upstreams import Declared
 
 
+Bounded = Callable[[Mapping[str, Sequence[str]]], Collection[str]]
+
+
 def load(home: Path, patterns: Sequence[str], *, reserved: HomeFiles) -> "Catalog":
     """The tools of the files that `patterns` (globs, relative to `home`) name.
 
@@ -38,8 +41,14 @@ def load(home: Path, patterns: Sequence[str], *, reserved: HomeFiles) -> "Catalo
     return catalog
 
 
-def lint(home: Path, patterns: Sequence[str], *, reserved: HomeFiles) -> "tuple[Catalog | None, list[Problem]]":
-    """The catalog, or `None` where there are errors; and all problems, warnings included, by file and place."""
+def lint(
+    home: Path, patterns: Sequence[str], *, reserved: HomeFiles, bounded: Bounded | None = None
+) -> "tuple[Catalog | None, list[Problem]]":
+    """The catalog, or `None` where there are errors; and all problems, warnings included, by file and place.
+
+    With `bounded`, which says of tags by tool which of them something else than their manifest bounds, the words and
+    hints of tools are judged as well, once nothing is wrong (`manifest.advice`).
+    """
     from mcp_guard.manifest.catalog import Catalog
 
     files, problems = find(home, patterns)
@@ -49,6 +58,8 @@ def lint(home: Path, patterns: Sequence[str], *, reserved: HomeFiles) -> "tuple[
         tools += _read(path, home, reserved, locked, problems)
     problems += _duplicates(tools)
     served = _linked(tools, home, problems)
+    if bounded is not None and not any(problem.severity == "error" for problem in problems):
+        _advise(tools, served, bounded, problems)
     problems.sort(key=lambda problem: (problem.file, problem.line, problem.column, problem.code))
     if any(problem.severity == "error" for problem in problems):
         return None, problems
@@ -234,6 +245,19 @@ def _same_names(found: "Sequence[Declared | DeclaredImport]") -> Iterator[Proble
             hint = "give one of them another name"
             yield one.report.document.problem(where, "duplicate_name", "the name is given to another one already", hint)
         seen.add(one.name)
+
+
+def _advise(
+    tools: Sequence[_Found], served: "Sequence[Tool | None]", bounded: Bounded, problems: list[Problem]
+) -> None:
+    from mcp_guard.manifest.advice import Placed, advise
+
+    sound = [
+        Placed(tool, Report(found.report.document, problems, found.report.where))
+        for found, tool in zip(tools, served, strict=True)
+        if tool is not None
+    ]
+    advise(sound, bounded({placed.tool.name: placed.tool.tags for placed in sound}))
 
 
 def _duplicates(tools: Sequence[_Found]) -> Iterator[Problem]:
