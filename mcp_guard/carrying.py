@@ -443,7 +443,7 @@ class Carrying:
     def _why(self, task: Task, action: Fail, rows: Mapping[str, Step]) -> str:
         row = rows.get(action.step) if action.step is not None else None
         if action.code == "cancelled":
-            reason = "cancelled by whoever asked"
+            reason = "cancelled on request"
         elif row is not None and row.result is not None:
             reason = f"step {row.id}: {_reason(self.parking.opened(task.id, row))}"
         elif row is not None:

@@ -34,6 +34,9 @@ from mcp_guard.tasks.on_record import StepRecords
 from mcp_guard.tasks.plan import CALL
 from mcp_guard.tasks.task import Content, Step, Task
 
+WITHDRAWN = "withdrawn by whoever asked"
+WITHDRAWN_FOR_THEM = "withdrawn by somebody other than whoever asked"
+
 
 def new_id() -> str:
     """128 random bits: neither a task nor an approval can be guessed."""
@@ -245,12 +248,13 @@ class Parking:
         """Who may decide now, by role or name."""
         return request.asked(escalated=self.is_escalated(request))
 
-    async def withdraw(self, request: ApprovalRequest, requester: Principal) -> None:
-        """End a task that waits, at its requester's wish. Raises `NotPending` where it was decided."""
+    async def withdraw(self, request: ApprovalRequest, by: Principal, why: str = WITHDRAWN) -> None:
+        """End a task that waits, at the wish of its requester or of whoever may speak for them. Raises `NotPending`
+        where it was decided."""
         now = self.clock.now_us()
         moved = self.approvals.moving(request.id, request.state, ApprovalState.WITHDRAWN)
-        ended = self._ending(request, TaskStatus.CANCELLED, "cancelled", "withdrawn by whoever asked", now)
-        await self._record(requester, request, "withdrawn", together(moved, ended))
+        ended = self._ending(request, TaskStatus.CANCELLED, "cancelled", why, now)
+        await self._record(by, request, "withdrawn", together(moved, ended))
 
     def content(self, task: Task) -> Content:
         """What a task executes from. Raises `SealBroken`."""

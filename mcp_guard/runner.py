@@ -160,10 +160,6 @@ class Runner:
             return True
         return self._engine.is_free(task.owner) and await self._carry_on(identifier, task.owner)
 
-    def others_live(self) -> bool:
-        """Whether another process uses this store."""
-        return self._engine.others_live()
-
     def _begin(self, identifier: str, owner: str | None, requester: str = "") -> None:
         task = asyncio.create_task(self._carry_on(identifier, owner))
         self._busy[identifier] = task

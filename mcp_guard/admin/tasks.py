@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
+from mcp_guard.admin.operator import operator
 from mcp_guard.approval.store import NotPending
 from mcp_guard.audit.journal import Journal
 from mcp_guard.generation import InForce
@@ -16,7 +17,7 @@ from mcp_guard.model.errors import StoreUnavailable, UsageError
 from mcp_guard.model.moves import ApprovalState, StepState, TaskStatus
 from mcp_guard.model.principal import Principal
 from mcp_guard.model.tool import CallStep
-from mcp_guard.parking import Parking
+from mcp_guard.parking import WITHDRAWN, WITHDRAWN_FOR_THEM, Parking
 from mcp_guard.resolving import Doubt, Said, resolving
 from mcp_guard.store.transaction import together
 from mcp_guard.tasks.engine import Moved
@@ -85,7 +86,7 @@ class Tasks:
         if task is None:
             raise UsageError(NO_SUCH, hint=LISTED)
         if not task.is_erased:
-            await self._withdraw(task, self.parking.content(task).principal)
+            await self._withdraw(task, operator())
 
     def head(self, task: Task) -> dict[str, object]:
         """What a task is and where it stands, without its steps and its result."""
@@ -155,7 +156,8 @@ class Tasks:
             if task.status is TaskStatus.INPUT_REQUIRED and waiting is not None:
                 request = await self.parking.approvals.of_step(task.id, waiting.id)
                 if request is not None and request.state in (ApprovalState.PENDING, ApprovalState.APPROVED):
-                    await self.parking.withdraw(request, principal)
+                    own = task.belongs_to(principal)
+                    await self.parking.withdraw(request, principal, WITHDRAWN if own else WITHDRAWN_FOR_THEM)
             elif not task.status.is_final and self.parking.content(task).workflow is not None:
                 now = self.clock.now_us()
                 asked = self.parking.tasks.stepping(task.id, None, Step(CANCEL, StepState.DONE), now)

@@ -68,6 +68,7 @@ class Guard:
     task_reader: "TaskReader"
     confirming: "Confirming"
     progress: "Progress"
+    others_serve: Callable[[], bool]
 
     @property
     def definition(self) -> Definition:
@@ -176,8 +177,8 @@ class Guard:
         return self.authenticator.declared(chosen, client or local.client, local.tenant)
 
     def somebody_serves(self) -> bool:
-        """Whether another process that may serve this store is alive, and so carries tasks on."""
-        return self.runner.others_live()
+        """Whether another process serves this store, and so carries tasks on."""
+        return self.others_serve()
 
     async def watch_records(
         self, who: "Who", filters: Mapping[str, str], changed: Callable[[], None], ended: Callable[[], None]

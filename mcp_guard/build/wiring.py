@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping, Set
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mcp_guard import __version__
@@ -90,6 +91,7 @@ async def open_guard(home: Home, *, serving: bool, verbosity: int = 0) -> AsyncI
             finally:
                 await guard.runner.stop()
             return
+        store.liveness.serve(store.boot)
         async with (
             open_anchoring(home, store, journal, signing.newest, redactor) as anchoring,
             open_notifying(home, journal, work[1].parking, redactor) as notifying,
@@ -240,6 +242,7 @@ def _wire(
         task_reader=TaskReader(tasks, frozen, noting, journal, refusals),
         confirming=confirming_of(live, approvals, tasks, inline),
         progress=Progress(tasks),
+        others_serve=partial(store.liveness.others_serve, store.boot),
     )
 
 

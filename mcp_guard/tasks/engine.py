@@ -152,10 +152,6 @@ class Engine(Protocol):
         """Whether nobody works on a task with this owner: there is none, or their process is gone."""
         ...
 
-    def others_live(self) -> bool:
-        """Whether another process uses the same tasks."""
-        ...
-
     # --- changes, each in somebody's commit -------------------------------------------------------------------------
 
     async def commit(self, work: Work) -> None:

@@ -122,9 +122,6 @@ class SqliteEngine:
     def is_free(self, owner: str | None) -> bool:
         return owner is None or (owner != self.store.boot and not self.store.liveness.is_alive(owner))
 
-    def others_live(self) -> bool:
-        return self.store.liveness.others(self.store.boot)
-
     async def commit(self, work: Work) -> None:
         await self.store.writer.submit(Unit((), work=work))
 

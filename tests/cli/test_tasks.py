@@ -229,3 +229,13 @@ async def test_a_task_that_is_not_there_says_where_they_are(desk: Program) -> No
     for command in ("show", "cancel"):
         missing = desk.run("tasks", command, "0" * 32)
         assert (missing.status, "`mcp-guard tasks list` shows them" in missing.err) == (2, True)
+
+
+@pytest.mark.holds("tasks:cancel")
+async def test_what_an_operator_ends_is_on_record_as_theirs(desk: Program) -> None:
+    (told,) = await _park(desk, 914)
+    assert desk.run("tasks", "cancel", told["task_id"]).status == 0
+    (withdrawn,) = desk.run("--json", "audit", "query", "--kind", "approval", "--limit", "1").json["records"]
+    assert withdrawn["verdict"] == "withdrawn"
+    assert withdrawn["actor"]["sub"].startswith("operator:")
+    assert "somebody other than whoever asked" in desk.run("tasks", "show", told["task_id"]).out

@@ -53,6 +53,23 @@ def test_liveness_follows_the_lock(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.holds("store:liveness")
+def test_who_only_looks_does_not_serve(tmp_path: Path) -> None:
+    looking, serving = Liveness(tmp_path), Liveness(tmp_path)
+    looking.hold("0123456789abcdef")
+    serving.hold("fedcba9876543210")
+    assert not looking.others_serve("0123456789abcdef")
+    serving.serve("fedcba9876543210")
+    assert looking.others_serve("0123456789abcdef")
+    assert not serving.others_serve("fedcba9876543210"), "of itself it knows"
+    serving.release()
+    assert not looking.others_serve("0123456789abcdef")
+    (tmp_path / "00000000000000aa.serving").touch()
+    assert not looking.others_serve("0123456789abcdef"), "what a dead process left says nothing"
+    looking.sweep()
+    assert [path.name for path in tmp_path.iterdir()] == ["0123456789abcdef.lock"]
+
+
 @pytest.mark.parametrize("boot", ["", "../../etc/passwd", "0123456789ABCDEF", "0123456789abcdef0"])
 def test_a_boot_id_is_never_a_path(tmp_path: Path, boot: str) -> None:
     with pytest.raises(StoreUnavailable, match="16 hex"):

@@ -115,9 +115,6 @@ class ReferenceEngine:
     def is_free(self, owner: str | None) -> bool:
         return owner is None or owner not in self._tables.living
 
-    def others_live(self) -> bool:
-        return bool(self._tables.living - {self._boot})
-
     # --- changes ----------------------------------------------------------------------------------------------------
 
     async def commit(self, work: Work) -> None:

@@ -126,7 +126,6 @@ async def test_what_does_not_follow_is_refused_before_any_commit(engine: Engine)
 @pytest.mark.holds("engine:promises")
 async def test_one_process_works_on_a_task_and_the_next_only_when_it_is_gone(engines: Engines, engine: Engine) -> None:
     other = engines.start(SECOND)
-    assert engine.others_live()
     await engine.commit(engine.beginning(_new("a")))
     await engine.commit(engine.claiming("a", None))
     with pytest.raises(Moved):
@@ -136,7 +135,6 @@ async def test_one_process_works_on_a_task_and_the_next_only_when_it_is_gone(eng
     assert await _owner(other, "a") == (FIRST, 10), "only who works on it puts it down"
     await engines.die(FIRST)
     assert other.is_free(FIRST)
-    assert not other.others_live()
     await other.commit(other.claiming("a", FIRST))
     await other.commit(other.moving("a", T.WORKING, T.COMPLETED, message="", now=13))
     await other.commit(other.releasing("a", Rest(None, forced=True), 13))
@@ -311,7 +309,6 @@ async def _seen(engine: Engine, boots: list[str]) -> list[object]:
         [await engine.all_due(now, 2) for now in (2, 4, 2**60)],
         [(engine.has_untold(who), sorted(one.task for one in await engine.untold(who, 9))) for who in (ALICE, BOB)],
         [engine.is_free(boot) for boot in (None, *boots)],
-        engine.others_live(),
     ]
 
 
