@@ -29,7 +29,7 @@ from mcp_guard.policy.rows import Row
 from mcp_guard.policy.snapshot import Rules, Snapshot
 from mcp_guard.policy.usage import Path
 
-MOST_QUESTIONS = 20_000
+MOST_QUESTIONS = 100_000
 _MOST_CONTEXTS = 60
 
 Direction = Literal["looser", "stricter"]
