@@ -368,7 +368,7 @@ class Pipeline:
         self._limiting.hear(trail, entry.tool, shaped.structured)
         # Also in observe mode: what a row hides keeps no call from being carried out.
         shaped = shaped.without(decision.then.redact)
-        if entry.tool.connector.kind == "mcp":  # after that, so that what is hidden is in no block either
+        if entry.tool.gives_blocks:  # after that, so that what is hidden is in no block either
             typed = entry.tool.output_schema is not None
             shaped = replace(shaped, content=blocks_of(shaped.structured), typed=typed)
         return shaped

@@ -626,6 +626,10 @@ REQUIREMENTS: dict[str, Requirement] = {
         "bar: egress",
         "Expired, self-signed, foreign or misnamed certificates end the connection before anything is sent; verification cannot be turned off.",
     ),
+    "http:media": Requirement(
+        "contract 2; bar: egress",
+        "An answer that is no text is passed on only as one of the types a tool names, if it begins as that type does and holds no secret in clear.",
+    ),
     "http:client-certificates": Requirement(
         "bar: egress",
         "A tool's own authorities replace the usual ones and its certificate is shown by it alone; the server is verified always, files that are missing, broken, locked or open to others connect to nothing, and renewed ones are used at once.",

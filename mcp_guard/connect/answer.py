@@ -28,7 +28,7 @@ def value_of(response: Response) -> object:
     """
     if response.status == 204 or not response.body:
         return None
-    kind, charset = _content_type(response.headers.get("content-type"))
+    kind, charset = content_type(response.headers.get("content-type"))
     if kind is None or kind == "application/json" or kind.endswith("+json"):
         try:
             return strict_json.loads(response.body)
@@ -73,7 +73,7 @@ def retry_after_seconds(text: str | None, now: datetime) -> int | None:
     return min(int(wait) + 1, MAX_RETRY_AFTER) if wait > 0 else None
 
 
-def _content_type(text: str | None) -> tuple[str | None, str]:
+def content_type(text: str | None) -> tuple[str | None, str]:
     """Media type and charset. No header is taken for JSON; a header that cannot be read is no known type."""
     if text is None:
         return None, "utf-8"
@@ -92,7 +92,7 @@ def _text(body: bytes, charset: str) -> str:
 
 
 def _excerpt(response: Response, redact: Callable[[str], str], longest: int) -> str:
-    kind, _ = _content_type(response.headers.get("content-type"))
+    kind, _ = content_type(response.headers.get("content-type"))
     if kind in _HTML:
         return ""
     text = redact(response.body.decode("utf-8", "replace"))

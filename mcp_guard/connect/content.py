@@ -1,4 +1,4 @@
-"""Content blocks that clients can show: pictures, sounds, links and texts of another server's answer.
+"""Content blocks that clients can show: pictures, sounds, documents, links and texts of an answer.
 
 They are made from the value that was redacted, stripped, bounded and recorded, so that nothing is shown that is not
 what the record commits to. Of a block only what MCP names is passed on, and only kinds of media that are no programs
@@ -47,11 +47,17 @@ def _shown(block: Block) -> Block | None:
 def _embedded(resource: object) -> Block | None:
     if not isinstance(resource, dict):
         return None
-    found = _of(resource, "uri", "text")
+    found = _of(resource, "uri", "text") or _document(resource)
     if found is None:
         return None
     kind = {"mimeType": resource["mimeType"]} if isinstance(resource.get("mimeType"), str) else {}
     return {"type": "resource", "resource": found | kind}
+
+
+def _document(resource: Block) -> dict[str, object] | None:
+    if resource.get("mimeType") != "application/pdf" or not _is_base64(resource.get("blob")):
+        return None
+    return _of(resource, "uri", "blob")
 
 
 def _of(block: Block, *keys: str) -> dict[str, object] | None:

@@ -11,6 +11,7 @@ from mcp_guard.connect.breaker import Breakers
 from mcp_guard.connect.credential import NOTHING, CallCredentials, Issue, Issued
 from mcp_guard.connect.egress import Egress
 from mcp_guard.connect.failure import Failed
+from mcp_guard.connect.media import media_value
 from mcp_guard.connect.message import Request, Response, parse_origin
 from mcp_guard.connect.paging import Gathering
 from mcp_guard.connect.render import plan, render
@@ -120,10 +121,14 @@ class HttpConnector:
 
     def _value(self, response: Response, issued: Issued) -> object:
         """The value of one answer; a failure's text is without secrets and without the credentials of this call."""
+
+        def redact(text: str) -> str:
+            return self._redactor.text(issued.text(text))
+
         if not 200 <= response.status < 300:
-            longest = max(issued.longest, self._redactor.longest)
-            raise failure_of(response, lambda text: self._redactor.text(issued.text(text)), self._now(), longest)
-        return value_of(response)
+            raise failure_of(response, redact, self._now(), max(issued.longest, self._redactor.longest))
+        media = self._plan.spec.media
+        return media_value(response, media, redact) if media else value_of(response)
 
     def _asked_for(self, tool: Tool, wanted: Sequence[Reference], issue: Issue | None) -> CallCredentials | None:
         names = {part.name for part in wanted if part.kind == "token"}

@@ -77,6 +77,8 @@ def render(planned: Plan, arguments: Arguments, resolve: Resolve, extra: Mapping
     target = _path(planned.path, arguments) + _query(planned.query, arguments)
     body = planned.body.render(arguments)
     headers = dict(_DEFAULT_HEADERS)
+    if spec.media:
+        headers["accept"] = ", ".join(spec.media)
     if body is not None:
         headers["content-type"] = planned.body.media_type
     for name, text in planned.headers:

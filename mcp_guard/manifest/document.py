@@ -40,6 +40,17 @@ Approver = Annotated[
     str, Matching(r"^(role|user):[a-zA-Z0-9][a-zA-Z0-9._@-]{0,126}$", "somebody such as role:manager or user:bob")
 ]
 Text = Annotated[str, Field(min_length=1, max_length=256)]
+Media = Literal[
+    "image/png",
+    "image/jpeg",
+    "image/gif",
+    "image/webp",
+    "audio/wav",
+    "audio/mpeg",
+    "audio/ogg",
+    "audio/flac",
+    "application/pdf",
+]
 FileName = Annotated[str, Field(min_length=1, max_length=1024)]
 JsonSchema = dict[str, Any]
 Glob = Annotated[str, Matching(r"^[A-Za-z0-9_./*-]{1,128}$", "the name of a tool; * stands for any characters")]
@@ -136,6 +147,9 @@ class Http(Strict):
     )
     select: Select = Field(default=None, description="What of the answer is the result, by JSON pointers.")
     pages: Paging | None = None
+    media: Annotated[list[Media], Field(min_length=1)] | None = Field(
+        default=None, description="The answer is a picture, sound or document of one of these types."
+    )
     tls: HttpTls | None = Field(default=None, description="Authorities and a client certificate of the tool's own.")
     egress: Egress = Egress()
     max_output: Size = "1MiB"

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from mcp_guard.kit import references, units
 from mcp_guard.manifest.arguments import Arguments, placed
 from mcp_guard.manifest.document import Http
-from mcp_guard.manifest.http_answer import pages_of, select_of
+from mcp_guard.manifest.http_answer import media_of, pages_of, select_of
 from mcp_guard.manifest.http_body import check_body, content_type, has_json, placed_value
 from mcp_guard.manifest.http_tls import tls_of
 from mcp_guard.manifest.process import Place
@@ -54,6 +54,7 @@ def compile_http(entry: Http, arguments: Arguments, place: Place, report: Report
         content_type=content_type(entry),
         select=select_of(entry, report),
         pages=pages_of(entry, report),
+        media=media_of(entry, report),
         tls=tls_of(entry, place, report),
     ), used
 

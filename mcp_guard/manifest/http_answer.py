@@ -39,6 +39,15 @@ def pages_of(entry: Http, report: Report) -> Pages | None:
     return Pages(pages.next, pages.parameter or "", pages.items, pages.most)
 
 
+def media_of(entry: Http, report: Report) -> tuple[str, ...]:
+    """The types of an answer that becomes a content block; problems go to the report."""
+    if entry.media is None:
+        return ()
+    if entry.select is not None or entry.pages is not None:
+        report.at("media").error("media", "nothing can be selected from a picture", "keep it, or select: and pages:")
+    return tuple(sorted(set(entry.media)))
+
+
 def check_pages(spec: HttpSpec, effects: Effects, report: Report) -> None:
     """A page is a request of its own, and may be asked for again."""
     if spec.pages is not None and effects != "none":

@@ -79,7 +79,8 @@ class HttpSpec:
     There is at most one of `json` (where `has_json`), `form` and `body`, a text of `content_type`. Header values may
     hold secret references. `networks` are the private networks this tool may reach (CIDR). `max_bytes` caps the
     response body. With `trace` the upstream is told the caller's trace (`traceparent`). `select` names the parts of an
-    answer that are the result: one JSON pointer, or names and pointers.
+    answer that are the result: one JSON pointer, or names and pointers. With `media` an answer is of one of these types
+    and becomes a content block.
     """
 
     kind: Literal["http"]
@@ -98,6 +99,7 @@ class HttpSpec:
     select: str | tuple[tuple[str, str], ...] = field(default=(), metadata=LATER)
     pages: Pages | None = field(default=None, metadata=LATER)
     tls: TlsSpec | None = field(default=None, metadata=LATER)
+    media: tuple[str, ...] = field(default=(), metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,6 +343,12 @@ class Tool:
     def becomes_task(self) -> bool:
         """Whether a call that may begin at once begins as a task, and outlives its request and this process."""
         return self.long_running or isinstance(self.connector, WorkflowSpec)
+
+    @property
+    def gives_blocks(self) -> bool:
+        """Whether `{"content": [...]}` of it are content blocks of MCP."""
+        connector = self.connector
+        return isinstance(connector, McpSpec) or (isinstance(connector, HttpSpec) and connector.media != ())
 
     @property
     def observed(self) -> bool:

@@ -77,3 +77,14 @@ async def test_what_was_selected_is_the_result(home: Path, upstream: UpstreamSim
     upstream.behaviour = answer({"a": {"n": 1, "private": "x"}, "b": 2})
     async with opened(home) as guard:
         assert (await call(guard, "second")).structured == {"n": 1}
+
+
+@pytest.mark.holds("http:media")
+async def test_a_picture_is_shown_as_one(home: Path, upstream: UpstreamSimulator) -> None:
+    manifest = home / "tool_manifests" / "hello.yaml"
+    manifest.write_text(manifest.read_text().replace("select: {n: /a/n}", "media: [image/png]"))
+    upstream.behaviour = text(b"\x89PNG\r\n\x1a\n", kind="image/png")
+    async with opened(home) as guard:
+        wire = (await call(guard, "second")).on_the_wire()
+    assert wire["content"] == [{"type": "image", "data": "iVBORw0KGgo=", "mimeType": "image/png"}]
+    assert "structuredContent" not in wire

@@ -25,6 +25,7 @@ def http(
     content_type: str = "text/plain; charset=utf-8",
     select: str | tuple[tuple[str, str], ...] = (),
     pages: Pages | None = None,
+    media: tuple[str, ...] = (),
     networks: tuple[str, ...] = LOOPBACK,
     max_bytes: int = 64 * 1024,
 ) -> HttpSpec:
@@ -43,6 +44,7 @@ def http(
         content_type=content_type if body else "",
         select=select,
         pages=pages,
+        media=media,
     )
 
 

@@ -122,6 +122,10 @@ BROKEN = [
     ("an authority by reference", http(more='tls: {ca: "${file:/ca.pem}"}'), "path"),
     ("an authority that is not there", http(more="tls: {ca: certs/none.pem}"), "path"),
     ("verification off", http(more="tls: {verify: false}"), "unknown_key"),
+    ("a picture that is a program", http(more="media: [image/svg+xml]"), "value"),
+    ("a page", http(more="media: [text/html]"), "value"),
+    ("no media", http(more="media: []"), "value"),
+    ("a part of a picture", http(more="media: [image/png], select: /a"), "media"),
     ("redirects", http(BASE, "follow_redirects: true"), "unknown_key"),
 ]
 
