@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from mcp_guard import runner
+from mcp_guard.kit.places import HIDDEN
 from mcp_guard.model.call import ToolCall
 from mcp_guard.model.moves import StepState
 from tests.inside import ended, opened, records, states, task_of, who
@@ -166,6 +167,23 @@ async def test_killed_before_the_act_it_is_done_and_killed_after_it_it_is_not_do
         "user:alice",
         "pots-find",
     )
+    _check(desk)
+
+
+@pytest.mark.holds("redact:tasks")
+@pytest.mark.parametrize("kind", KINDS)
+async def test_what_a_probe_says_of_a_call_is_hidden_as_the_rules_for_its_tool_ask(
+    kind: str, desk: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tool, throw, manifest = KINDS[kind]
+    throw = throw.replace("allow, -", "allow, redact=[/pot]").replace(ASKED, f"{ASKED}; redact=[/pot]")
+    _pottery(desk.home, throw=throw, manifest=manifest)
+    task = await _killed(desk, monkeypatch, "pipeline.after-act", tool)
+    async with opened(desk.home) as guard:
+        found = await ended(guard, task)
+    assert (found["status"], found["result"]["pot"]) == ("completed", HIDDEN), found
+    told = [record["state"]["what"] for record in records(desk.home, "task")]
+    assert "found-done" in told, "it is the probe that says so"
     _check(desk)
 
 
