@@ -116,8 +116,9 @@ class Grant:
         through = " on behalf of ".join((like.client, *like.chain))
         until = datetime.fromtimestamp(self.until // 1_000_000, UTC).isoformat(timespec="seconds")
         parts = [f"{named(name)} {self._admitted(name, value)}" for name, value in sorted(shown.items())]
+        calls = "call" if self.uses == 1 else "calls"
         return (
-            f"up to {self.uses} further calls of {like.tool} by {like.subject} through {through} in {like.tenant}"
+            f"up to {self.uses} further {calls} of {like.tool} by {like.subject} through {through} in {like.tenant}"
             f" until {until}, with {'; '.join(parts) or 'no arguments'}"
         )
 

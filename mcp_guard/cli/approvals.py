@@ -97,7 +97,7 @@ def show(
         f"rule {row['rule']}: {row['reason']}",
         f"for {' or '.join(row['approvers'])}; {row['quorum']} of them; until {row['expires_at']}",
         *_escalation(row["escalation"]),
-        f"state: {row['state']}",
+        f"state: {row['state']}; task {row['task_id']}",
         *map(_said, row["decisions"]),
         f"binds {row['binds']}",
     ]

@@ -17,6 +17,8 @@ from mcp_guard.model.errors import StoreUnavailable
 if TYPE_CHECKING:
     from mcp_guard.config.home import Home
 
+_COPIED = "id"
+"""The column whose cells people copy: it stands on one line however narrow the table is."""
 _BREAKS = re.compile(r"([\n\t])")
 
 
@@ -82,7 +84,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Non
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column == _COPIED)
     for row in rows:
         table.add_row(*(Text(visible("" if cell is None else str(cell))) for cell in row))
     width = None if sys.stdout.isatty() else 160
