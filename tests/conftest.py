@@ -1,5 +1,6 @@
 """Fixtures for tests that use the product as a whole: the example home, seeded, with its payments sandbox."""
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,16 @@ from tests.simulators.process import Program
 # How long an example takes says how busy the machine is, and nothing about what is tested.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
+
+
+@pytest.fixture(autouse=True)
+def _logging() -> Iterator[None]:
+    """Commands and guards in this process set the loggers up for themselves; the next test finds them as they were."""
+    root = logging.getLogger("mcp_guard")
+    handlers, propagate, level = list(root.handlers), root.propagate, root.level
+    yield
+    root.handlers[:], root.propagate = handlers, propagate
+    root.setLevel(level)
 
 
 @pytest.fixture(scope="session")

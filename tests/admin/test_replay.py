@@ -49,6 +49,9 @@ TOOL = """
 @pytest.fixture(scope="module")
 def definition(tmp_path_factory: pytest.TempPathFactory) -> Definition:
     home = copy_home(tmp_path_factory.mktemp("replay") / "desk", SANDBOX_PORT)
+    rules = home / "policy" / "policy.csv"
+    kept = [line for line in rules.read_text(encoding="utf-8").splitlines() if not line.startswith("p, spend-stop")]
+    rules.write_text("\n".join([*kept, ""]), encoding="utf-8")  # what was spent is looked at by nobody here
     (home / "testing_tools.py").write_text("def papers(**_):\n    return {}\n", encoding="utf-8")
     head = "apiVersion: mcp-guard/v1\nkind: Tools\ntoolset: testing\ntools:"
     (home / "tool_manifests" / "testing.yaml").write_text(head + TOOL, encoding="utf-8")

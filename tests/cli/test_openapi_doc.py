@@ -60,7 +60,7 @@ def test_the_page_is_run(home: Path, run_here: Guard, monkeypatch: pytest.Monkey
         program, *arguments = shlex.split(command)
         done = run_here(*arguments)
         assert (program, done.status) == ("mcp-guard", 0), done.err
-    assert run_here("--json", "tools", "lint").json == []
+    assert {problem["code"] for problem in run_here("--json", "tools", "lint").json} <= {"unlimited_destructive"}
     assert len(CALLS) == 3
     for name, given, answer in CALLS:
         done = run_here("--json", "call", name, "--args", given)

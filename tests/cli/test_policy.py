@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from mcp_guard.demo.home import SANDBOX_PORT, copy_home
 from tests.cli.conftest import Guard, change
 from tests.simulators.process import Program
 
@@ -119,9 +120,10 @@ def test_no_tests_are_not_good_tests(guard: Guard, desk: Program) -> None:
 
 
 @pytest.mark.holds("policy:coverage")
-def test_coverage_is_shown_where_it_is_asked_for(guard: Guard, desk: Program) -> None:
+def test_coverage_is_shown_where_it_is_asked_for(guard: Guard, desk: Program, run_here: Guard, tmp_path: Path) -> None:
     assert isinstance(guard("--json", "policy", "test").json, list), "the shape of a plain run stays"
-    whole = guard("--json", "policy", "test", "--coverage")
+    as_it_is = str(copy_home(tmp_path / "whole", SANDBOX_PORT))
+    whole = run_here("--home", as_it_is, "--json", "policy", "test", "--coverage")
     assert whole.status == 0
     assert list(whole.json) == ["results", "coverage"]
     assert list(whole.json["coverage"]) == ["rows", "covered", "percent", "uncovered"]

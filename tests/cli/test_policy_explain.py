@@ -85,7 +85,7 @@ def test_the_shape_of_a_question(guard: Guard) -> None:
     assert list(ran.json) == ["effect", "rule", "reason", "then", "policy", "act", "hops"]
     (hop,) = ran.json["hops"]
     assert list(hop) == ["who", "effect", "rule", "rows", "near"]
-    small, large, limit = hop["rows"]
+    small, large, limit, _ = hop["rows"]
     assert list(large) == ["rule", "line", "effect", "outcome", "decides", "condition", "values", "then"]
     assert (large["rule"], large["outcome"], large["decides"]) == ("refund-large", "applied", True)
     assert small["values"] == limit["values"] == [{"field": "r.ctx.args.amount", "value": 800}]

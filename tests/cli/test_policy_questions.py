@@ -23,7 +23,7 @@ def rules(desk: Program, tmp_path: Path) -> tuple[str, Path]:
 def test_who_can(guard: Guard) -> None:
     (access,) = guard("--json", "policy", "who-can", "payments_refund").json
     assert (access["subject"], access["via"], access["effect"]) == ("user:alice", ["agent:local"], "allow")
-    assert [rule["rule"] for rule in access["rules"]] == ["refund-small", "refund-large", "refund-limit"]
+    assert [rule["rule"] for rule in access["rules"]] == ["refund-small", "refund-large", "refund-limit", "spend-stop"]
     assert "refund-large" in guard("policy", "who-can", "payments_refund").out
     assert guard("--json", "policy", "who-can", "payments_refnd").error["code"] == "unknown_tool"
 

@@ -43,6 +43,7 @@ EVERY_OBLIGATION = Obligations(
     assurance="signed",
     confirm=True,
     limits=LIMITS,
+    redact=("/note",),
 )
 
 

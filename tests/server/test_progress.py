@@ -14,6 +14,7 @@ from mcp.client.streamable_http import streamable_http_client
 
 from mcp_guard.demo import sandbox
 from mcp_guard.demo.home import copy_home, seed
+from tests.budget import lift
 from tests.flow import add_flow
 from tests.long import add_long, go, worked
 from tests.server.conftest import ERAS, TRANSPORTS, Desk
@@ -29,6 +30,7 @@ Connect = Callable[..., AbstractAsyncContextManager[Client]]
 def served(tmp_path_factory: pytest.TempPathFactory, payments: sandbox.Sandbox, payments_secret: str) -> Iterator[Desk]:
     home = copy_home(tmp_path_factory.mktemp("progress") / "desk", payments.port)
     seed(home, payments_secret)
+    lift(home)
     add_flow(home)
     add_long(home, inline_wait="20s")
     program = Program(home)
