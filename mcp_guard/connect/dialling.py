@@ -4,11 +4,15 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import ip_address
+from typing import TypeVar
 
 from mcp_guard.connect.addresses import Address, Denied, Network, judge, literal
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 """Addresses of a host name, as text. Raises `OSError` where there are none."""
+
+Failures = tuple[type[Exception], ...]
+_Stream = TypeVar("_Stream")
 
 MAX_ADDRESSES = 16
 """More answers than this are refused: the owner of a name does not decide how long a call dials."""
@@ -36,6 +40,20 @@ async def judged_addresses(host: str, port: int, networks: Sequence[Network], re
     for candidate in addresses:
         judge(candidate, networks)
     return [str(candidate) for candidate in addresses]
+
+
+async def dialled(
+    addresses: Sequence[str], seconds: float, connect: Callable[[str, float], Awaitable[_Stream]], failures: Failures
+) -> _Stream:
+    """A connection to the first address that takes one, each in its share of the time. Raises what the last attempt
+    raises; of those before it, only what is none of the `failures` of a connection."""
+    share = seconds / len(addresses)
+    for address in addresses[:-1]:
+        try:
+            return await connect(address, share)
+        except failures:
+            continue
+    return await connect(addresses[-1], share)
 
 
 def _address(text: str) -> Address:

@@ -13,15 +13,15 @@ import ssl
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import httpcore
 import httpx
 
 from mcp_guard.connect.addresses import Denied, Network, networks_of
 from mcp_guard.connect.attempts import timed_out
-from mcp_guard.connect.dialling import Resolve, judged_addresses, system_resolve
+from mcp_guard.connect.dialling import Resolve, dialled, judged_addresses, system_resolve
 from mcp_guard.connect.failure import Failed
+from mcp_guard.connect.handshake import ClosedIfCutShort
 from mcp_guard.connect.message import Origin, Request, Response, parse_origin
 from mcp_guard.connect.tls import Version, context_of, version_of
 from mcp_guard.model.codes import Executed
@@ -43,36 +43,8 @@ _REFUSED = re.compile("ALERT.*(CERTIFICATE|UNKNOWN_CA)")  # OpenSSL's names of t
 SocketOption = tuple[int, int, int] | tuple[int, int, bytes | bytearray] | tuple[int, int, None, int]
 
 
-class _Stream(httpcore.AsyncNetworkStream):
-    """A connection that is closed if its TLS handshake is cut short; httpcore lets go of it only on errors, so a
-    deadline would leave a socket behind."""
-
-    def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
-        self._stream = stream
-
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - the stream's interface
-        return await self._stream.read(max_bytes, timeout)
-
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - the same
-        await self._stream.write(buffer, timeout)
-
-    async def aclose(self) -> None:
-        await self._stream.aclose()
-
-    async def start_tls(
-        self,
-        ssl_context: ssl.SSLContext,
-        server_hostname: str | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109 - the same
-    ) -> httpcore.AsyncNetworkStream:
-        try:
-            return await self._stream.start_tls(ssl_context, server_hostname, timeout)
-        except BaseException:
-            await self._stream.aclose()
-            raise
-
-    def get_extra_info(self, info: str) -> Any:
-        return self._stream.get_extra_info(info)
+class _Stream(ClosedIfCutShort, httpcore.AsyncNetworkStream):
+    """As httpcore wants it."""
 
 
 class _JudgingBackend(httpcore.AsyncNetworkBackend):
@@ -99,13 +71,11 @@ class _JudgingBackend(httpcore.AsyncNetworkBackend):
             raise httpcore.ConnectTimeout("the name was not resolved in time") from None
         except (OSError, UnicodeError):
             raise httpcore.ConnectError("the name does not resolve") from None
-        share = limit / len(addresses)
-        for address in addresses[:-1]:
-            try:
-                return _Stream(await self._dial.connect_tcp(address, port, share, local_address, socket_options))
-            except (httpcore.ConnectError, httpcore.ConnectTimeout):
-                continue
-        return _Stream(await self._dial.connect_tcp(addresses[-1], port, share, local_address, socket_options))
+
+        async def connect(address: str, share: float) -> httpcore.AsyncNetworkStream:
+            return await self._dial.connect_tcp(address, port, share, local_address, socket_options)
+
+        return _Stream(await dialled(addresses, limit, connect, (httpcore.ConnectError, httpcore.ConnectTimeout)))
 
     async def connect_unix_socket(self, path: str, *_: object, **__: object) -> httpcore.AsyncNetworkStream:
         raise Denied("the destination is not an http or https address")

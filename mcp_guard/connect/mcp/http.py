@@ -16,11 +16,16 @@ from mcp.client._transport import TransportStreams
 from mcp.client.streamable_http import streamable_http_client
 
 from mcp_guard.connect.addresses import Denied, Network
-from mcp_guard.connect.dialling import Resolve, judged_addresses
+from mcp_guard.connect.dialling import Resolve, dialled, judged_addresses
+from mcp_guard.connect.handshake import ClosedIfCutShort
 
 _CONNECT_SECONDS: Final = 10.0
 _READ_SECONDS: Final = 3600.0
 """A call has its own, shorter time; this ends a stream nobody waits for any more."""
+
+
+class _Stream(ClosedIfCutShort, httpcore2.AsyncNetworkStream):
+    """As httpcore2 wants it."""
 
 
 class _JudgingBackend(httpcore2.AsyncNetworkBackend):
@@ -49,13 +54,11 @@ class _JudgingBackend(httpcore2.AsyncNetworkBackend):
             raise httpcore2.ConnectTimeout("the name was not resolved in time") from None
         except (OSError, UnicodeError):
             raise httpcore2.ConnectError("the name does not resolve") from None
-        share = limit / len(addresses)
-        for address in addresses[:-1]:
-            try:
-                return await self._dial.connect_tcp(address, port, share, local_address, socket_options)
-            except (httpcore2.ConnectError, httpcore2.ConnectTimeout):
-                continue
-        return await self._dial.connect_tcp(addresses[-1], port, share, local_address, socket_options)
+
+        async def connect(address: str, share: float) -> httpcore2.AsyncNetworkStream:
+            return await self._dial.connect_tcp(address, port, share, local_address, socket_options)
+
+        return _Stream(await dialled(addresses, limit, connect, (httpcore2.ConnectError, httpcore2.ConnectTimeout)))
 
     async def connect_unix_socket(self, path: str, *_: object, **__: object) -> httpcore2.AsyncNetworkStream:
         raise httpcore2.ConnectError("the destination is not an http or https address")

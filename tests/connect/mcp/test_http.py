@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -19,7 +20,7 @@ from mcp_guard.kit import strict_json
 from mcp_guard.model.tool import McpSpec, Upstream
 from mcp_guard.secrets.redact import Redactor
 from mcp_guard.secrets.references import Resolver
-from tests.connect.tools import invocation, tool
+from tests.connect.tools import invocation, tool, until
 
 LOOPBACK = ("127.0.0.0/8",)
 SECRET = "upstream-s3cret"
@@ -115,3 +116,25 @@ async def test_an_answer_that_is_too_large(means: Means, url: str) -> None:
     with pytest.raises(Failed) as failed:
         await shout.invoke(invocation({"text": "hi"}, timeout=20))
     assert (failed.value.code, failed.value.executed) == ("upstream_unavailable", "no")
+
+
+@pytest.mark.holds("upstream:hostile")
+async def test_a_handshake_cut_short_leaves_no_connection_behind(means: Means) -> None:
+    open_: set[asyncio.StreamWriter] = set()
+
+    async def never(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        open_.add(writer)
+        with suppress(ConnectionError):
+            while await reader.read(1024):
+                pass
+        open_.discard(writer)
+        writer.close()
+
+    async with await asyncio.start_server(never, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        upstream = replace(_upstream(f"https://127.0.0.1:{port}/mcp"), start=0.5)
+        shout = connect(tool(McpSpec("mcp", upstream, "shout", "0" * 64)), means)
+        with pytest.raises(Failed) as failed:
+            await shout.invoke(invocation({"text": "hi"}, timeout=20))
+        assert (failed.value.code, failed.value.executed) == ("upstream_unavailable", "no")
+        await until(lambda: not open_)
