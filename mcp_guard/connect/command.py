@@ -7,11 +7,7 @@ of what it says has not answered: nobody knows what it did.
 """
 
 import hashlib
-import shutil
-import tempfile
-import time
 from collections.abc import Awaitable, Callable, Mapping
-from functools import partial
 from pathlib import Path
 
 from mcp_guard.connect.answer import bounded
@@ -19,7 +15,7 @@ from mcp_guard.connect.argv import Elements
 from mcp_guard.connect.environment import Environment
 from mcp_guard.connect.failure import Failed
 from mcp_guard.connect.process import Ended, Program, Running
-from mcp_guard.connect.threads import Threads
+from mcp_guard.connect.supervised import Supervised, workplace
 from mcp_guard.kit.programs import Bubble, bubblewrap
 from mcp_guard.kit.references import Reference
 from mcp_guard.kit.text import strip_hidden, visible
@@ -46,39 +42,21 @@ class CommandConnector:
     ) -> None:
         self._spec = spec
         self._elements = Elements.of(spec, forbidden)
-        self._environment = Environment(spec.env, obtain)
         self._redactor = redactor
-        self._threads = Threads()
+        self._runs = Supervised(Environment(spec.env, obtain), spec.max_bytes, self._run)
 
     async def invoke(self, invocation: Invocation) -> Reply:
-        started = time.monotonic()
-        env = await self._environment.values(invocation.timeout)
-        running = Running(invocation.timeout - (time.monotonic() - started), self._spec.max_bytes)
-        work = self._threads.start(partial(self._run, invocation, env, running))
-        try:
-            outcome = await work
-        finally:
-            running.abandon()  # without effect once it has ended
-        if outcome.error is not None:
-            raise outcome.error
-        assert isinstance(outcome.value, Ended)
-        return Reply(self._redactor.value(self._result(outcome.value)))
+        return Reply(self._redactor.value(self._result(await self._runs.carry_out(invocation))))
 
     async def aclose(self) -> None:
-        """What still runs belongs to calls given up, and was told to end."""
-        self._threads.close()
+        self._runs.close()
 
     def _run(self, invocation: Invocation, env: Mapping[str, str], running: Running) -> Ended:
         spec = self._spec
         self._check_pin()
-        scratch = None if spec.cwd or spec.sandbox else tempfile.mkdtemp(prefix="mcp-guard-")
-        try:
-            directory = spec.cwd or scratch or _INSIDE
+        with workplace(spec.cwd or (_INSIDE if spec.sandbox else None)) as directory:
             elements = self._elements.render(invocation.arguments, directory)
             return running.run(self._program(elements, env, directory))
-        finally:
-            if scratch is not None:
-                shutil.rmtree(scratch, ignore_errors=True)
 
     def _program(self, elements: tuple[str, ...], env: Mapping[str, str], directory: str) -> Program:
         spec = self._spec

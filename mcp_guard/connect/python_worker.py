@@ -6,12 +6,8 @@ none of the server's; it has limits, and nothing it started outlives the call.
 """
 
 import logging
-import shutil
 import sys
-import tempfile
-import time
 from collections.abc import Awaitable, Callable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -20,7 +16,7 @@ from mcp_guard.connect.environment import Environment
 from mcp_guard.connect.failure import Failed
 from mcp_guard.connect.process import Ended, Program, Running
 from mcp_guard.connect.python import MAX_RESULT_BYTES
-from mcp_guard.connect.threads import Threads
+from mcp_guard.connect.supervised import Supervised, workplace
 from mcp_guard.kit import strict_json
 from mcp_guard.kit.references import Reference
 from mcp_guard.kit.text import visible
@@ -50,32 +46,18 @@ class WorkerConnector:
     ) -> None:
         self._spec = spec
         self._worker = worker
-        self._environment = Environment(worker.env, obtain)
         self._redactor = redactor
         self._home = home
-        self._threads = Threads()
+        self._runs = Supervised(Environment(worker.env, obtain), MAX_RESULT_BYTES + _ROOM, self._run)
 
     async def invoke(self, invocation: Invocation) -> Reply:
-        started = time.monotonic()
-        env = await self._environment.values(invocation.timeout)
-        running = Running(invocation.timeout - (time.monotonic() - started), MAX_RESULT_BYTES + _ROOM)
-        work = self._threads.start(partial(self._run, invocation, env, running))
-        try:
-            outcome = await work
-        finally:
-            running.abandon()  # without effect once it has ended
-        if outcome.error is not None:
-            raise outcome.error
-        assert isinstance(outcome.value, Ended)
-        return Reply(self._redactor.value(self._answer(outcome.value)))
+        return Reply(self._redactor.value(self._answer(await self._runs.carry_out(invocation))))
 
     async def aclose(self) -> None:
-        """What still runs belongs to calls given up, and was told to end."""
-        self._threads.close()
+        self._runs.close()
 
     def _run(self, invocation: Invocation, env: Mapping[str, str], running: Running) -> Ended:
         worker = self._worker
-        scratch = None if worker.cwd else tempfile.mkdtemp(prefix="mcp-guard-")
         order = {
             "home": str(self._home),
             "function": self._spec.function,
@@ -84,12 +66,8 @@ class WorkerConnector:
             "arguments": dict(invocation.arguments),
         }
         argv = (sys.executable, "-I", "-B", "-X", "utf8", str(_WORKER))
-        try:
-            directory = worker.cwd or scratch or "/"
+        with workplace(worker.cwd or None) as directory:
             return running.run(Program(sys.executable, argv, env, directory, worker.limits, strict_json.dumps(order)))
-        finally:
-            if scratch is not None:
-                shutil.rmtree(scratch, ignore_errors=True)
 
     def _answer(self, ended: Ended) -> object:
         printed = ended.errors.decode("utf-8", "replace")
