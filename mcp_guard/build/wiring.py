@@ -1,12 +1,13 @@
 """From a checked definition to what runs: the store, the pipeline, identity and the guard, opened and closed as one."""
 
-from collections.abc import AsyncIterator, Mapping, Set
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
 from mcp_guard import __version__
 from mcp_guard.build.anchoring import open_anchoring
+from mcp_guard.build.asking import Asking
 from mcp_guard.build.definition import Definition, define
 from mcp_guard.build.guard import DRAIN_SECONDS, Guard, Identity
 from mcp_guard.build.limits import limits_of
@@ -28,10 +29,8 @@ from mcp_guard.build.watch import stamp_of
 from mcp_guard.config.home import Home
 from mcp_guard.identity.directory import Directory
 from mcp_guard.kit import units
-from mcp_guard.kit.clock import SystemClock, as_datetime
-from mcp_guard.model.decision import Act, Decision
+from mcp_guard.kit.clock import SystemClock
 from mcp_guard.model.errors import GuardError, StoreUnavailable
-from mcp_guard.model.principal import Principal
 
 if TYPE_CHECKING:
     from mcp_guard.admin.anchoring import Anchoring
@@ -55,7 +54,6 @@ if TYPE_CHECKING:
     from mcp_guard.pipeline import Pipeline
     from mcp_guard.secrets.redact import Redactor
     from mcp_guard.store.store import Store
-    from mcp_guard.store.transaction import Work
 
 RECOVERY_SECONDS = 30.0
 """How often a serving guard looks for intents of processes that are gone."""
@@ -189,7 +187,7 @@ def _wire(
     from mcp_guard.audit.query import Query
     from mcp_guard.identity.authenticate import Authenticator
     from mcp_guard.identity.store import TokenStore
-    from mcp_guard.limits.freeze import NO_TOOL, Freezes
+    from mcp_guard.limits.freeze import Freezes
     from mcp_guard.limits.usage import Usage
     from mcp_guard.progress import Progress
 
@@ -199,20 +197,8 @@ def _wire(
 
     refusals = live.definition.home.settings.policy.refusals
     limits = limits_of(live, store)
-
-    def decide(principal: Principal, act: Act, name: str) -> Decision:
-        under = in_force.current
-        now = as_datetime(clock.now_us())
-        spent = under.spent_by(principal, act, limits.spent)
-        return under.decide(principal, act, name, now, seen=under.seen_by(principal, seen), spent=spent)
-
-    def noting(principal: Principal, tools: Set[str]) -> "Work | None":
-        catalog = in_force.current.catalog
-        return seen.noting(principal, {label for name in tools & catalog.keys() for label in catalog[name].tool.labels})
-
-    def frozen(principal: Principal) -> Decision | None:
-        return freezes.decision(principal, NO_TOOL, in_force.current.policy.version)
-
+    asking = Asking(in_force, freezes, seen, limits.spent, clock)
+    decide, frozen, noting = asking.decide, asking.frozen, asking.noting
     records = RecordReader(decide, frozen, noting, Query(store, refusals), journal, Proofs(store), refusals)
     authenticator = Authenticator(live.directory, TokenStore(store).find, clock, identity.access_tokens)
     permissions = Permissions(in_force, freezes, seen, journal, clock, limits.spent, refusals)

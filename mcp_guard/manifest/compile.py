@@ -21,6 +21,7 @@ from mcp_guard.manifest.report import Report
 from mcp_guard.manifest.schemas import compile_schemas
 from mcp_guard.manifest.sql import compile_sql, writes
 from mcp_guard.manifest.workflow import check_keys, compile_workflow, retry_of
+from mcp_guard.model.limit import Limit
 from mcp_guard.model.tool import ConnectorSpec, Effects, HttpSpec, McpSpec, Mode, PostgresSpec, Retry, SqlSpec, Tool
 
 CONNECTORS = ("http", "sql", "python", "command", "workflow")
@@ -71,8 +72,6 @@ def compile_tool(
         report.at("sensitive"),
     )
     cost = compile_cost(entry.cost, arguments, report.at("cost")) if entry.cost is not None else None
-    asked = merged(entry.limits, around.defaults.limits, workflow=entry.workflow is not None)
-    limits = limits_of(f"tool:{entry.name}", asked)
     tags = _tags(entry, around)
     obeyed = _mode(entry, around, tags, report)
     probe = compile_probe(entry.probe, effects, arguments, report.at("probe")) if entry.probe else None
@@ -104,9 +103,14 @@ def compile_tool(
         long_running=entry.task is not None,
         probe=probe,
         cost=cost,
-        limits=limits,
+        limits=_limits(entry, around),
     )
     return replace(tool, fingerprint=fingerprint(tool, around.home))
+
+
+def _limits(entry: ToolEntry, around: Surroundings) -> tuple[Limit, ...]:
+    asked = merged(entry.limits, around.defaults.limits, workflow=entry.workflow is not None)
+    return limits_of(f"tool:{entry.name}", asked)
 
 
 def _check_name(name: str, report: Report) -> None:

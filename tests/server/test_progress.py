@@ -2,15 +2,12 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-import httpx2
 import pytest
 from mcp.client.client import Client
-from mcp.client.stdio import StdioServerParameters
-from mcp.client.streamable_http import streamable_http_client
 
 from mcp_guard.demo import sandbox
 from mcp_guard.demo.home import copy_home, seed
@@ -40,25 +37,6 @@ def served(tmp_path_factory: pytest.TempPathFactory, payments: sandbox.Sandbox, 
     }
     with program.http() as serving:
         yield Desk(program, serving, tokens)
-
-
-@pytest.fixture
-def connect(served: Desk) -> Connect:
-    @asynccontextmanager
-    async def opened(transport: str, era: str) -> AsyncIterator[Client]:
-        if transport == "stdio":
-            command, *arguments = served.program.command("--quiet", "serve", "--stdio")
-            async with Client(StdioServerParameters(command=command, args=arguments), mode=era) as client:
-                yield client
-            return
-        headers = {"Authorization": f"Bearer {served.tokens['alice']}"}
-        async with (
-            httpx2.AsyncClient(headers=headers, timeout=30.0, trust_env=False) as http,
-            Client(streamable_http_client(served.serving.url, http_client=http), mode=era) as client,
-        ):
-            yield client
-
-    return opened
 
 
 class Heard:
