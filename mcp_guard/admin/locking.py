@@ -5,12 +5,13 @@ from dataclasses import dataclass, replace
 from difflib import unified_diff
 from typing import Literal
 
-from mcp_guard.kit import strict_json
+from mcp_guard.kit import pointer, strict_json
 from mcp_guard.kit.text import visible
 from mcp_guard.manifest.advice import definition_warnings
 from mcp_guard.manifest.imports import DeclaredImport
 from mcp_guard.manifest.lock import Imported, Lock, ToolDefinition
 from mcp_guard.manifest.upstreams import Declared
+from mcp_guard.model.errors import Refused
 
 State = Literal["same", "new", "changed", "gone", "unusable"]
 Kind = Literal["upstream", "import"]
@@ -135,5 +136,20 @@ async def ask(
     not of a server of this name. Raises `Refused` where a server does not answer, `Invalid` where a description is
     none."""
     return [
-        compare(one, lock, await listing(one), others(one.name) if isinstance(one, Declared) else ()) for one in found
+        compare(one, lock, await _listed(one, listing), others(one.name) if isinstance(one, Declared) else ())
+        for one in found
     ]
+
+
+async def _listed(
+    one: Declared | DeclaredImport, listing: Callable[[Declared | DeclaredImport], Awaitable[Listed]]
+) -> Listed:
+    """What one of them says, or who it is that does not."""
+    try:
+        return await listing(one)
+    except Refused as refusal:
+        document, line = one.report.document.file, one.report.document.position(pointer.join(one.report.where))[0]
+        refusal.message = f"{document}:{line}: upstream {one.name}: {refusal.message}"
+        if refusal.code == "upstream_unavailable":
+            refusal.hint = "what it says of itself stands above; else run its command, or ask its address, by hand"
+        raise

@@ -13,23 +13,23 @@ if TYPE_CHECKING:
     from mcp_guard.manifest.upstreams import Declared
 
 
-def lock_differences(home: Home, name: str | None = None) -> "list[Difference]":
+def lock_differences(home: Home, name: str | None = None, *, verbosity: int = 0) -> "list[Difference]":
     """What the servers and descriptions of a home say now against what is locked. Nothing is written.
 
     Raises `Invalid`, `UsageError` for a name that is not there, `Refused` for a server that does not answer.
     """
     import asyncio
 
-    return [one for compared in asyncio.run(_asked(home, name)) for one in compared.differences]
+    return [one for compared in asyncio.run(_asked(home, name, verbosity)) for one in compared.differences]
 
 
-def lock_tools(home: Home, name: str | None = None) -> "list[Difference]":
+def lock_tools(home: Home, name: str | None = None, *, verbosity: int = 0) -> "list[Difference]":
     """The same, and lock what is there now: written, and on record. Raises `StoreUnavailable` before it is written."""
     import asyncio
 
     from mcp_guard.admin.locking import taken_in
 
-    compared = asyncio.run(_asked(home, name))
+    compared = asyncio.run(_asked(home, name, verbosity))
     found = [one for each in compared for one in each.differences]
     before = lock.read(home.directory)
     after = taken_in(before, compared)
@@ -40,14 +40,16 @@ def lock_tools(home: Home, name: str | None = None) -> "list[Difference]":
     return found
 
 
-async def _asked(home: Home, name: str | None) -> "list[Compared]":
+async def _asked(home: Home, name: str | None, verbosity: int) -> "list[Compared]":
     from mcp_guard.admin.locking import ask
     from mcp_guard.config.secrets import resolver_of
     from mcp_guard.connect.factory import Means
     from mcp_guard.manifest.imports import DeclaredImport, described
     from mcp_guard.secrets.redact import Redactor
+    from mcp_guard.telemetry.log import configure
 
     redactor = Redactor()
+    configure(verbose=verbosity, as_json=False, redact=redactor.text)  # what a server says of itself, redacted
     async with Means.open(home.directory, resolver_of(home, redactor), redactor) as means:
 
         async def listing(one: "Declared | DeclaredImport") -> "Listed":

@@ -74,7 +74,7 @@ def lock_tools(output: Output, *, name: str | None) -> None:
     """
     from mcp_guard.build import lock_tools as take_in
 
-    _differences(output, take_in(output.load_home(), name))
+    _differences(output, take_in(output.load_home(), name, verbosity=output.verbosity))
 
 
 @tools.command("diff")
@@ -85,7 +85,7 @@ def diff_tools(ctx: click.Context, output: Output, *, name: str | None) -> None:
     """What other servers and descriptions say of tools now against what is locked; exit 4 where that differs."""
     from mcp_guard.build import lock_differences
 
-    found = lock_differences(output.load_home(), name)
+    found = lock_differences(output.load_home(), name, verbosity=output.verbosity)
     _differences(output, found)
     if any(one.state in ("new", "changed", "gone") or (one.state == "unusable" and one.before) for one in found):
         ctx.exit(4)

@@ -129,6 +129,7 @@ def test_a_server_that_is_not_there(guard: Guard, files: Script, desk: Program) 
     ran = guard("tools", "diff")
     assert ran.status == 7
     assert "Traceback" not in ran.err
+    assert "tool_manifests/files.yaml:1: upstream files: it could not be started: its program is not there" in ran.err
     assert guard("--json", "call", "orders_get", "order_id=ORD-1001").status == 0, "its neighbours are not concerned"
 
 

@@ -218,7 +218,12 @@ class Session:
         cause = _causes(error)
         if denied := next((found for found in cause if isinstance(found, Denied)), None):
             return Failed("egress_denied", str(denied))
-        why = "it did not answer in time" if isinstance(error, TimeoutError) else "it could not be started"
+        if isinstance(error, TimeoutError):
+            why = "it did not answer in time"
+        elif isinstance(cause[-1], FileNotFoundError | PermissionError):
+            why = "it could not be started: its program is not there, or may not be run"
+        else:
+            why = "it could not be started: it ended, or did not speak MCP"
         return Failed("upstream_unavailable", why, transient="connect")
 
 
