@@ -208,3 +208,29 @@ def test_how_often_somebody_is_asked_is_bounded_and_a_no_ends_it() -> None:
     for number in range(20_000):
         asked.asks(str(number))
     assert len(asked._times) <= 10_000
+
+
+@pytest.mark.holds("approval:confirm-only-own")
+def test_killed_between_the_confirmation_and_those_behind_it(home: Program, payments: Sandbox) -> None:
+    """The question to finance is there once, however often whoever passes it on dies."""
+    tokens = {name: home.token(f"user:{name}", "--client", "agent:local") for name in ("alice", "bob")}
+    asked = home.run("--json", "call", "payments_refund", "order_id=ORD-1001", "amount=92", "--token", tokens["alice"])
+    told = asked.json["structuredContent"]["guard"]
+    assert home.run("approvals", "approve", told["approval_id"], "--token", tokens["alice"]).status == 0
+    resume = ("tasks", "resume", told["task_id"])
+    killed = home.run(*resume, environ={"MCP_GUARD_FAILPOINT": "approvals.passed-on"})
+    assert killed.status < 0, killed.err
+    for _ in range(2):
+        assert home.run(*resume).status == 0
+    (waiting,) = home.run("--json", "approvals", "list").json
+    assert waiting["approvers"] == ["role:finance"]
+    assert _paid(payments, 92) == 0
+    refused = home.run("approvals", "approve", waiting["id"], "--token", tokens["alice"])
+    assert refused.status == 5, "whoever asked confirmed, and decides nothing else"
+    assert home.run("approvals", "approve", waiting["id"], "--token", tokens["bob"]).status == 0
+    for _ in range(2):
+        home.run(*resume)
+    assert home.run("--json", "tasks", "show", told["task_id"]).json["status"] == "completed"
+    assert _paid(payments, 92) == 1
+    verified = home.run("audit", "verify", "--deep")
+    assert verified.status == 0, verified.out + verified.err

@@ -1,13 +1,11 @@
 """Killed at any point of a workflow, it ends as if it had not been, or is in doubt; nothing happens twice."""
 
-import asyncio
 import json
 import os
 import random
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,8 +15,8 @@ from tests import crash_tasks
 from tests.crash_check import violations
 from tests.crash_desk import Desk
 from tests.flow import add_flow, mails, things
-from tests.simulators.process import Program, Serving
-from tests.simulators.raw import call_body, exchange, request
+from tests.outside import rests, structured
+from tests.simulators.process import Program
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="SIGKILL")
 
@@ -27,25 +25,6 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="SIGKILL")
 def flow(desk: Program) -> Program:
     add_flow(desk.home)
     return desk
-
-
-async def _call(serving: Serving, token: str, tool: str, **arguments: object) -> dict[str, Any] | None:
-    """The structured result of a call; `None` where the server died over it."""
-    answer = await exchange(serving.port, request(serving.port, call_body(tool, arguments), token=token, tool=tool))
-    if answer.status == 0:
-        return None
-    result: Any = answer.json["result"]
-    return dict(result["structuredContent"])
-
-
-async def _rests(serving: Serving, token: str, task: str) -> dict[str, Any]:
-    async with asyncio.timeout(30):
-        while True:
-            found: Any = await _call(serving, token, "task_status", task_id=task, wait_s=5)
-            shown = found["task"]
-            doubt = any(step["state"] == "in_doubt" for step in shown["steps"])
-            if doubt or shown["status"] in ("completed", "failed", "cancelled"):
-                return dict(shown)
 
 
 def _task(desk: Program) -> str:
@@ -83,9 +62,9 @@ async def test_killed_anywhere_it_ends_and_nothing_happens_twice(point: str, flo
     alice = flow.token("user:alice", "--client", "agent:local")
     before = len(payments.ledger.entries())
     with flow.http({"MCP_GUARD_FAILPOINT": point}) as serving:
-        assert await _call(serving, alice, "things_open", **OPENING, amount=31) is None
+        assert await structured(serving, alice, "things_open", **OPENING, amount=31) is None
     with flow.http() as serving:
-        task = await _rests(serving, alice, _task(flow))
+        task = await rests(serving, alice, _task(flow))
     assert task["status"] == "completed", task
     assert task["result"]["text"] == "made T-b"
     assert len(payments.ledger.entries()) == before + 1
@@ -102,13 +81,13 @@ async def test_a_step_without_a_key_is_in_doubt_and_the_rest_follows_what_is_sai
 ) -> None:
     alice = flow.token("user:alice", "--client", "agent:local")
     with flow.http({"MCP_GUARD_FAILPOINT": "pipeline.before-act:4"}) as serving:
-        assert await _call(serving, alice, "things_open", **OPENING, amount=32, to=["ada@acme.example"]) is None
+        assert await structured(serving, alice, "things_open", **OPENING, amount=32, to=["ada@acme.example"]) is None
     with flow.http() as serving:
         identifier = _task(flow)
-        task = await _rests(serving, alice, identifier)
+        task = await rests(serving, alice, identifier)
         assert task["status"] == "input_required"
         assert flow.run("tasks", "resume", identifier, how).status == 0
-        task = await _rests(serving, alice, identifier)
+        task = await rests(serving, alice, identifier)
     assert task["status"] == status, task
     assert mails(flow.home) == sent
     undone = [line for line in things(flow.home) if line.startswith("unmade")]
@@ -121,9 +100,9 @@ async def test_killed_while_it_is_taken_back_it_is_taken_back(flow: Program, pay
     alice = flow.token("user:alice", "--client", "agent:local")
     wrong = {"to": ["someone@elsewhere.example"], "amount": 33}
     with flow.http({"MCP_GUARD_FAILPOINT": "pipeline.after-act:4"}) as serving:
-        assert await _call(serving, alice, "things_open", **OPENING, **wrong) is None
+        assert await structured(serving, alice, "things_open", **OPENING, **wrong) is None
     with flow.http() as serving:
-        task = await _rests(serving, alice, _task(flow))
+        task = await rests(serving, alice, _task(flow))
     assert task["status"] == "failed"
     assert task["result"]["guard"]["undone"] == ["last", "thing"]
     assert set(things(flow.home)) == {"made a", "made b", "unmade T-b", "unmade T-a"}
@@ -134,7 +113,7 @@ async def test_killed_while_it_is_taken_back_it_is_taken_back(flow: Program, pay
 async def test_a_question_outlives_the_process_that_asked(flow: Program, payments: Sandbox) -> None:
     alice, dana = flow.token("user:alice", "--client", "agent:local"), flow.token("user:dana")
     with flow.http({"MCP_GUARD_FAILPOINT": "tasks.parked"}) as serving:
-        assert await _call(serving, alice, "things_open", **OPENING, amount=34, secret="x") is None
+        assert await structured(serving, alice, "things_open", **OPENING, amount=34, secret="x") is None
     (waiting,) = flow.run("--json", "approvals", "list").json
     assert flow.run("approvals", "approve", waiting["id"], "--token", dana).status == 0
     resumed = flow.run("--json", "tasks", "resume", waiting["task_id"])

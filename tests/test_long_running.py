@@ -17,8 +17,9 @@ from mcp_guard.config.load import load
 from mcp_guard.model.call import Answer, ToolCall
 from mcp_guard.model.principal import Principal
 from tests.long import add_long, go, worked
-from tests.simulators.process import Program, Serving
-from tests.simulators.raw import call_body, exchange, request
+from tests.outside import rests, structured
+from tests.simulators.process import Program
+from tests.simulators.raw import call_body, request
 
 NAME = {"name": "a"}
 
@@ -114,24 +115,6 @@ async def test_one_that_policy_wants_approved_waits_before_and_runs_once(desk: P
         await _until(desk.home, "begun a", "done a")
 
 
-async def _over_http(serving: Serving, token: str, tool: str, **arguments: object) -> dict[str, Any] | None:
-    answer = await exchange(serving.port, request(serving.port, call_body(tool, arguments), token=token, tool=tool))
-    if answer.status == 0:
-        return None
-    result: Any = answer.json["result"]
-    return dict(result["structuredContent"])
-
-
-async def _rests(serving: Serving, token: str, task: str) -> dict[str, Any]:
-    async with asyncio.timeout(30):
-        while True:
-            found: Any = await _over_http(serving, token, "task_status", task_id=task, wait_s=5)
-            shown = found["task"]
-            doubt = any(step["state"] == "in_doubt" for step in shown["steps"])
-            if doubt or shown["status"] in ("completed", "failed", "cancelled"):
-                return dict(shown)
-
-
 @pytest.mark.holds("tasks:long-running")
 async def test_a_client_that_goes_away_changes_nothing(desk: Program) -> None:
     add_long(desk.home)
@@ -144,7 +127,7 @@ async def test_a_client_that_goes_away_changes_nothing(desk: Program) -> None:
         await writer.wait_closed()
         go(desk.home)
         (task,) = desk.run("--json", "tasks", "list").json
-        found = await _rests(serving, alice, task["id"])
+        found = await rests(serving, alice, task["id"])
     assert (found["status"], found["result"]) == ("completed", {"made": "a"})
     assert worked(desk.home) == ["begun a", "done a"]
 
@@ -161,19 +144,19 @@ async def test_killed_in_the_middle_it_is_done_again_only_where_that_cannot_act_
     add_long(desk.home, inline_wait="20ms")
     alice = desk.token("user:alice", "--client", "agent:local")
     with desk.http() as serving:
-        told = await _over_http(serving, alice, tool, **NAME)
+        told = await structured(serving, alice, tool, **NAME)
         assert told is not None
         await _until(desk.home, "begun a")
         serving.process.kill()
         serving.process.wait(timeout=20)
     go(desk.home)
     with desk.http() as serving:
-        found = await _rests(serving, alice, told["guard"]["task_id"])
+        found = await rests(serving, alice, told["guard"]["task_id"])
         assert (found["status"], worked(desk.home)) == (status, lines)
-        again = await _over_http(serving, alice, tool, **NAME)
+        again = await structured(serving, alice, tool, **NAME)
         if status == "input_required":
             assert again is not None
             assert again["guard"]["task_id"] == told["guard"]["task_id"], "what is in doubt is not begun anew"
             assert desk.run("tasks", "resume", found["task_id"], "--fail").status == 0
-            assert (await _rests(serving, alice, found["task_id"]))["status"] == "failed"
+            assert (await rests(serving, alice, found["task_id"]))["status"] == "failed"
     assert desk.run("audit", "verify", "--deep").status == 0

@@ -177,3 +177,31 @@ def test_a_picture_that_is_too_large(guard: Guard, files: Script) -> None:
     files.does(result={"content": [{"type": "image", "data": "a" * 1_200_000, "mimeType": "image/png"}]})
     guard("tools", "lock")
     assert _code(guard("--json", "call", "files_read", "path=/srv/project/a")) == "upstream_too_large"
+
+
+@pytest.mark.holds("redact:enforced")
+@pytest.mark.parametrize(
+    "content",
+    [
+        [{"type": "text", "text": "the-hidden-word"}],
+        [
+            {"type": "text", "text": "the-hidden-word"},
+            {"type": "image", "data": "aGk=", "mimeType": "image/png"},
+            {"type": "resource", "resource": {"uri": "file:///a", "text": "the-hidden-word", "mimeType": "text/plain"}},
+        ],
+    ],
+    ids=["text", "blocks"],
+)
+def test_what_a_rule_hides_is_in_no_block_either(
+    guard: Guard, files: Script, desk: Program, content: list[dict[str, object]]
+) -> None:
+    hidden = "redact=[/result, /content/*/text, /content/*/resource/text]"
+    change(desk.home / "policy" / "policy.csv", "allow, -, its files", f"allow, {hidden}, its files")
+    files.does(result={"content": content})
+    guard("tools", "lock")
+    ran = guard("--json", "call", "files_read", "path=/srv/project/a")
+    assert ran.status == 0
+    assert "the-hidden-word" not in ran.out
+    assert "[redacted]" in ran.out
+    for path in (desk.home / "var").glob("guard.db*"):
+        assert b"the-hidden-word" not in path.read_bytes(), path.name
