@@ -147,6 +147,7 @@ async def test_a_workflow_asks_whoever_called_it_and_goes_on(guard: Guard, home:
 
 @pytest.mark.holds("approval:confirm-then-approvers")
 async def test_two_rules_that_ask_differently_ask_both(guard: Guard, payments: Sandbox) -> None:
+    before = _paid(payments, 93)
     answer = await _refund(guard, 93)
     told: Any = answer.structured["guard"]
     assert told["approvers"] == ["requester", "role:finance"]
@@ -154,7 +155,7 @@ async def test_two_rules_that_ask_differently_ask_both(guard: Guard, payments: S
     assert question is not None
     then = await guard.confirm(_who(guard), answer, question)
     assert "waiting for role:finance" in then.text
-    assert _paid(payments, 93) == 0
+    assert _paid(payments, 93) == before
     (waiting,) = await guard.approvals.for_decider(_who(guard, "user:bob"))
     assert waiting.approvers == ("role:finance",)
 
@@ -213,6 +214,7 @@ def test_how_often_somebody_is_asked_is_bounded_and_a_no_ends_it() -> None:
 @pytest.mark.holds("approval:confirm-only-own")
 def test_killed_between_the_confirmation_and_those_behind_it(home: Program, payments: Sandbox) -> None:
     """The question to finance is there once, however often whoever passes it on dies."""
+    before = _paid(payments, 92)
     tokens = {name: home.token(f"user:{name}", "--client", "agent:local") for name in ("alice", "bob")}
     asked = home.run("--json", "call", "payments_refund", "order_id=ORD-1001", "amount=92", "--token", tokens["alice"])
     told = asked.json["structuredContent"]["guard"]
@@ -224,13 +226,13 @@ def test_killed_between_the_confirmation_and_those_behind_it(home: Program, paym
         assert home.run(*resume).status == 0
     (waiting,) = home.run("--json", "approvals", "list").json
     assert waiting["approvers"] == ["role:finance"]
-    assert _paid(payments, 92) == 0
+    assert _paid(payments, 92) == before
     refused = home.run("approvals", "approve", waiting["id"], "--token", tokens["alice"])
     assert refused.status == 5, "whoever asked confirmed, and decides nothing else"
     assert home.run("approvals", "approve", waiting["id"], "--token", tokens["bob"]).status == 0
     for _ in range(2):
         home.run(*resume)
     assert home.run("--json", "tasks", "show", told["task_id"]).json["status"] == "completed"
-    assert _paid(payments, 92) == 1
+    assert _paid(payments, 92) == before + 1
     verified = home.run("audit", "verify", "--deep")
     assert verified.status == 0, verified.out + verified.err

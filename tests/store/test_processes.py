@@ -65,18 +65,19 @@ def test_a_killed_process_loses_nothing_it_acknowledged(path: Path, failpoint: s
 def test_killed_at_any_moment_the_others_go_on_with_one_chain(path: Path) -> None:
     chance = random.Random(4)
     actors = [start("append", path, "150") for _ in range(4)]
-    heard: list[str] = ["", ""]
+    heard = [""] * len(actors)
     for i, doomed in enumerate(actors[:2]):
         assert doomed.stdout is not None
         for _ in range(chance.randint(1, 60)):
             heard[i] += doomed.stdout.readline()
         doomed.kill()
+        heard[i] += doomed.stdout.read()  # `communicate` would pass over what was read ahead
     found: dict[int, str] = {}
     for i, actor in enumerate(actors):
         out, err = actor.communicate(timeout=60)
         assert actor.returncode == (-9 if i < 2 else 0), err
-        whole = (heard[i] if i < 2 else "") + out
-        mine = acknowledged(whole[: whole.rfind("\n") + 1])  # a line cut short was not heard
+        heard[i] += out
+        mine = acknowledged(heard[i][: heard[i].rfind("\n") + 1])  # a line cut short was not heard
         assert not found.keys() & mine.keys()
         found |= mine
     assert assert_chained(path, origin(path)) >= len(found) > 300
