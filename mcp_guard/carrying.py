@@ -19,6 +19,7 @@ from mcp_guard.kit.text import visible
 from mcp_guard.manifest.catalog import Entry
 from mcp_guard.manifest.schemas import JUSTIFICATION
 from mcp_guard.model.call import Answer, ToolCall
+from mcp_guard.model.decision import AskedNow
 from mcp_guard.model.errors import Refused, UnknownTool
 from mcp_guard.model.moves import StepState, TaskStatus
 from mcp_guard.model.principal import Principal
@@ -146,7 +147,7 @@ class Carrying:
         about = self._about(asking, self._values(asking))
         result = self.parking.sealed(task.id, step.id, {"approved": True})
         done = self.parking.tasks.stepping(task.id, row.state, Step(step.id, StepState.DONE, result=result), now)
-        works = together(self.parking.using(task.id, step.id, about, step.assurance), done, self._going_on(task, now))
+        works = together(self.parking.using(task.id, step.id, about), done, self._going_on(task, now))
         try:
             await self.parking.journal.task({"what": "approved", "task": task.id, "step": step.id}, work=works)
         except NotApproved:
@@ -246,7 +247,7 @@ class Carrying:
 
     # --- what commits -----------------------------------------------------------------------------------------------
 
-    def _beginning(self, doing: Doing, started: Step, bound: Mapping[str, object], wanted: str) -> Work:
+    def _beginning(self, doing: Doing, started: Step, bound: Mapping[str, object], wanted: AskedNow | None) -> Work:
         """What commits with the intent: the approval is used up, the step is begun, the task works."""
         task, request, now = doing.task, doing.request, self.clock.now_us()
         message = "being carried out" if doing.is_call else f"carrying out {doing.step.id}"

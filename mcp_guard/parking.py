@@ -11,16 +11,16 @@ from typing import NamedTuple
 
 from mcp_guard.approval.outbox import Outbox
 from mcp_guard.approval.request import RULE_STEP, ApprovalRequest, binding, due
-from mcp_guard.approval.rules import is_hasty
+from mcp_guard.approval.rules import is_hasty, stands
 from mcp_guard.approval.signed import Signed, as_record, check_signed
-from mcp_guard.approval.store import ApprovalStore, Channel, Verdict, Vote, using
+from mcp_guard.approval.store import ApprovalStore, Channel, Checks, Verdict, Vote, using
 from mcp_guard.approval.summary import summary
 from mcp_guard.audit.journal import Journal
 from mcp_guard.kit import strict_json
 from mcp_guard.kit.clock import Clock
 from mcp_guard.kit.failpoint import failpoint
 from mcp_guard.model.call import whom
-from mcp_guard.model.decision import DEFAULT_EXPIRES_S, Decision
+from mcp_guard.model.decision import DEFAULT_EXPIRES_S, AskedNow, Decision, Obligations
 from mcp_guard.model.moves import ApprovalEvent, ApprovalState, StepState, TaskStatus
 from mcp_guard.model.principal import Principal, is_assured
 from mcp_guard.model.sshsig import SshKey, SshsigError
@@ -295,11 +295,21 @@ class Parking:
                 return False
         return True
 
-    def using(self, task: str, step: str, about: str, wanted: str = "") -> Work:
-        """Use up the approval of a step for what it is about. `wanted` is the assurance asked for now, whatever was
-        asked for when it began to wait. Raises `NotApproved`."""
-        bound, counts = lambda request: self.bound(request, about), partial(self.counts, wanted)
-        return using(task, step, self.clock.now_us(), bound, counts)
+    def using(self, task: str, step: str, about: str, wanted: AskedNow | None = None) -> Work:
+        """Use up the approval of a step for what it is about. `wanted` is what policy asks for now, whatever it asked
+        for when it began to wait. Raises `NotApproved`."""
+        return using(task, step, self.clock.now_us(), self._checks(about, wanted))
+
+    def _checks(self, about: str, wanted: AskedNow | None = None) -> Checks:
+        """What decisions about a step have to stand up to."""
+        then = Obligations() if wanted is None else wanted.then
+        return Checks(
+            bound=lambda request: self.bound(request, about),
+            counts=partial(self.counts, then.assurance or ""),
+            escalated=self.is_escalated,
+            stands=partial(stands, wanted),
+            within=None if then.expires is None else then.expires * 1_000_000,
+        )
 
     def apart(self, wish: Wish) -> Work:
         """Change nothing. Raises `Alike` where the same call of the same requester waits or is carried out already."""
@@ -312,14 +322,7 @@ class Parking:
         """
         asked = request.passed_on(new_id(), self.clock.now_us())
         asked = replace(asked, binds=self.bound(asked, about))
-        used = using(
-            request.task,
-            request.step,
-            self.clock.now_us(),
-            lambda each: self.bound(each, about),
-            partial(self.counts, ""),
-            further=True,
-        )
+        used = using(request.task, request.step, self.clock.now_us(), self._checks(about), further=True)
         moved = self.tasks.moving(
             task.id,
             task.status,

@@ -330,7 +330,7 @@ class Pipeline:
             self._journal.require_writable()
             await self._limiting.reserve(trail, tool)
             return True
-        begin = carried.begin(wish.arguments, wish.decision.then.assurance or "") if carried else None
+        begin = carried.begin(wish.arguments, trail.asked_now(wish.decision)) if carried else None
         grant = self._granting.using(leave, wish, is_step=carried is not None) if leave else None
         reserving, undo = self._limiting.reserving(trail, tool), self._limiting.undoing(trail)
         try:
@@ -338,8 +338,8 @@ class Pipeline:
         except (NotGranted, Alike):
             trail.leave, trail.reserved = None, False
             return False
-        except NotApproved:
-            raise Refused("approval_mismatch", "nobody approved exactly this") from None
+        except NotApproved as error:
+            raise Refused("approval_mismatch", str(error)) from None
         except (InDoubt, asyncio.CancelledError):
             trail.ended_by_journal = True  # whether the intent is stored is not known yet; the journal will know
             raise

@@ -12,7 +12,7 @@ from mcp_guard.limits.use import Use
 from mcp_guard.manifest.catalog import Entry
 from mcp_guard.model.call import Provenance, ToolCall
 from mcp_guard.model.codes import Executed
-from mcp_guard.model.decision import RULE_FROZEN, AccessRequest, Decision, Effect
+from mcp_guard.model.decision import RULE_FROZEN, AccessRequest, AskedNow, Decision, Effect
 from mcp_guard.model.principal import Principal
 from mcp_guard.model.tool import McpSpec
 from mcp_guard.store.values import Stored
@@ -85,6 +85,13 @@ class Trail:
         """Whether people have to be asked who have not agreed yet."""
         agreed = self.carried is not None and self.carried.approved is not None
         return decision.effect is Effect.REQUIRE_APPROVAL and self.would is None and not agreed
+
+    def asked_now(self, decision: Decision) -> AskedNow | None:
+        """What policy asks of an approval by now; nothing where it lets the call go ahead by itself."""
+        if decision.effect is not Effect.REQUIRE_APPROVAL or self.would is not None:
+            return None
+        roles, tenant = self.under.policy.rules.roles, self.principal.tenant
+        return AskedNow(decision.then, lambda subject: roles.closure(subject, tenant))
 
     @property
     def brings(self) -> Sequence[str]:

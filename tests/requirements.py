@@ -361,6 +361,10 @@ REQUIREMENTS: dict[str, Requirement] = {
         "I4; design 7",
         "Where the tool, the rule, or what the requester may do changed while it waited, what was approved is not carried out.",
     ),
+    "approval:rule-changed": Requirement(
+        "I4; design 7",
+        "Where a rule asks for more or other people, or for an answer sooner, than agreed while it waited, what was approved is not carried out.",
+    ),
     "approval:survives-restart": Requirement("design 7", "A call that waits outlives the process."),
     "approval:not-in-clear": Requirement(
         "I8; contract 6",

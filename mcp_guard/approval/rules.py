@@ -4,8 +4,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from mcp_guard.approval.request import ApprovalRequest
-from mcp_guard.approval.store import Channel
-from mcp_guard.model.decision import Decision
+from mcp_guard.approval.store import Agreed, Channel
+from mcp_guard.model.decision import AskedNow, Decision
 from mcp_guard.model.principal import Principal, is_assured
 
 NOT_YOURS = "you are not among those who decide this"
@@ -34,6 +34,26 @@ class Decider:
     decision: Decision
     trusted_declared: bool = False
     channel: Channel = "cli"
+
+
+def stands(wanted: AskedNow | None, agreed: Agreed) -> bool:
+    """Whether what was agreed to is all that is `wanted` by now; nothing is where policy lets the call go ahead.
+
+    People who were asked and may still be asked are not looked up again. Where the rule names others, each who agreed
+    has to be one of them. A confirmation is nobody's agreement as an approver.
+    """
+    if wanted is None:
+        return True
+    then, request = wanted.then, agreed.request
+    if then.confirm and not agreed.confirmed:
+        return False
+    if request.is_confirmation or not then.approvers:
+        return not then.approvers and agreed.confirmed
+    asked = {*then.approvers, *(then.escalate.to if then.escalate is not None and agreed.escalated else ())}
+    known = asked.issuperset(request.asked(escalated=agreed.escalated))
+    excluded = _took_part(request) if then.not_requester else set()
+    voters = {vote.subject for vote in agreed.votes if known or not asked.isdisjoint(wanted.roles(vote.subject))}
+    return len(voters - excluded) >= (then.quorum or 1)
 
 
 def objection(request: ApprovalRequest, decider: Decider, *, escalated: bool = False) -> str | None:

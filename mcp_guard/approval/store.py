@@ -14,6 +14,10 @@ from mcp_guard.store.transaction import Parameters, Row, Transaction, Work
 Verdict = Literal["approved", "denied"]
 Channel = Literal["cli", "mcp", "elicitation"]
 
+ASKS_MORE = "the rule asks for more by now than was agreed to, or for others: ask again"
+NOBODY = "nobody approved exactly this, or not as surely as the rule asks by now"
+TOO_LATE = "its time was over, or it was not decided"
+
 
 class NotPending(Exception):
     """The approval was decided, withdrawn or has expired: whoever came first decided."""
@@ -24,7 +28,10 @@ class VotedAlready(Exception):
 
 
 class NotApproved(Exception):
-    """There is no approval for exactly this."""
+    """There is no approval for exactly this. Its text says what is missing, of nobody in particular."""
+
+    def __init__(self, why: str = NOBODY) -> None:
+        super().__init__(why)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,36 +170,61 @@ class ApprovalStore:
         return work
 
 
-def using(
-    task: str,
-    step: str,
-    now: int,
-    bound: Callable[[ApprovalRequest], str],
-    counts: Callable[[ApprovalRequest, Vote], bool],
-    *,
-    further: bool = False,
-) -> Work:
+@dataclass(frozen=True, slots=True)
+class Agreed:
+    """What was said about a step: its newest request, who agreed to that, whether it had the requester's confirmation
+    or is one, and whether it came to be put to more people."""
+
+    request: ApprovalRequest
+    votes: Sequence[Vote]
+    confirmed: bool
+    escalated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """What a decision has to stand up to when it is used.
+
+    `bound`: the binding that a request has to have. `counts`: whether a decision about it is one. `escalated`: whether
+    the guard put it to more people. `stands`: whether what was agreed to is what is asked for by now, and `within` how
+    long (µs) such a question may stand by now.
+    """
+
+    bound: Callable[[ApprovalRequest], str]
+    counts: Callable[[ApprovalRequest, Vote], bool]
+    escalated: Callable[[ApprovalRequest], bool]
+    stands: Callable[[Agreed], bool]
+    within: int | None = None
+
+
+def using(task: str, step: str, now: int, checks: Checks, *, further: bool = False) -> Work:
     """Use up the approval of a step in its time, for exactly what it is bound to; one behind which others are to be
     asked only to ask them (`further`). Raises `NotApproved`.
 
     A step that was begun before and is begun again (after a crash, where that is safe) uses the same one. The row's
-    state alone is no approval: `bound` says what its `binds` has to be, and `counts` which decisions do, so whoever
-    can write the store but has no key can neither decide nor change who may.
+    state alone is no approval: `Checks.bound` says what its `binds` has to be, and `counts` which decisions do, so
+    whoever can write the store but has no key can neither decide nor change who may.
     """
 
-    def work(transaction: Transaction) -> None:
-        row = transaction.one("approval_of_step", {"task": task, "step": step})
-        if row is None:
-            raise NotApproved
-        request = _request(row)
+    def agreed(transaction: Transaction, request: ApprovalRequest) -> list[Vote]:
         votes = [_vote(found) for found in transaction.all("votes_of", {"approval": request.id})]
-        agreed = [vote for vote in votes if vote.verdict == "approved" and counts(request, vote)]
+        found = [vote for vote in votes if vote.verdict == "approved" and checks.counts(request, vote)]
         if request.is_confirmation:
-            agreed = [vote for vote in agreed if vote.subject == request.requester]
-        if len(agreed) < request.needed or bound(request) != request.binds or bool(request.further) != further:
+            found = [vote for vote in found if vote.subject == request.requester]
+        return found if checks.bound(request) == request.binds and len(found) >= request.needed else []
+
+    def work(transaction: Transaction) -> None:
+        rows = [_request(row) for row in transaction.all("approvals_of_step", {"task": task, "step": step})]
+        votes = agreed(transaction, rows[0]) if rows else []
+        if not votes or bool(rows[0].further) != further:
             raise NotApproved
-        if transaction.run("approval_use", {"id": request.id, "now": now}) != 1:
-            raise NotApproved
+        request = rows[0]
+        confirmed = any(it.is_confirmation and agreed(transaction, it) for it in rows)
+        if not checks.stands(Agreed(request, votes, confirmed, checks.escalated(request))):
+            raise NotApproved(ASKS_MORE)
+        until = request.expires_at if checks.within is None else request.created_at + checks.within
+        if transaction.run("approval_use", {"id": request.id, "now": now, "until": until}) != 1:
+            raise NotApproved(ASKS_MORE if until < request.expires_at else TOO_LATE)
 
     return work
 

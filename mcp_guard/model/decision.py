@@ -1,6 +1,6 @@
 """What policy says: an effect, the rule that said so, its reason, and what it obliges us to."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -128,6 +128,17 @@ class Obligations:
         if made.as_dict() != found:
             raise ValueError("obligations of the guard are expected")
         return made
+
+
+@dataclass(frozen=True, slots=True)
+class AskedNow:
+    """What policy asks for at the moment an approval is used, whatever it asked for when people were asked.
+
+    `roles` gives who somebody is by the policy's own links: what a credential of theirs claimed is not kept.
+    """
+
+    then: Obligations
+    roles: Callable[[str], Collection[str]]
 
 
 @dataclass(frozen=True, slots=True)

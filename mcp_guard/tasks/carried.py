@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from mcp_guard.model.codes import Executed
+from mcp_guard.model.decision import AskedNow
 from mcp_guard.model.tool import RetryOn
 from mcp_guard.store.transaction import Work
 
@@ -38,8 +39,8 @@ class Carried:
 
     `arguments` are bound already; without them those of the call were made from the journal, and are checked and bound
     like a client's. `fingerprint` is of the tool they are meant for. `key` is the idempotency key of every attempt.
-    `approved` is the rule people approved it under, if any did. `begin` takes the bound arguments, and the assurance
-    that policy asks of an approval now; it commits with the intent and raises where the step must not be begun any
+    `approved` is the rule people approved it under, if any did. `begin` takes the bound arguments, and what policy
+    asks of an approval now; it commits with the intent and raises where the step must not be begun any
     more. `wait` commits with the question where people have to be asked first, by `deadline` (unix µs) at the latest;
     `end` commits with the outcome.
     """
@@ -53,6 +54,6 @@ class Carried:
     key: str
     approved: str | None
     deadline: int | None
-    begin: Callable[[Mapping[str, object], str], Work]
+    begin: Callable[[Mapping[str, object], AskedNow | None], Work]
     wait: Callable[[Mapping[str, object], ApprovalWait], Work]
     end: Callable[[Ended], Work]

@@ -7,8 +7,9 @@ import pytest
 
 from mcp_guard.approval import rules
 from mcp_guard.approval.request import ApprovalRequest, binding
-from mcp_guard.approval.rules import Decider, objection
-from mcp_guard.model.decision import Decision, Effect
+from mcp_guard.approval.rules import Decider, objection, stands
+from mcp_guard.approval.store import Agreed, Vote
+from mcp_guard.model.decision import AskedNow, Decision, Effect, Escalation, Obligations
 from mcp_guard.model.principal import Principal
 
 ALICE = Principal("user:alice", "agent:local", "acme", "bearer", "token")
@@ -154,3 +155,85 @@ def test_a_binding_changes_with_everything_it_binds() -> None:
     assert len(found) == 1 + len(others)
     same = binding(*base[:3], {"amount": 800, "order_id": "ORD-1001"}, base[4])
     assert same == binding(*base), "the order of arguments means nothing"
+
+
+def _agreed(*subjects: str, confirmed: bool = False, escalated: bool = False, **terms: Any) -> Agreed:
+    votes = [Vote(subject, "approved", "cli", "token", 1) for subject in subjects]
+    return Agreed(replace(REQUEST, **terms), votes, confirmed, escalated)
+
+
+def _asks(**then: Any) -> AskedNow:
+    roles = {"user:bob": {"role:finance"}, "user:dana": {"role:manager"}}
+    return AskedNow(Obligations(**{"approvers": REQUEST.approvers, **then}), lambda name: {name, *roles.get(name, ())})
+
+
+ONLY_THEIRS = ("requester",)
+BOSS = Escalation(("role:manager",), 60)
+STANDING: dict[str, tuple[AskedNow | None, Agreed, bool]] = {
+    "nothing is asked for": (None, _agreed("user:bob"), True),
+    "the same is": (_asks(not_requester=True), _agreed("user:bob"), True),
+    "a credential's role that may still be asked": (_asks(), _agreed("user:claims"), True),
+    "two of them": (_asks(quorum=2), _agreed("user:bob", "user:erin", quorum=1), True),
+    "more of them": (_asks(quorum=2), _agreed("user:bob"), False),
+    "fewer than were asked": (_asks(), _agreed("user:bob", "user:erin", quorum=2), True),
+    "others": (_asks(approvers=("role:manager",)), _agreed("user:bob"), False),
+    "others who agreed": (_asks(approvers=("role:manager",)), _agreed("user:dana"), True),
+    "two of others, one of whom agreed": (
+        _asks(approvers=("role:manager",), quorum=2),
+        _agreed("user:bob", "user:dana", quorum=2),
+        False,
+    ),
+    "one less, who did not agree": (_asks(approvers=("role:finance",)), _agreed("user:bob"), True),
+    "one less, who did": (_asks(approvers=("role:finance",)), _agreed("user:erin"), False),
+    "one less, and nobody knows what a credential said": (
+        _asks(approvers=("role:finance",)),
+        _agreed("user:claims"),
+        False,
+    ),
+    "not the requester any more": (_asks(not_requester=True), _agreed("user:alice", not_requester=False), False),
+    "not whose client took part": (
+        _asks(not_requester=True),
+        _agreed("service:helper", not_requester=False),
+        False,
+    ),
+    "the requester's word too": (_asks(confirm=True), _agreed("user:bob"), False),
+    "the requester's word too, which was given": (_asks(confirm=True), _agreed("user:bob", confirmed=True), True),
+    "only the requester's word": (
+        _asks(approvers=(), confirm=True),
+        _agreed("user:alice", confirmed=True, approvers=ONLY_THEIRS),
+        True,
+    ),
+    "approvers where only the requester was asked": (
+        _asks(approvers=("user:alice",)),
+        _agreed("user:alice", confirmed=True, approvers=ONLY_THEIRS),
+        False,
+    ),
+    "approvers besides, where only the requester was asked": (
+        _asks(confirm=True),
+        _agreed("user:alice", confirmed=True, approvers=ONLY_THEIRS),
+        False,
+    ),
+    "only the requester's word, where approvers were asked": (
+        _asks(approvers=(), confirm=True),
+        _agreed("user:bob"),
+        False,
+    ),
+    "whom it was escalated to": (
+        _asks(escalate=BOSS),
+        _agreed("user:dana", escalated=True, escalate_to=BOSS.to),
+        True,
+    ),
+    "nobody it is escalated to any more": (
+        _asks(),
+        _agreed("user:dana", escalated=True, escalate_to=BOSS.to),
+        False,
+    ),
+    "somebody it is escalated to since": (_asks(escalate=BOSS), _agreed("user:dana", approvers=("user:dana",)), False),
+}
+
+
+@pytest.mark.holds("approval:rule-changed")
+@pytest.mark.parametrize("case", STANDING)
+def test_what_was_agreed_to_stands_as_far_as_it_is_what_is_asked_for_now(case: str) -> None:
+    wanted, agreed, expected = STANDING[case]
+    assert stands(wanted, agreed) is expected

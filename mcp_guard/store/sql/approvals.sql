@@ -5,24 +5,20 @@ VALUES (:id, :task, :step, :tool, :binds, :requester, :client, :tenant, :chain, 
         :quorum, :created_at, :expires_at, :summary, 'pending', :call, :escalate_to, :escalates_at, :assurance);
 
 -- name: approval_get
-SELECT id, task, step, tool, binds, requester, client, tenant, chain, rule, reason, approvers, not_requester,
-       quorum, created_at, expires_at, summary, state, call, escalate_to, escalates_at, escalated_at, escalation_seal, assurance
-FROM approval WHERE id = :id;
+SELECT * FROM approval WHERE id = :id;
 
 -- name: approval_of_step
-SELECT id, task, step, tool, binds, requester, client, tenant, chain, rule, reason, approvers, not_requester,
-       quorum, created_at, expires_at, summary, state, call, escalate_to, escalates_at, escalated_at, escalation_seal, assurance
-FROM approval WHERE task = :task AND step = :step ORDER BY created_at DESC LIMIT 1;
+SELECT * FROM approval WHERE task = :task AND step = :step ORDER BY created_at DESC LIMIT 1;
+
+-- name: approvals_of_step
+-- The newest first, and behind it the confirmation it followed.
+SELECT * FROM approval WHERE task = :task AND step = :step ORDER BY created_at DESC;
 
 -- name: approval_awaited
-SELECT id, task, step, tool, binds, requester, client, tenant, chain, rule, reason, approvers, not_requester,
-       quorum, created_at, expires_at, summary, state, call, escalate_to, escalates_at, escalated_at, escalation_seal, assurance
-FROM approval WHERE state = 'pending' AND task IN (SELECT value FROM json_each(:tasks)) ORDER BY created_at, id;
+SELECT * FROM approval WHERE state = 'pending' AND task IN (SELECT value FROM json_each(:tasks)) ORDER BY created_at, id;
 
 -- name: approval_list
-SELECT id, task, step, tool, binds, requester, client, tenant, chain, rule, reason, approvers, not_requester,
-       quorum, created_at, expires_at, summary, state, call, escalate_to, escalates_at, escalated_at, escalation_seal, assurance
-FROM approval WHERE (:state IS NULL OR state = :state) AND (:tenant IS NULL OR tenant = :tenant)
+SELECT * FROM approval WHERE (:state IS NULL OR state = :state) AND (:tenant IS NULL OR tenant = :tenant)
 ORDER BY created_at, id LIMIT :limit;
 
 -- name: approval_move
@@ -39,10 +35,10 @@ WHERE id = :id AND state = 'pending'
   AND expires_at > max(:now, coalesce((SELECT json_extract(line, '$._t') FROM log ORDER BY n DESC LIMIT 1), 0));
 
 -- name: approval_use
--- In its time for the first time, which never goes back; what was begun then may be begun again.
+-- In its time for the first time, or in less of it (`until`). It never goes back; what was begun then may be begun again.
 UPDATE approval SET state = 'used'
 WHERE id = :id AND (state = 'used' OR (state = 'approved'
-  AND expires_at > max(:now, coalesce((SELECT json_extract(line, '$._t') FROM log ORDER BY n DESC LIMIT 1), 0))));
+  AND min(expires_at, :until) > max(:now, coalesce((SELECT json_extract(line, '$._t') FROM log ORDER BY n DESC LIMIT 1), 0))));
 
 -- name: log_time
 SELECT json_extract(line, '$._t') FROM log ORDER BY n DESC LIMIT 1;
