@@ -50,6 +50,7 @@ from mcp_guard.limits.limits import Limits
 from mcp_guard.limits.reached import Reached
 from mcp_guard.limits.seen import Seen
 from mcp_guard.manifest.catalog import Entry
+from mcp_guard.model.back_channel import NOBODY, BackChannel
 from mcp_guard.model.call import (
     FAILURES,
     PENDING_EXIT,
@@ -148,13 +149,16 @@ class Pipeline:
         )
         return shown
 
-    async def call(self, principal: Principal, call: ToolCall, carried: Carried | None = None) -> Answer:
-        """Carry out one call, or one step of a task, and return its answer, refusals included.
+    async def call(
+        self, principal: Principal, call: ToolCall, carried: Carried | None = None, back: BackChannel = NOBODY
+    ) -> Answer:
+        """Carry out one call, or one step of a task, and return its answer, refusals included; `back` hears of it
+        meanwhile.
 
         Raises `UnknownTool` for a tool that is not there or not for this principal. A client that goes away does not
         stop a call: an act that was begun is finished within its timeout and its outcome is recorded.
         """
-        task = asyncio.create_task(self._govern(principal, call, carried))
+        task = asyncio.create_task(self._govern(principal, call, carried, back))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         return await asyncio.shield(task)
@@ -175,8 +179,8 @@ class Pipeline:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
 
-    async def _govern(self, principal: Principal, call: ToolCall, carried: Carried | None) -> Answer:
-        trail = Trail(self._in_force.current, principal, call, self._clock.monotonic(), carried=carried)
+    async def _govern(self, principal: Principal, call: ToolCall, carried: Carried | None, back: BackChannel) -> Answer:
+        trail = Trail(self._in_force.current, principal, call, self._clock.monotonic(), carried=carried, back=back)
         shaped: Shaped | None = None
         enter_call(call.id, call.trace.id if call.trace else None)
         try:
@@ -355,6 +359,7 @@ class Pipeline:
             idempotency_key=trail.carried.key if trail.carried else trail.call.id,
             principal=trail.principal,
             trace=trail.call.trace,
+            back=trail.shown_meanwhile,
         )
         reply, _ = await attempt(tool, trail.under.connectors[tool.name], invocation)
         failpoint("pipeline.after-act")

@@ -1,12 +1,13 @@
 """How far a task is while somebody waits for it, told as it moves (MCP `notifications/progress`)."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
 from mcp_guard.admin.tasks import Tasks
+from mcp_guard.model.back_channel import Move, Report
 from mcp_guard.model.errors import StoreUnavailable
 from mcp_guard.model.moves import StepState
 from mcp_guard.tasks.task import Task
@@ -18,21 +19,9 @@ _BEHIND = frozenset({StepState.DONE, StepState.SKIPPED, StepState.FAILED, StepSt
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
-    """Where a task is. `progress` only ever grows; `total` is the number of its steps. Between two steps it grows by
-    less than one."""
-
-    progress: float
-    total: float
-    message: str
-
-
-Report = Callable[[Move], Awaitable[None]]
-
-
-@dataclass(frozen=True, slots=True)
 class Progress:
-    """Tells how tasks move. It says what `task_status` would of them, to whoever waits and asked to be told."""
+    """Tells how tasks move. It says what `task_status` would of them, to whoever waits and asked to be told. A total is
+    the number of steps; between two of them progress grows by less than one."""
 
     tasks: Tasks
 

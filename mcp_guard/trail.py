@@ -10,6 +10,7 @@ from mcp_guard.identity.binding import sensitive_attributes
 from mcp_guard.limits.reached import Reached
 from mcp_guard.limits.use import Use
 from mcp_guard.manifest.catalog import Entry
+from mcp_guard.model.back_channel import NOBODY, BackChannel
 from mcp_guard.model.call import Provenance, ToolCall
 from mcp_guard.model.codes import Executed
 from mcp_guard.model.decision import RULE_FROZEN, AccessRequest, AskedNow, Decision, Effect
@@ -24,7 +25,7 @@ class Trail:
     """What is known of one call so far. It is governed by the generation it began `under`, whatever comes in force.
 
     `use` is what it takes of its limits, `reserved` once it may have; `reached` the limit that it would exceed;
-    `reported` what its result says it cost (millionths).
+    `reported` what its result says it cost (millionths); `back` the way to whoever waits for its end.
     """
 
     under: Generation
@@ -47,6 +48,7 @@ class Trail:
     reserved: bool = False
     reached: Reached | None = None
     reported: int | None = None
+    back: BackChannel = NOBODY
 
     def facts(self) -> CallFacts:
         tool = self.entry.tool if self.entry else None
@@ -97,6 +99,14 @@ class Trail:
     def brings(self) -> Sequence[str]:
         """The labels of what the caller is shown of this call: an error may quote the other side like a result."""
         return self.entry.tool.labels if self.acted and self.entry else ()
+
+    @property
+    def shown_meanwhile(self) -> BackChannel:
+        """The way back as far as this call may use it. Words of it would pass by what policy hides of its result, and
+        come before the labels are noted that a result of its tool brings along."""
+        marked = self.entry is not None and bool(self.entry.tool.labels)
+        hidden = self.decision is not None and bool(self.decision.then.redact)
+        return self.back.without_words() if marked or hidden else self.back
 
     @property
     def provenance(self) -> Provenance | None:

@@ -703,6 +703,10 @@ REQUIREMENTS: dict[str, Requirement] = {
     "upstream:calls": Requirement(
         "contract 2", "A call of another server's tool is one call there, and its result a JSON value."
     ),
+    "upstream:progress": Requirement(
+        "MCP progress",
+        "What another server says of the progress of a call reaches the client of that very call, if it asked: screened, ever growing, at most ten times a second, never after the answer; nothing of it lengthens a timeout.",
+    ),
     "upstream:content": Requirement(
         "contract 2",
         "Pictures, sounds and links of another server's answer are shown as such, from the value that is on record; what may be a program is not.",

@@ -10,6 +10,7 @@ from mcp_guard.model.call import Answer, ToolCall
 from mcp_guard.model.errors import StoreUnavailable, Unauthenticated
 from mcp_guard.model.principal import Principal
 from mcp_guard.model.tool import Tool
+from mcp_guard.relaying import relayed
 
 if TYPE_CHECKING:
     from mcp_guard.admin.approvals import Approvals
@@ -28,8 +29,9 @@ if TYPE_CHECKING:
     from mcp_guard.identity.outward import OutwardCredentials
     from mcp_guard.identity.protected_resource import ProtectedResource
     from mcp_guard.inline import Inline
+    from mcp_guard.model.back_channel import Report
     from mcp_guard.pipeline import Pipeline
-    from mcp_guard.progress import Progress, Report
+    from mcp_guard.progress import Progress
     from mcp_guard.runner import Runner
 
 DRAIN_SECONDS = 8.0
@@ -103,7 +105,8 @@ class Guard:
             async with self.progress.told(asked, report):
                 begun = await self.own_tools.call(principal, call)
         else:
-            begun = await self.pipeline.call(principal, call)
+            async with relayed(report) as back:
+                begun = await self.pipeline.call(principal, call, back=back)
         async with self.progress.told(begun.task, report):
             answer = await self.inline.answer(begun)
         return await self._with_news(principal, answer, begun.task)

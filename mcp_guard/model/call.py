@@ -6,6 +6,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Final, Literal
 
+from mcp_guard.model.back_channel import NOBODY, BackChannel
 from mcp_guard.model.codes import Code, Executed, Retry
 from mcp_guard.model.decision import REQUESTER, Decision
 from mcp_guard.model.disclosure import Disclosure, disclosed
@@ -57,7 +58,8 @@ class ToolCall:
 class Invocation:
     """What a connector is given: validated, bound arguments and the means to act once.
 
-    `principal` is for whom a credential of this call is made out (`CredentialRequest`); `trace` what it is part of.
+    `principal` is for whom a credential of this call is made out (`CredentialRequest`); `trace` what it is part of;
+    `back` what reaches whoever waits for it.
     """
 
     call: str
@@ -67,6 +69,7 @@ class Invocation:
     attempt: int = 1
     principal: Principal | None = None
     trace: Trace | None = None
+    back: BackChannel = NOBODY
 
 
 CredentialKind = Literal["call", "exchange"]

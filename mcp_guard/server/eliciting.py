@@ -21,9 +21,9 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import ValidationError
 
 from mcp_guard.confirming import FIELD, FORM, NO, YES, Confirming, Question
+from mcp_guard.model.back_channel import Move, Report
 from mcp_guard.model.call import Answer, ToolCall
 from mcp_guard.model.principal import Principal
-from mcp_guard.progress import Move, Report
 from mcp_guard.server.sessions import STREAMS
 from mcp_guard.server.surface import Surface
 

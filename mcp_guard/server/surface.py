@@ -6,9 +6,9 @@ from typing import Protocol
 from mcp_guard.admin.feed import Who
 from mcp_guard.admin.records import Completion
 from mcp_guard.confirming import Confirming, Question
+from mcp_guard.model.back_channel import Report
 from mcp_guard.model.call import Answer, ToolCall
 from mcp_guard.model.principal import Principal
-from mcp_guard.progress import Report
 
 
 class Listed(Protocol):
@@ -56,7 +56,8 @@ class Surface(Protocol):
         ...
 
     async def call(self, principal: Principal, call: ToolCall, report: Report | None = None) -> Answer:
-        """Carry out one governed call, telling `report` how the task moves that is waited for.
+        """Carry out one governed call, telling `report` how far it is: the task that is waited for, or what
+        another server says of its own tool.
 
         Raises `UnknownTool` for what is not there or not for this principal.
         """

@@ -70,6 +70,15 @@ class Script:
         return [int(line.split()[1]) for line in self.ledger if line.startswith("left ")]
 
     @property
+    def tokens(self) -> Sequence[str | None]:
+        """The progress tokens of calls whose progress it tells."""
+        return [json.loads(line.split(" ", 1)[1]) for line in self.ledger if line.startswith("token ")]
+
+    def go(self, name: str) -> None:
+        """Let it pass a move that waits for this."""
+        (self.directory / name).touch()
+
+    @property
     def told(self) -> Sequence[str]:
         """What its own questions were answered with."""
         return [line.split()[2] for line in self.ledger if line.startswith("told ")]
@@ -99,6 +108,7 @@ def _answer(asked: Mapping[str, Any], script: Mapping[str, Any], directory: Path
         return None
     _note(directory, f"call {asked['params']['name']} {json.dumps(asked['params'].get('arguments'))}")
     _behave(script.get("behaviour", ""), script, directory)
+    _tell_progress(script.get("moves", []), asked, directory)
     return script.get("result", {"content": [{"type": "text", "text": "done"}]})
 
 
@@ -107,6 +117,19 @@ def _page(script: Mapping[str, Any], asked: Mapping[str, Any]) -> object:
         page = int((asked.get("params") or {}).get("cursor") or 0)
         return {"tools": [tool(f"tool{page}")], "nextCursor": str(page + 1)}
     return {"tools": script["tools"]}
+
+
+def _tell_progress(moves: Sequence[Mapping[str, Any]], asked: Mapping[str, Any], directory: Path) -> None:
+    """Every one of `moves` is a notification under the call's own token, where it says nothing else; `wait` names a
+    file to wait for first. Without a token they are sent all the same, under one that was guessed."""
+    token = asked["params"].get("_meta", {}).get("progressToken")
+    if moves:
+        _note(directory, f"token {json.dumps(token)}")
+    for move in moves:
+        while "wait" in move and not (directory / move["wait"]).exists():
+            time.sleep(0.002)
+        params = {"progressToken": 1 if token is None else token, **move}
+        _say({"method": "notifications/progress", "params": {key: params[key] for key in params if key != "wait"}})
 
 
 def _say(message: Mapping[str, Any]) -> None:
@@ -155,6 +178,8 @@ def main(directory: Path) -> None:
         if asked["method"] == "tools/call" and "error" in script:
             body = {"error": script["error"]}
         _say({"id": asked["id"], **body})
+        if asked["method"] == "tools/call":
+            _tell_progress(script.get("late", []), asked, directory)
 
 
 if __name__ == "__main__":

@@ -15,17 +15,19 @@ from mcp_types import (
     CallToolRequest,
     CallToolRequestParams,
     CallToolResult,
+    RequestParamsMeta,
     TextContent,
 )
 from pydantic import TypeAdapter, ValidationError
 
 from mcp_guard.connect.attempts import timed_out
-from mcp_guard.connect.failure import MAX_TEXT, Failed
+from mcp_guard.connect.failure import Failed
+from mcp_guard.connect.mcp.listeners import screened, words
 from mcp_guard.connect.mcp.pool import Sessions
 from mcp_guard.connect.mcp.session import Listing, Lost, Session
 from mcp_guard.kit import strict_json
 from mcp_guard.kit.strict_json import JsonError
-from mcp_guard.kit.text import strip_hidden
+from mcp_guard.model.back_channel import Hear
 from mcp_guard.model.call import Invocation, Reply
 from mcp_guard.model.tool import McpSpec
 from mcp_guard.secrets.redact import Redactor
@@ -49,10 +51,11 @@ class McpConnector:
         sent = False
         limit = asyncio.timeout(invocation.timeout)
         try:
-            async with limit, self._session().use() as (client, tools):
-                self._require_unchanged(tools)
-                sent = True
-                result = await self._call(client, invocation.arguments)
+            async with limit, self._session().use() as link:
+                self._require_unchanged(link.tools)
+                with link.listeners.hearing(self._heard(invocation)) as token:
+                    sent = True
+                    result = await self._call(link.client, invocation.arguments, token)
         except TimeoutError:
             if not limit.expired():
                 raise
@@ -79,8 +82,14 @@ class McpConnector:
         if strict_json.digest(found) != self._spec.definition:
             raise Failed("quarantined", "the tool is not what it was when it was let in", retry="never")
 
-    async def _call(self, client: Client, arguments: Mapping[str, object]) -> CallToolResult:
-        params = CallToolRequestParams(name=self._spec.tool, arguments=dict(arguments))
+    def _heard(self, invocation: Invocation) -> Hear | None:
+        """Who listens to the progress of a call. The server is asked to tell it only where somebody does."""
+        hear = invocation.back.hear
+        return None if hear is None else screened(hear, self._redactor)
+
+    async def _call(self, client: Client, arguments: Mapping[str, object], token: str | None) -> CallToolResult:
+        meta: RequestParamsMeta | None = None if token is None else {"progress_token": token}
+        params = CallToolRequestParams(name=self._spec.tool, arguments=dict(arguments), _meta=meta)
         try:
             # Not the client's `call_tool`: that judges results by a schema of the server's own, with patterns that
             # can be made to run for ever. Ours does, by the schema that was locked.
@@ -114,8 +123,8 @@ class McpConnector:
 
     def _told(self, text: str) -> str:
         """Bounded words of the server, on one line, without secrets; empty where it said nothing."""
-        flat = self._redactor.text(" ".join(strip_hidden(text[: 4 * MAX_TEXT])[0].split()))
-        return f": {flat[:MAX_TEXT]}" if flat else ""
+        told = words(text, self._redactor)
+        return f": {told}" if told else ""
 
 
 def _checked(value: object) -> Any:

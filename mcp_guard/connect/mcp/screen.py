@@ -2,7 +2,8 @@
 
 A server may send requests and notifications at any time, in any number. Here the only question that is answered is
 `ping`; every other one is refused, in turn, so that a server that asks and does not listen makes nothing grow. Of its
-notifications one counts: that its tools changed. One that does not stop talking is not listened to any more.
+notifications two count: that its tools changed, and how far a call is. One that does not stop talking is not
+listened to any more.
 """
 
 import logging
@@ -16,17 +17,21 @@ from mcp.client._transport import ReadStream, WriteStream
 from mcp.shared.message import SessionMessage
 from mcp_types import METHOD_NOT_FOUND, ErrorData, JSONRPCError, JSONRPCNotification, JSONRPCRequest, JSONRPCResponse
 
+from mcp_guard.connect.mcp.listeners import Listeners
+
 _log = logging.getLogger("mcp_guard.upstream")
 
 MOST_UNASKED: Final = 5_000
 UNASKED_SECONDS: Final = 10.0
 """A server that says more than so much within so long, without being asked, has lost its session."""
 _TOOLS_CHANGED: Final = "notifications/tools/list_changed"
+_PROGRESS: Final = "notifications/progress"
 _REFUSED: Final = ErrorData(code=METHOD_NOT_FOUND, message="this client offers nothing to servers")
 
 
 class Screened:
-    """The answers of a server. `changed` is called where it says that its tools changed, `ended` at the end."""
+    """The answers of a server. `changed` is called where it says that its tools changed, `ended` at the end;
+    `listeners` hear how far their calls are."""
 
     def __init__(
         self,
@@ -34,12 +39,15 @@ class Screened:
         write: WriteStream[SessionMessage],
         changed: Callable[[], None],
         ended: Callable[[], None],
+        listeners: Listeners,
+        *,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._read = read
         self._write = write
         self._changed = changed
         self._ended = ended
+        self._listeners = listeners
         self._monotonic = monotonic
         self._since = monotonic()
         self._unasked = 0
@@ -92,6 +100,8 @@ class Screened:
         said = item.message
         if isinstance(said, JSONRPCNotification) and said.method == _TOOLS_CHANGED:
             self._changed()
+        elif isinstance(said, JSONRPCNotification) and said.method == _PROGRESS:
+            self._listeners.progress(said.params)
         elif isinstance(said, JSONRPCRequest):
             answer: JSONRPCResponse | JSONRPCError = JSONRPCError(jsonrpc="2.0", id=said.id, error=_REFUSED)
             if said.method == "ping":

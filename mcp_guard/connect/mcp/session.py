@@ -21,6 +21,7 @@ from pydantic import ValidationError
 from mcp_guard import __version__
 from mcp_guard.connect.addresses import Denied
 from mcp_guard.connect.failure import Failed
+from mcp_guard.connect.mcp.listeners import Listeners
 from mcp_guard.connect.mcp.screen import Screened
 from mcp_guard.model.tool import definition
 
@@ -44,6 +45,15 @@ Listing = Mapping[str, Mapping[str, object]]
 Open = Callable[[], AbstractAsyncContextManager[TransportStreams]]
 
 
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A session as one call uses it: what its server says of its tools, and who listens to it meanwhile."""
+
+    client: Client
+    tools: Listing
+    listeners: Listeners
+
+
 @dataclass(slots=True, eq=False)
 class _Held:
     """A session from its beginning to its end. `ready` has the client once it is connected; `ended` ends the session.
@@ -57,6 +67,7 @@ class _Held:
     checked_at: float = float("-inf")
     doubts: int = 0
     calls: int = 0
+    listeners: Listeners = field(default_factory=Listeners)
 
     def doubt(self) -> None:
         """Its tools are asked for again before the next call."""
@@ -79,7 +90,7 @@ class Session:
         self._not_before = float("-inf")
 
     @asynccontextmanager
-    async def use(self) -> AsyncIterator[tuple[Client, Listing]]:
+    async def use(self) -> AsyncIterator[Link]:
         """A client that is connected, for one call, and what its server says of its tools: at most `RECHECK_SECONDS`
         old, and not older than its last word about them. Raises `Failed`, with nothing executed.
 
@@ -89,7 +100,7 @@ class Session:
         await self._look(held)
         held.calls += 1
         try:
-            yield held.ready.result(), held.listed
+            yield Link(held.ready.result(), held.listed, held.listeners)
         except asyncio.CancelledError:
             held.doubt()
             raise
@@ -202,7 +213,7 @@ class Session:
     @asynccontextmanager
     async def _screened(self, held: _Held) -> AsyncIterator[TransportStreams]:
         async with self._open() as (read, write):
-            yield Screened(read, write, held.doubt, held.ended.set), write
+            yield Screened(read, write, held.doubt, held.ended.set, held.listeners), write
 
     def _pause(self, begun_at: float | None) -> None:
         """When the next may begin: at once after one that went well for a while, and later the more did not."""

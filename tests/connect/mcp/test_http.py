@@ -10,13 +10,16 @@ from typing import ClassVar
 import pytest
 import uvicorn
 from mcp.server import MCPServer
+from mcp.server.mcpserver import Context as MCPContext
 from starlette.middleware import Middleware
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mcp_guard.connect.factory import Means, connect
 from mcp_guard.connect.failure import Failed
 from mcp_guard.connect.mcp.pool import Sessions
 from mcp_guard.kit import strict_json
+from mcp_guard.model.back_channel import BackChannel, Move
 from mcp_guard.model.tool import McpSpec, Upstream
 from mcp_guard.secrets.redact import Redactor
 from mcp_guard.secrets.references import Resolver
@@ -27,9 +30,11 @@ SECRET = "upstream-s3cret"
 
 
 class Watch:
-    """What reached the server: the authorization of every request."""
+    """What reached the server: the authorization of every request. `is_old`: it knows nothing of the modern era."""
 
     seen: ClassVar[list[str]] = []
+    counted: ClassVar[list[str | None]] = []
+    is_old: ClassVar[bool] = False
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -37,6 +42,9 @@ class Watch:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             headers = dict(scope["headers"])
+            if Watch.is_old and headers.get(b"mcp-method") == b"server/discover":
+                await Response(status_code=400)(scope, receive, send)
+                return
             Watch.seen.append(headers.get(b"authorization", b"").decode())
         await self._app(scope, receive, send)
 
@@ -49,6 +57,14 @@ async def _serving() -> AsyncIterator[str]:
     def shout(text: str) -> str:
         """Shout."""
         return text.upper()
+
+    @server.tool()
+    async def count(most: int, ctx: MCPContext) -> str:
+        """Count."""
+        Watch.counted.append(ctx.protocol_version)
+        for number in range(1, most + 1):
+            await ctx.report_progress(number, most, f"at {number}")
+        return "counted"
 
     app = server.streamable_http_app()
     app.user_middleware.append(Middleware(Watch))
@@ -66,7 +82,7 @@ async def _serving() -> AsyncIterator[str]:
 
 @pytest.fixture
 async def url() -> AsyncIterator[str]:
-    Watch.seen = []
+    Watch.seen, Watch.counted, Watch.is_old = [], [], False
     async with _serving() as address:
         yield address
 
@@ -84,10 +100,10 @@ def _upstream(url: str, networks: tuple[str, ...] = LOOPBACK, max_bytes: int = 6
     return Upstream("words", (), (), url, headers, networks, 10.0, max_bytes)
 
 
-async def _definition(means: Means, upstream: Upstream) -> str:
+async def _definition(means: Means, upstream: Upstream, name: str = "shout") -> str:
     sessions = Sessions(means.home, means.resolver, means.redactor)
     try:
-        return strict_json.digest((await sessions.take(upstream).tools())["shout"])
+        return strict_json.digest((await sessions.take(upstream).tools())[name])
     finally:
         await sessions.aclose()
 
@@ -99,6 +115,21 @@ async def test_a_call_goes_to_an_address_with_its_credential(means: Means, url: 
     for _ in range(3):
         assert (await shout.invoke(invocation({"text": "hi"}))).value == {"result": "HI"}
     assert set(Watch.seen) == {f"Bearer {SECRET}"}
+
+
+@pytest.mark.holds("upstream:progress")
+@pytest.mark.parametrize("old", [False, True])
+async def test_the_progress_of_a_call_is_heard_from_servers_of_both_eras(means: Means, url: str, old: bool) -> None:
+    Watch.is_old = old
+    upstream = _upstream(url)
+    count = connect(tool(McpSpec("mcp", upstream, "count", await _definition(means, upstream, "count"))), means)
+    heard: list[Move] = []
+    called = replace(invocation({"most": 3}, timeout=20), back=BackChannel(heard.append))
+    assert (await count.invoke(called)).value == {"result": "counted"}
+    assert heard == [Move(float(number), 3.0, f"at {number}") for number in (1, 2, 3)]
+    await count.invoke(invocation({"most": 3}, timeout=20))
+    assert len(heard) == 3
+    assert {str(version) < "2026" for version in Watch.counted} == {old}
 
 
 @pytest.mark.holds("upstream:egress")
