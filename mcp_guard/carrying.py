@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from mcp_guard.approval.request import RULE_STEP, ApprovalRequest, binding, due
+from mcp_guard.approval.request import RULE_STEP, ApprovalRequest, binding, binding_of_question, due
 from mcp_guard.approval.store import NotApproved
 from mcp_guard.approval.summary import HIDDEN, masked, quoted
 from mcp_guard.generation import InForce
@@ -407,9 +407,8 @@ class Carrying:
 
     def _about(self, asking: Asking, values: Mapping[str, object]) -> str:
         """What a question is for, and for nothing else."""
-        about = {"step": asking.step.id, "summary": asking.step.summary, "values": values}
         content = asking.content
-        return binding(asking.task.tool, content.fingerprint, content.principal, about, RULE_STEP)
+        return binding_of_question(asking.task.tool, content.fingerprint, content.principal, asking.step, values)
 
     def _shown(self, task: Task, content: Content, scope: Scope) -> Scope:
         """The scope without what its tools call sensitive."""

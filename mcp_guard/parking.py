@@ -10,7 +10,7 @@ from functools import partial
 from typing import NamedTuple
 
 from mcp_guard.approval.outbox import Outbox
-from mcp_guard.approval.request import RULE_STEP, ApprovalRequest, binding, due
+from mcp_guard.approval.request import RULE_STEP, ApprovalRequest, binding, binding_of_question, due
 from mcp_guard.approval.rules import is_hasty, stands
 from mcp_guard.approval.signed import Signed, as_record, check_signed
 from mcp_guard.approval.store import ApprovalStore, Channel, Checks, Verdict, Vote, using
@@ -24,15 +24,15 @@ from mcp_guard.model.decision import DEFAULT_EXPIRES_S, AskedNow, Decision, Obli
 from mcp_guard.model.moves import ApprovalEvent, ApprovalState, StepState, TaskStatus
 from mcp_guard.model.principal import Principal, is_assured
 from mcp_guard.model.sshsig import SshKey, SshsigError
-from mcp_guard.model.tool import Tool, WorkflowSpec
+from mcp_guard.model.tool import CallStep, Tool, WorkflowSpec
 from mcp_guard.model.trace import Trace
-from mcp_guard.secrets.vault import Vault
+from mcp_guard.secrets.vault import SealBroken, Vault
 from mcp_guard.store.transaction import Work, together
 from mcp_guard.tasks.carried import ApprovalWait, Carried
 from mcp_guard.tasks.engine import Alike, Engine, NewTask
 from mcp_guard.tasks.on_record import StepRecords
 from mcp_guard.tasks.plan import CALL
-from mcp_guard.tasks.task import Content, Step, Task
+from mcp_guard.tasks.task import Content, Step, Task, step_of
 
 WITHDRAWN = "withdrawn by whoever asked"
 WITHDRAWN_FOR_THEM = "withdrawn by somebody other than whoever asked"
@@ -146,23 +146,44 @@ class Parking:
         await self._record(requester, request, "requested", together(self.approvals.asking(request), waiting))
         failpoint("tasks.parked")
 
-    async def asked(self, request: ApprovalRequest, *, whole: bool) -> Mapping[str, object]:
-        """The bound values that wait for a decision; none of a step that does not wait any more.
+    async def asked(self, request: ApprovalRequest, *, whole: bool) -> Mapping[str, object] | None:
+        """The bound values that wait for a decision; none of a step that does not wait any more. `None` where the
+        request is not as the guard wrote it: whoever did names in it who may see what, and is shown nothing by it.
 
         Of a workflow's own question without what is sensitive, unless `whole`; what a call has is the caller's to mask.
         """
         task = await self.tasks.find(request.task)
         if task is None or task.is_erased:
             return {}
+        try:
+            return await self._asked_of(request, task, whole)
+        except SealBroken:
+            return None
+
+    async def _asked_of(self, request: ApprovalRequest, task: Task, whole: bool) -> Mapping[str, object] | None:
+        content = self.content(task)
         if request.step == CALL:
-            return self.content(task).arguments
-        for step in await self.tasks.steps(task.id):
-            if step.id == request.step and step.state is StepState.WAITING and step.result is not None:
-                found = self.opened(task.id, step)
-                values = found["whole" if whole else "shown"] if request.rule == RULE_STEP else found
-                assert isinstance(values, Mapping)
-                return values
-        return {}
+            return content.arguments if self._is_about(request, task, content, content.arguments) else None
+        rows = await self.tasks.steps(task.id)
+        row = next((it for it in rows if it.id == request.step and it.state is StepState.WAITING), None)
+        if row is None or row.result is None:
+            return {}
+        found = self.opened(task.id, row)
+        values, shown = (found["whole"], found["shown"]) if request.rule == RULE_STEP else (found, found)
+        assert isinstance(values, Mapping)
+        assert isinstance(shown, Mapping)
+        if not self._is_about(request, task, content, values):
+            return None
+        return values if whole else shown
+
+    def _is_about(self, request: ApprovalRequest, task: Task, content: Content, values: Mapping[str, object]) -> bool:
+        """Whether the guard put exactly this question, about these values."""
+        step, who = step_of(task, content, request.step), content.principal
+        if isinstance(step, CallStep):
+            about = binding(step.tool, step.fingerprint, who, values, request.rule)
+        else:
+            about = binding_of_question(task.tool, content.fingerprint, who, step, values)
+        return self.bound(request, about) == request.binds
 
     def sealed(self, task: str, step: str, value: Mapping[str, object]) -> bytes:
         """What a step's row keeps: the values it waits with, then its result."""

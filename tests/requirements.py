@@ -365,6 +365,9 @@ REQUIREMENTS: dict[str, Requirement] = {
         "I4; design 7",
         "Where a rule asks for more or other people, or for an answer sooner, than agreed while it waited, what was approved is not carried out.",
     ),
+    "approval:values-sealed": Requirement(
+        "I8; I12", "Who may see what waits is believed only of rows the guard wrote."
+    ),
     "approval:survives-restart": Requirement("design 7", "A call that waits outlives the process."),
     "approval:not-in-clear": Requirement(
         "I8; contract 6",
@@ -684,6 +687,9 @@ REQUIREMENTS: dict[str, Requirement] = {
     "connect:executed-is-true": Requirement(
         "I5; contract 4",
         "`executed` covers all attempts: one that may have acted leaves the call `unknown`, and a tool that acts once is then not to be repeated.",
+    ),
+    "secrets:no-traceback": Requirement(
+        "I8", "Of an exception nobody expected the log has kind and place, never its text or a traceback."
     ),
     "secrets:redacted": Requirement(
         "I8",

@@ -9,6 +9,7 @@ import pytest
 
 from mcp_guard import runner
 from mcp_guard.demo.sandbox import Sandbox
+from mcp_guard.model.errors import Refused
 from tests.flow import add_flow, things
 from tests.inside import call, ended, opened, records, task_of, who
 from tests.simulators.process import Program
@@ -157,3 +158,36 @@ async def test_older_rows_of_an_approved_call_are_not_carried_out(
 def _rows(path: Path, query: str) -> list[tuple[Any, ...]]:
     with closing(sqlite3.connect(path)) as database:
         return database.execute(query).fetchall()
+
+
+_MINE = "UPDATE approval SET approvers = '[\"{}\"]', not_requester = 0"
+_MAY_APPROVE = "p, {0}-approves, {0}, *, acme, approve, {1}, True, allow, -, they are trusted with it\n"
+_REFUND = {"order_id": "ORD-1001", "amount": 931, "reason": "the canary sang"}
+
+
+@pytest.mark.holds("approval:values-sealed")
+@pytest.mark.parametrize(
+    ("tool", "sent", "theirs", "other"),
+    [("payments_refund", _REFUND, "user:bob", "user:dana"), ("things_open", _ASKED, "user:dana", "user:bob")],
+)
+async def test_a_row_that_says_who_may_decide_shows_nobody_what_is_asked(
+    tool: str, sent: dict[str, object], theirs: str, other: str, desk: Program
+) -> None:
+    """Policy lets them approve; who is asked is what the row says, and somebody wrote another name into it."""
+    add_flow(desk.home)
+    rules = desk.home / "policy" / "policy.csv"
+    rules.write_text(rules.read_text(encoding="utf-8") + _MAY_APPROVE.format(other, tool), encoding="utf-8")
+    async with opened(desk.home) as guard:
+        await call(guard, tool, **sent)
+        (request,) = await guard.approvals.all()
+        seen: Any = (await guard.approvals.values(who(guard, theirs), request))["arguments"]
+        assert set(seen.values()) >= ({"the canary sang"} if tool == "payments_refund" else {"x"})
+        _write(desk.home, _MINE.format(other))
+        (written,) = await guard.approvals.all()
+        reads = len(records(desk.home, "read"))
+        with pytest.raises(Refused, match="somebody other than the guard"):
+            await guard.approvals.values(who(guard, other), written)
+        assert len(records(desk.home, "read")) == reads
+        (listed,) = await guard.approvals.for_decider(who(guard, other))
+        shown = await guard.approvals.shown(listed)
+        assert (shown["arguments"], shown["forged"]) == ({}, True)

@@ -18,6 +18,7 @@ from mcp_guard.model.sshsig import SshsigError
 from mcp_guard.parking import Beside, Parking
 
 NO_SUCH = "There is no such approval."
+FORGED = "this was written by somebody other than the guard: nothing is shown, and no decision about it counts"
 _NO_SIGNATURE = "the signature does not count"
 _NOT_THEIRS = "the key that signed is not declared in the principals file, or not for whom you name"
 _LISTED = "`mcp-guard approvals list` shows what waits"
@@ -54,8 +55,12 @@ class Approvals:
         return any(under.decide(principal, "approve", tool, now).allowed for tool in under.catalog)
 
     async def shown(self, request: ApprovalRequest, *, whole: bool = False) -> Mapping[str, object]:
-        """An approval as people see it; `whole` with the sensitive values too, for whoever may decide it."""
-        arguments = await self.parking.asked(request, whole=whole)
+        """An approval as people see it; `whole` with the sensitive values too, for whoever may decide it (`values`).
+
+        One that is not as the guard wrote it is `forged`: it has no values here, and deciding it carries nothing out.
+        """
+        asked = await self.parking.asked(request, whole=whole)
+        arguments, forged = asked or {}, {"forged": True} if asked is None else {}
         entry = self.in_force.current.catalog.get(request.tool)
         hidden = () if whole or entry is None else entry.tool.sensitive
         votes = [
@@ -63,7 +68,16 @@ class Approvals:
             for vote in await self.parking.approvals.votes(request.id)
         ]
         escalated = self.parking.is_escalated(request)
-        return request.as_dict(masked(arguments, hidden), escalated=escalated) | {"decisions": votes}
+        return request.as_dict(masked(arguments, hidden), escalated=escalated) | {"decisions": votes, **forged}
+
+    async def values(self, principal: Principal, request: ApprovalRequest) -> Mapping[str, object]:
+        """An approval with its sensitive values too, on record before it is answered. Raises `Refused` where the
+        principal may not decide it, or where what says so is not the guard's own."""
+        self.require_decider(principal, request)
+        if await self.parking.asked(request, whole=True) is None:
+            raise Refused("policy_denied", FORGED, effect="deny")
+        await self.parking.journal.read(principal, {"what": "approval", "approval": request.id})
+        return await self.shown(request, whole=True)
 
     async def find(self, identifier: str) -> ApprovalRequest:
         """An approval by its id, or by a beginning of it that names one. Raises `UsageError`."""

@@ -143,7 +143,7 @@ class Grants:
         parking = self.granting.parking
         task = await parking.tasks.find(request.task)
         arguments = await parking.asked(request, whole=True)
-        if entry is None or task is None or task.is_erased:
+        if entry is None or task is None or task.is_erased or arguments is None:
             raise UsageError("The tool is not what it was when this was asked for.", hint=_ONCE)
         if entry.tool.becomes_task:
             raise UsageError("What goes on as a task is approved one by one.", hint=_ONCE)

@@ -8,6 +8,7 @@ from mcp_guard.kit import strict_json
 from mcp_guard.model.decision import REQUESTER, Escalation
 from mcp_guard.model.moves import ApprovalState
 from mcp_guard.model.principal import Principal
+from mcp_guard.model.tool import ApproveStep
 
 RULE_STEP = "guard:step"
 """The rule of an approval that a workflow's own step asks for."""
@@ -24,6 +25,14 @@ def binding(tool: str, fingerprint: str, requester: Principal, arguments: Mappin
     }
     bound = {"tool": tool, "fp": fingerprint, "requester": who, "args": dict(arguments), "rule": rule}
     return sha256(strict_json.dumps(bound)).hexdigest()
+
+
+def binding_of_question(
+    tool: str, fingerprint: str, requester: Principal, step: ApproveStep, values: Mapping[str, object]
+) -> str:
+    """The same for the question of a workflow's own step: what it says, and the values in it."""
+    about = {"step": step.id, "summary": step.summary, "values": values}
+    return binding(tool, fingerprint, requester, about, RULE_STEP)
 
 
 @dataclass(frozen=True, slots=True)

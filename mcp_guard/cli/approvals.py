@@ -84,10 +84,8 @@ def show(
     async def ask(guard: "Guard") -> Mapping[str, Any]:
         request = await guard.approvals.find(identifier)
         if values:
-            who = await Who(subject, client, token).principal(guard)
-            guard.approvals.require_decider(who, request)
-            await guard.journal.read(who, {"what": "approval", "approval": request.id})
-        return await guard.approvals.shown(request, whole=values)
+            return await guard.approvals.values(await Who(subject, client, token).principal(guard), request)
+        return await guard.approvals.shown(request)
 
     row = with_guard(output, ask)
     lines = [
@@ -97,7 +95,7 @@ def show(
         f"rule {row['rule']}: {row['reason']}",
         f"for {' or '.join(row['approvers'])}; {row['quorum']} of them; until {row['expires_at']}",
         *_escalation(row["escalation"]),
-        f"state: {row['state']}; task {row['task_id']}",
+        f"state: {_state(row)}; task {row['task_id']}",
         *map(_said, row["decisions"]),
         f"binds {row['binds']}",
     ]
@@ -168,7 +166,9 @@ def _said(decision: Mapping[str, Any]) -> str:
 
 
 def _state(row: Mapping[str, Any]) -> str:
-    return f"{row['state']} (hasty)" if any(said["hasty"] for said in row["decisions"]) else str(row["state"])
+    marks = ("forged" if row.get("forged") else "", "hasty" if any(said["hasty"] for said in row["decisions"]) else "")
+    marked = ", ".join(filter(None, marks))
+    return f"{row['state']} ({marked})" if marked else str(row["state"])
 
 
 def _decide(

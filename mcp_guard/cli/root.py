@@ -12,6 +12,7 @@ import click
 
 from mcp_guard import __version__
 from mcp_guard.cli.output import Output, add_common_options, may_color, printable
+from mcp_guard.kit.raised import kind_and_place
 from mcp_guard.model.errors import GuardError, Invalid, UsageError
 
 INTERRUPTED = 130
@@ -164,9 +165,5 @@ def _unexpected(error: Exception, verbose: bool) -> GuardError:
     """No traceback and no message: either could hold a value. `-v` names the kind and place for a bug report."""
     message = "something unexpected went wrong"
     if verbose:
-        last = error.__traceback__
-        while last is not None and last.tb_next is not None:
-            last = last.tb_next
-        place = f"{Path(last.tb_frame.f_code.co_filename).name}:{last.tb_lineno}" if last else "?"
-        message += f" ({type(error).__name__} at {place})"
+        message += f" ({kind_and_place(error)})"
     return GuardError(message, hint="run again with -v and report what it says")

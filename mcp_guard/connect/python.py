@@ -12,7 +12,6 @@ import asyncio
 import importlib
 import inspect
 import logging
-import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from functools import partial
@@ -25,6 +24,7 @@ from mcp_guard.connect.building import Builders
 from mcp_guard.connect.failure import Failed
 from mcp_guard.connect.threads import Outcome, Threads
 from mcp_guard.kit import strict_json
+from mcp_guard.kit.raised import kind_and_place
 from mcp_guard.kit.text import visible
 from mcp_guard.model.call import Invocation, Reply
 from mcp_guard.model.codes import Executed
@@ -112,9 +112,8 @@ class PythonConnector:
         return Failed("upstream_error", "the tool's function failed", executed="unknown")
 
     def _record(self, error: BaseException, what: str) -> None:
-        """Tell the operator. The text is redacted here because exceptions quote what they were given."""
-        text = "".join(traceback.format_exception(error))
-        _log.error("function %s %s:\n%s", self._name, what, self._redactor.text(text))
+        """Tell the operator what and where, without its text: exceptions quote what they were given."""
+        _log.error("function %s %s: %s", self._name, what, kind_and_place(error))
 
 
 def find(name: str) -> Function:

@@ -8,7 +8,6 @@ import asyncio
 import inspect
 import os
 import sys
-import traceback
 from collections.abc import Awaitable
 from pathlib import Path
 from typing import cast
@@ -17,6 +16,7 @@ from mcp_guard.connect.building import Builders
 from mcp_guard.connect.failure import Failed
 from mcp_guard.connect.python import Function, ToolError, current_home, find, plain_json
 from mcp_guard.kit import strict_json
+from mcp_guard.kit.raised import kind_and_place
 from mcp_guard.model.errors import Refused
 
 
@@ -40,7 +40,7 @@ def _carry_out(order: dict[str, object]) -> dict[str, object]:
         function = find(str(order["function"]))
         builders = Builders.of(function, tuple(cast(list[str], order["built"])))
     except BaseException as error:  # noqa: BLE001 - importing runs code of the home; anything can happen
-        return {"kind": "import", "text": _text(error)}
+        return {"kind": "import", "text": kind_and_place(error)}
     try:
         arguments = builders.build(cast(dict[str, object], order["arguments"]))
         return {"kind": "value", "value": plain_json(_called(function, arguments))}
@@ -51,7 +51,7 @@ def _carry_out(order: dict[str, object]) -> dict[str, object]:
     except Refused as refused:
         return {"kind": "refused", "code": refused.code, "text": refused.reason, "executed": refused.executed}
     except BaseException as error:  # noqa: BLE001 - a function's SystemExit is its failure
-        return {"kind": "raised", "text": _text(error)}
+        return {"kind": "raised", "text": kind_and_place(error)}
 
 
 def _called(function: Function, arguments: dict[str, object]) -> object:
@@ -62,10 +62,6 @@ def _called(function: Function, arguments: dict[str, object]) -> object:
         return await cast(Awaitable[object], function(**arguments))
 
     return asyncio.run(awaited())
-
-
-def _text(error: BaseException) -> str:
-    return "".join(traceback.format_exception(error))[-32_768:]
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, MutableMapping
 from typing import Any
 
+from mcp_guard.kit.raised import kind_and_place
 from mcp_guard.telemetry.context import about_call
 
 Redact = Callable[[str], str]
@@ -43,6 +44,13 @@ def _add_call(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMappin
     return event if not (call := about_call()) else {**call, **event}
 
 
+def _tell_error(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Of an exception its kind and place: a traceback ends with a text that may quote a value."""
+    info = event.pop("exc_info", None)
+    error = info[1] if isinstance(info, tuple) else info
+    return event if not isinstance(error, BaseException) else {**event, "error": kind_and_place(error)}
+
+
 def _formatter(as_json: bool, redact: Redact) -> logging.Formatter:
     import structlog
 
@@ -54,7 +62,7 @@ def _formatter(as_json: bool, redact: Redact) -> logging.Formatter:
         structlog.stdlib.ExtraAdder(),
         _add_call,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
+        _tell_error,
         redacting,
     ]
     renderer: Any = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(colors=False)

@@ -135,8 +135,11 @@ async def test_an_exception_is_told_to_the_operator_only(
         failed = await failure(means, name, arguments)
     assert (failed.code, failed.executed, failed.reason) == ("upstream_error", "unknown", "the tool's function failed")
     assert failed.transient is None
-    assert "Traceback" in caplog.text
+    assert " failed: " in caplog.text
+    assert ".py:" in caplog.text
+    assert "Traceback" not in caplog.text
     assert functions.SECRET not in caplog.text
+    assert "argument-value" not in caplog.text
     assert "argument-value" not in str(vars(failed))
     assert await run(means, "add", {"a": 1}) == 1
 
