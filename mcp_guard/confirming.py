@@ -8,7 +8,7 @@ answered here waits for the requester to answer elsewhere.
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeVar
 
 from mcp_guard.admin.approvals import Approvals
 from mcp_guard.admin.tasks import Tasks
@@ -45,6 +45,8 @@ MOST_QUESTIONS: Final = 3
 its yes from somebody's weariness."""
 _MOST_KNOWN = 10_000
 
+_Kept = TypeVar("_Kept")
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
@@ -62,22 +64,33 @@ class Asked:
 
     open: set[str] = field(default_factory=set)
     _times: "OrderedDict[str, int]" = field(default_factory=OrderedDict)
+    _standing: "OrderedDict[str, bool]" = field(default_factory=OrderedDict)
 
     def may_ask(self, about: str) -> bool:
         return about not in self.open and self._times.get(about, 0) < MOST_QUESTIONS
 
     def asks(self, about: str) -> None:
-        self._note(about, self._times.get(about, 0) + 1)
+        _keep(self._times, about, self._times.get(about, 0) + 1)
 
-    def declined(self, about: str) -> None:
+    def stands(self, question: "Question") -> bool:
+        """Whether a question stands in its task, where the client finds it whenever it looks. That is asking once, and
+        whoever said no does not find it again."""
+        if question.approval not in self._standing and self.may_ask(question.about):
+            self.asks(question.about)
+            _keep(self._standing, question.approval, True)
+        return self._standing.get(question.approval, False)
+
+    def declined(self, question: "Question") -> None:
         """Somebody said no: they are not asked again here. The approval stays pending for other channels."""
-        self._note(about, MOST_QUESTIONS)
+        _keep(self._times, question.about, MOST_QUESTIONS)
+        _keep(self._standing, question.approval, False)
 
-    def _note(self, about: str, times: int) -> None:
-        self._times[about] = times
-        self._times.move_to_end(about)
-        while len(self._times) > _MOST_KNOWN:
-            self._times.popitem(last=False)
+
+def _keep(what: "OrderedDict[str, _Kept]", key: str, value: _Kept) -> None:
+    what[key] = value
+    what.move_to_end(key)
+    while len(what) > _MOST_KNOWN:
+        what.popitem(last=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +126,15 @@ class Confirming:
 
         Somebody who may not confirm it (any more) has the answer as it was.
         """
+        task = await self.counted(principal, question)
+        return answer if task is None else await self.inline.follow(answer, task)
+
+    async def counted(self, principal: Principal, question: Question) -> str | None:
+        """Count the yes of a person; the task that goes on. `None` where they may not confirm it (any more)."""
         try:
-            request = await self.approvals.decide(principal, question.approval, "approved", "elicitation")
+            return (await self.approvals.decide(principal, question.approval, "approved", "elicitation")).task
         except (Refused, UsageError, StoreUnavailable):
-            return answer
-        return await self.inline.follow(answer, request.task)
+            return None
 
     async def told(self, answer: Answer, identifier: str) -> Answer:
         """The answer with what became of a task, waiting for it as for any running work."""

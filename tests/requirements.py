@@ -454,6 +454,10 @@ REQUIREMENTS: dict[str, Requirement] = {
     "approval:plain-tools": Requirement(
         "contract 4", "A client without tasks or elicitation completes an approved call with plain tools, on both eras."
     ),
+    "tasks:asks-requester": Requirement(
+        "MCP",
+        "What only its requester can confirm stands in the task (`inputRequests`), and `tasks/update` answers it.",
+    ),
     "approval:confirm": Requirement(
         "contract 3, 4; design 7",
         "A yes of the person at the requesting client, in a form or in person elsewhere, carries the call out once, in the same request where it can, over restarts and kills, on record with channel and assurance.",

@@ -202,7 +202,7 @@ def test_how_often_somebody_is_asked_is_bounded_and_a_no_ends_it() -> None:
         assert asked.may_ask("a")
         asked.asks("a")
     assert not asked.may_ask("a")
-    asked.declined("b")
+    asked.declined(Question("appr-b", "b", "?"))
     assert not asked.may_ask("b")
     asked.open.add("c")
     assert not asked.may_ask("c")

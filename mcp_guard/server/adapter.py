@@ -82,8 +82,8 @@ class _Handlers:
         self._surface = surface
         self._local = local
         self._resources = Resources(surface)
-        self.tasks = TasksExtension(surface, self._who)
         self.eliciting = Eliciting(surface, self._who)
+        self.tasks = TasksExtension(surface, self._who, self.eliciting)
         self.subscriptions = Subscriptions(surface, self._who_later, self.tasks)
 
     async def list_tools(self, ctx: Context, params: types.PaginatedRequestParams | None) -> types.ListToolsResult:

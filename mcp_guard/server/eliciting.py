@@ -2,8 +2,9 @@
 
 Modern (2026-07-28, SEP-2322): the call is answered with what is to be asked, and sent again with what was said. Its
 request state is sealed (method, tool, arguments, principal, 600 s) and may come again: that a confirmation counts once
-is up to its approval. Legacy: the request stays open meanwhile, within a bound. Whoever is not asked here, or does not
-say yes, finds the call waiting like any other.
+is up to its approval. To a client of the tasks extension the call is a task, and the question stands in it (SEP-2663).
+Legacy: the request stays open meanwhile, within a bound. Whoever is not asked here, or does not say yes, finds the call
+waiting like any other.
 """
 
 import json
@@ -12,18 +13,18 @@ from functools import cache
 from typing import Any, Final
 
 import mcp_types as types
-from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
+from mcp.server.context import CallNext, HandlerResult
 from mcp.server.request_state import AESGCMRequestStateCodec, RequestStateBoundary, RequestStateSecurity
 from mcp.shared.exceptions import MCPError
 from mcp.shared.jsonrpc_dispatcher import progress_token_from_params
 from mcp.shared.message import ServerMessageMetadata
-from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import ValidationError
 
 from mcp_guard.confirming import FIELD, FORM, NO, YES, Confirming, Question
 from mcp_guard.model.back_channel import Move, Report
 from mcp_guard.model.call import Answer, ToolCall
 from mcp_guard.model.principal import Principal
+from mcp_guard.server.declared import Context, is_modern, knows_tasks, shows_forms
 from mcp_guard.server.sessions import STREAMS
 from mcp_guard.server.surface import Surface
 
@@ -33,8 +34,6 @@ NOT_OUR_STATE: Final = {"reason": "invalid_request_state"}
 """What the SDK says of a request state that does not open, is of another request, principal or server, or too old."""
 STATE: Final = "requestState"
 RESPONSES: Final = "inputResponses"
-
-Context = ServerRequestContext[Any, Any]
 
 
 class Eliciting:
@@ -67,15 +66,13 @@ class Eliciting:
         Raises `UnknownTool`.
         """
         report = reporting(ctx)
-        state = (ctx.params or {}).get(STATE) if _is_modern(ctx) else None
+        state = (ctx.params or {}).get(STATE) if is_modern(ctx) else None
         if state is not None and call.dry_run == "no":
             known = await self._surface.confirmed_before(who, call, str(state), report)
             if known is not None:
                 return known
         answer = await self._surface.call(who, call, report)
-        if answer.task is None or not _shows_forms(ctx):
-            return answer
-        question = await self._confirming.question(who, answer.task)
+        question = None if state is None and knows_tasks(ctx) else await self._question(ctx, who, answer.task)
         if question is None:
             return answer
         if state is not None:
@@ -84,25 +81,47 @@ class Eliciting:
         if not self._confirming.asked.may_ask(question.about):
             return answer
         self._confirming.asked.asks(question.about)
-        if _is_modern(ctx):
+        if is_modern(ctx):
             return _input_required(question)
         return await self._heard(who, answer, question, await self._ask(ctx, question), report)
+
+    async def standing(self, ctx: Context, who: Principal, task: str) -> dict[str, Any]:
+        """What a client of the tasks extension finds asked in a task: `inputRequests`, one at most.
+
+        Its key is the approval's id, so that what is read twice is known to be the same question.
+        """
+        question = await self._question(ctx, who, task)
+        if question is None or not self._confirming.asked.stands(question):
+            return {}
+        return {question.approval: _asking(question)}
+
+    async def answered(self, ctx: Context, who: Principal, task: str, responses: object) -> None:
+        """Count what came back for what stands in a task; anything else is ignored."""
+        question = await self._question(ctx, who, task)
+        said = responses.get(question.approval) if question is not None and isinstance(responses, Mapping) else None
+        if question is not None and self._said_yes(question, said):
+            await self._confirming.counted(who, question)
 
     @property
     def _confirming(self) -> Confirming:
         return self._surface.confirming
 
+    async def _question(self, ctx: Context, who: Principal, task: str | None) -> Question | None:
+        return await self._confirming.question(who, task) if task is not None and shows_forms(ctx) else None
+
     async def _heard(
         self, who: Principal, answer: Answer, question: Question, said: object, report: Report | None
     ) -> Answer:
-        """What follows on what came back. Only one thing is a yes; a no ends nothing, but is not asked again."""
+        """What follows on what came back."""
+        return await self._surface.confirm(who, answer, question, report) if self._said_yes(question, said) else answer
+
+    def _said_yes(self, question: Question, said: object) -> bool:
+        """Only one thing is a yes; a no ends nothing, but is not asked again."""
         content = said.get("content") if isinstance(said, Mapping) else None
         action = said.get("action") if isinstance(said, Mapping) else None
-        if action == "accept" and content == {FIELD: YES}:
-            return await self._surface.confirm(who, answer, question, report)
         if action == "decline" or (action == "accept" and content == {FIELD: NO}):
-            self._confirming.asked.declined(question.about)
-        return answer
+            self._confirming.asked.declined(question)
+        return action == "accept" and content == {FIELD: YES}
 
     async def _ask(self, ctx: Context, question: Question) -> object:
         """What the client of a legacy request says; nothing where it says nothing in time."""
@@ -145,17 +164,6 @@ def reporting(ctx: Context) -> Report | None:
     return report
 
 
-def _is_modern(ctx: Context) -> bool:
-    return ctx.protocol_version in MODERN_PROTOCOL_VERSIONS
-
-
-def _shows_forms(ctx: Context) -> bool:
-    """Whether the client says that it can show a form. Saying nothing of modes means forms (MCP 2025-11-25)."""
-    capabilities = ctx.session.client_capabilities
-    found = None if capabilities is None else capabilities.elicitation
-    return found is not None and (found.form is not None or found.url is None)
-
-
 def _named(who: Principal) -> str:
     return json.dumps([who.subject, who.client, who.tenant, *who.chain])
 
@@ -164,6 +172,9 @@ def _form(question: Question) -> types.ElicitRequestFormParams:
     return types.ElicitRequestFormParams(message=question.message, requested_schema=dict(FORM))
 
 
+def _asking(question: Question) -> dict[str, Any]:
+    return {"method": "elicitation/create", "params": _form(question).model_dump(by_alias=True, exclude_none=True)}
+
+
 def _input_required(question: Question) -> dict[str, Any]:
-    asking = {"method": "elicitation/create", "params": _form(question).model_dump(by_alias=True, exclude_none=True)}
-    return {"resultType": "input_required", "inputRequests": {KEY: asking}, STATE: question.approval}
+    return {"resultType": "input_required", "inputRequests": {KEY: _asking(question)}, STATE: question.approval}

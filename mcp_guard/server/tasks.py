@@ -8,11 +8,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import mcp_types as types
-from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel.server import Server
 from mcp.shared.exceptions import MCPError
 from mcp.shared.inbound import MCP_NAME_HEADER, decode_header_value
-from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from mcp_guard.admin.feed import Who
 from mcp_guard.admin.own_tools import TASK_CANCEL, TASK_STATUS
@@ -20,18 +18,18 @@ from mcp_guard.kit.strict_json import dumps
 from mcp_guard.model.call import Answer, ToolCall
 from mcp_guard.model.errors import GuardError, Unauthenticated
 from mcp_guard.model.principal import Principal
+from mcp_guard.server.declared import TASKS, Context, is_modern, knows_tasks
+from mcp_guard.server.eliciting import RESPONSES, Eliciting
 from mcp_guard.server.resources import TASK_ID
 from mcp_guard.server.surface import Surface
 
-EXTENSION: Final = "io.modelcontextprotocol/tasks"
 NOTIFICATION: Final = "notifications/tasks"
 TASK_IDS: Final = "taskIds"
 POLL_MS: Final = 2000
 """How often a client may well ask: people take longer."""
 
-Context = ServerRequestContext[Any, Any]
-
 _OPEN: Final = frozenset({"working", "input_required"})
+_STATUS: Final = dict.fromkeys(_OPEN, "working") | {"cancelled": "cancelled"}
 
 
 class TaskParams(types.RequestParams):
@@ -41,15 +39,16 @@ class TaskParams(types.RequestParams):
 
 
 class TasksExtension:
-    """The methods of the extension over one guard. `who` acts in a request."""
+    """The methods of the extension over one guard. `who` acts in a request; `eliciting` knows what they are asked."""
 
-    def __init__(self, surface: Surface, who: Callable[[Context], Principal]) -> None:
+    def __init__(self, surface: Surface, who: Callable[[Context], Principal], eliciting: Eliciting) -> None:
         self._surface = surface
         self._who = who
+        self._eliciting = eliciting
 
     def install(self, server: Server[Any]) -> None:
         """Advertise the extension and answer its methods."""
-        server.extensions[EXTENSION] = {}
+        server.extensions[TASKS] = {}
         server.add_request_handler("tasks/get", TaskParams, self.get)
         server.add_request_handler("tasks/update", TaskParams, self.update)
         server.add_request_handler("tasks/cancel", TaskParams, self.cancel)
@@ -58,15 +57,18 @@ class TasksExtension:
         """`tasks/get`: where a task stands, and its result once it has ended."""
         who = await self._admit(ctx, params)
         answer = await self._ask(who, TASK_STATUS.name, params.task_id)
-        return {"resultType": "complete", **_detailed(answer), "_meta": answer.meta()}
+        return {"resultType": "complete", **await self._detailed(ctx, who, answer), "_meta": answer.meta()}
 
     async def update(self, ctx: Context, params: TaskParams) -> dict[str, Any]:
-        """`tasks/update`: no task asks its client for anything, and answers to what was not asked are ignored."""
+        """`tasks/update`: what the requester said of their own confirmation; answers to what was not asked are ignored.
+        What follows is for `tasks/get`."""
         who = await self._admit(ctx, params)
+        identifier = _identifier(params.task_id)
         try:
-            await self._surface.note_task(who, _identifier(params.task_id))
+            await self._surface.note_task(who, identifier)
         except GuardError as error:
             raise _refusal(error.code) from None
+        await self._eliciting.answered(ctx, who, identifier, (ctx.params or {}).get(RESPONSES))
         return {"resultType": "complete"}
 
     async def cancel(self, ctx: Context, params: TaskParams) -> dict[str, Any]:
@@ -77,17 +79,20 @@ class TasksExtension:
 
     async def begun(self, ctx: Context, who: Principal, answer: Answer) -> dict[str, Any] | None:
         """The result of a call that goes on as a task, for a client that can take it; `None` for any other."""
-        if answer.task is None or not is_declared(ctx):
+        if answer.task is None or not knows_tasks(ctx):
             return None
         task = await self._surface.begun_task(who, answer.task)
-        return None if task is None else {"resultType": "task", **_task(task)}
+        if task is None:
+            return None
+        asked = await self._eliciting.standing(ctx, who, answer.task)
+        return {"resultType": "task", **_task(task, is_asked=bool(asked))}
 
     def wanted(self, ctx: Context, asked: types.SubscriptionFilter) -> list[str]:
         """The tasks a client wants to be told of. Raises `MCPError` where it did not declare the extension."""
         found = (asked.model_extra or {}).get(TASK_IDS)
         if not found:
             return []
-        if not is_declared(ctx):
+        if not knows_tasks(ctx):
             raise _undeclared()
         if not isinstance(found, list):
             raise MCPError(types.INVALID_PARAMS, "taskIds is a list")
@@ -105,15 +110,27 @@ class TasksExtension:
         answer = await self._surface.call(principal, self._call(TASK_STATUS.name, identifier))
         if answer.is_error:
             return
-        params = {**_detailed(answer), "_meta": {**answer.meta(), **meta}}
+        params = {**await self._detailed(ctx, principal, answer), "_meta": {**answer.meta(), **meta}}
         # A typed notification would lose `ttlMs: null`, which has to be there.
         await ctx.session._request_outbound.notify(NOTIFICATION, params)
 
+    async def _detailed(self, ctx: Context, who: Principal, answer: Answer) -> dict[str, Any]:
+        """A `DetailedTask`, from what `task_status` answers: with what is asked, or with its result."""
+        task = answer.structured["task"]
+        assert isinstance(task, Mapping)
+        asked = await self._eliciting.standing(ctx, who, task["task_id"]) if task["status"] in _OPEN else {}
+        shown = _task(task, is_asked=bool(asked))
+        if asked:
+            shown["inputRequests"] = asked
+        if shown["status"] == "completed":
+            shown["result"] = _call_result(task)
+        return shown
+
     async def _admit(self, ctx: Context, params: TaskParams) -> Principal:
-        if ctx.protocol_version not in MODERN_PROTOCOL_VERSIONS:
+        if not is_modern(ctx):
             raise MCPError(types.METHOD_NOT_FOUND, "Method not found")
         who = self._who(ctx)
-        if not is_declared(ctx):
+        if not knows_tasks(ctx):
             await self._surface.note_fault("capability", ctx.method, who)
             raise _undeclared()
         if ctx.request is not None:
@@ -135,35 +152,15 @@ class TasksExtension:
         return ToolCall(self._surface.new_call_id(), tool, {"task_id": identifier})
 
 
-def is_declared(ctx: Context) -> bool:
-    """Whether this very request says that its client knows the extension."""
-    if ctx.protocol_version not in MODERN_PROTOCOL_VERSIONS:
-        return False
-    found: object = ctx.params or {}
-    for key in ("_meta", types.CLIENT_CAPABILITIES_META_KEY, "extensions", EXTENSION):
-        found = found.get(key) if isinstance(found, Mapping) else None
-    return isinstance(found, Mapping)
-
-
-def _detailed(answer: Answer) -> dict[str, Any]:
-    """A `DetailedTask`, from what `task_status` answers."""
-    task = answer.structured["task"]
-    assert isinstance(task, Mapping)
-    shown = _task(task)
-    if shown["status"] == "completed":
-        shown["result"] = _call_result(task)
-    return shown
-
-
-def _task(task: Mapping[str, object]) -> dict[str, Any]:
-    """A `Task`. One that waits for people is `working`: there is nothing its client could send.
+def _task(task: Mapping[str, object], *, is_asked: bool) -> dict[str, Any]:
+    """A `Task`. One that waits for people who are not at its client is `working`: there is nothing it could send.
 
     A call that ended with an error is `completed`: `failed` is for errors of the protocol.
     """
     status = str(task["status"])
     return {
         "taskId": task["task_id"],
-        "status": "working" if status in _OPEN else "cancelled" if status == "cancelled" else "completed",
+        "status": "input_required" if is_asked else _STATUS.get(status, "completed"),
         "statusMessage": task["message"],
         "createdAt": task["created_at"],
         "lastUpdatedAt": task["updated_at"],
@@ -193,7 +190,7 @@ def _identifier(found: object) -> str:
 
 
 def _undeclared() -> MCPError:
-    needed: dict[str, Any] = {"requiredCapabilities": {"extensions": {EXTENSION: {}}}}
+    needed: dict[str, Any] = {"requiredCapabilities": {"extensions": {TASKS: {}}}}
     return MCPError(types.MISSING_REQUIRED_CLIENT_CAPABILITY, "Missing required client capability", needed)
 
 

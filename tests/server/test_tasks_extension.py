@@ -24,36 +24,11 @@ from mcp_types import (
 )
 
 from mcp_guard.demo.sandbox import Sandbox
-from mcp_guard.server.tasks import EXTENSION
+from mcp_guard.server.declared import TASKS
+from tests.server.asking import DECLARED, ask, body
 from tests.server.conftest import ERAS, Connect, Desk
 from tests.simulators.process import Program
-from tests.simulators.raw import META, exchange, request
-
-DECLARED: dict[str, Any] = META | {"io.modelcontextprotocol/clientCapabilities": {"extensions": {EXTENSION: {}}}}
-
-
-def body(method: str, params: dict[str, object], meta: dict[str, Any] = DECLARED, identifier: object = 1) -> bytes:
-    return json.dumps(
-        {"jsonrpc": "2.0", "id": identifier, "method": method, "params": params | {"_meta": meta}}
-    ).encode()
-
-
-async def ask(
-    served: Desk,
-    method: str,
-    params: dict[str, object],
-    *,
-    who: str = "alice",
-    name: str | None = None,
-    meta: dict[str, Any] = DECLARED,
-) -> dict[str, Any]:
-    """One request of the modern wire over HTTP, with `Mcp-Name` as the extension wants it unless told otherwise."""
-    named = str(params.get("taskId", params.get("name"))) if name is None else name
-    data = request(served.serving.port, body(method, params, meta), token=served.tokens[who], tool=named)
-    answer: dict[str, Any] = (
-        await exchange(served.serving.port, data.replace(b"Mcp-Method: tools/call", f"Mcp-Method: {method}".encode()))
-    ).json
-    return answer
+from tests.simulators.raw import META
 
 
 async def refund(served: Desk, amount: int, meta: dict[str, Any] = DECLARED) -> dict[str, Any]:
@@ -163,7 +138,7 @@ async def test_the_header_that_routes_names_the_task_or_nothing_happens(served: 
 
 @pytest.mark.holds("tasks:extension-declared")
 @pytest.mark.parametrize(
-    "capabilities", [{}, {"extensions": {}}, {"extensions": {EXTENSION: True}}, {"extensions": [EXTENSION]}]
+    "capabilities", [{}, {"extensions": {}}, {"extensions": {TASKS: True}}, {"extensions": [TASKS]}]
 )
 async def test_who_does_not_declare_it_in_the_request_gets_plain_results(
     capabilities: dict[str, Any], served: Desk
@@ -175,7 +150,7 @@ async def test_who_does_not_declare_it_in_the_request_gets_plain_results(
     for method in ("tasks/get", "tasks/update", "tasks/cancel"):
         refused = (await ask(served, method, {"taskId": task}, meta=meta))["error"]
         assert refused["code"] == MISSING_REQUIRED_CLIENT_CAPABILITY
-        assert refused["data"] == {"requiredCapabilities": {"extensions": {EXTENSION: {}}}}
+        assert refused["data"] == {"requiredCapabilities": {"extensions": {TASKS: {}}}}
     assert (await ask(served, "tasks/get", {"taskId": task}))["result"]["status"] == "working"
     await ask(served, "tasks/cancel", {"taskId": task})
 
@@ -188,12 +163,12 @@ async def test_the_legacy_era_has_no_such_methods(desk: Program) -> None:
         "method": "initialize",
         "params": {
             "protocolVersion": "2025-11-25",
-            "capabilities": {"extensions": {EXTENSION: {}}},
+            "capabilities": {"extensions": {TASKS: {}}},
             "clientInfo": {"name": "raw", "version": "1"},
         },
     }
     ready = {"jsonrpc": "2.0", "method": "notifications/initialized"}
-    claiming: dict[str, Any] = {"io.modelcontextprotocol/clientCapabilities": {"extensions": {EXTENSION: {}}}}
+    claiming: dict[str, Any] = {"io.modelcontextprotocol/clientCapabilities": {"extensions": {TASKS: {}}}}
     get = {"jsonrpc": "2.0", "id": 2, "method": "tasks/get", "params": {"taskId": "0" * 32}}
     call = {
         "jsonrpc": "2.0",
@@ -216,7 +191,7 @@ async def test_the_legacy_era_has_no_such_methods(desk: Program) -> None:
 @pytest.mark.holds("tasks:extension")
 async def test_the_server_says_that_it_knows_the_extension(served: Desk) -> None:
     found = (await ask(served, "server/discover", {}, meta=META))["result"]
-    assert found["capabilities"]["extensions"] == {EXTENSION: {}}
+    assert found["capabilities"]["extensions"] == {TASKS: {}}
 
 
 class Created(Result):
@@ -243,7 +218,7 @@ class Found(Result):
 class Polling(ClientExtension):
     """A client of the SDK that waits for the end of a task, as the extension wants it."""
 
-    identifier = EXTENSION
+    identifier = TASKS
 
     def claims(self) -> list[ResultClaim[Any]]:
         return [ResultClaim(result_type="task", model=Created, resolve=self.resolve)]
