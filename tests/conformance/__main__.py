@@ -78,12 +78,25 @@ async def deciding(serving: Serving, token: str) -> AsyncIterator[None]:
                 await task
 
 
+def _home(folder: Path) -> Path:
+    """The home the suite is run against, with what its upstream offers locked."""
+    home = folder / "home"
+    shutil.copytree(HERE / "home", home)
+    tools = home / "tools.yaml"
+    text = tools.read_text(encoding="utf-8")
+    for key, path in {"python": sys.executable, "upstream": HERE / "upstream.py"}.items():
+        text = text.replace(f"{{{key}}}", str(path))
+    tools.write_text(text, encoding="utf-8")
+    locked = Program(home).run("tools", "lock")
+    if locked.status != 0:
+        raise RuntimeError(locked.err)
+    return home
+
+
 async def revision(name: str) -> suite.Verdicts:
     """What the suite says about a fresh home at one revision."""
     with tempfile.TemporaryDirectory() as folder:
-        home = Path(folder) / "home"
-        shutil.copytree(HERE / "home", home)
-        program = Program(home)
+        program = Program(_home(Path(folder)))
         token, decider = program.token("user:suite"), program.token("user:decider")
         with program.http() as serving:
             async with adding_token(serving.port, token) as port, deciding(serving, decider):
