@@ -14,7 +14,7 @@ from typing import Any
 from mcp_guard.demo.home import copy_home, seed
 from mcp_guard.demo.sandbox import Entry, Ledger, Sandbox
 from mcp_guard.store.side import unpack
-from tests.simulators.forked import Forked, ForkedServing
+from tests.simulators.process import Program, Serving
 from tests.simulators.raw import call_body, exchange, request
 
 CUSTOMERS = 6
@@ -64,7 +64,7 @@ class Desk:
     def __init__(self, folder: Path, payments: Sandbox, chance: random.Random) -> None:
         home = copy_home(folder / "desk", payments.port)
         seed(home, payments.key)
-        self.program = Forked(home)
+        self.program = Program(home)
         self.ledger = payments.ledger = Watched()
         self._payments = payments
         self._chance = chance
@@ -78,15 +78,15 @@ class Desk:
         self.doubts = 0
         """How often a person had to say what became of a step."""
 
-    async def take_in(self, serving: ForkedServing) -> None:
+    async def take_in(self, serving: Serving) -> None:
         """Ask for new customers, all at once, while the payments service may have a bad moment."""
         self._payments.misbehave(self._chance.choice(("ok", "reset", "fail")), 2)
         await asyncio.gather(*(self._onboard(serving) for _ in range(CUSTOMERS)))
 
-    async def see_through(self, serving: ForkedServing) -> bool:
+    async def see_through(self, serving: Serving) -> bool:
         """Decide and settle until every task has ended: true; false where the server died before."""
         async with asyncio.timeout(QUIET_SECONDS):
-            while serving.process.is_alive():
+            while serving.process.poll() is None:
                 if not self.select("SELECT 1 FROM task WHERE status IN ('working', 'input_required')"):
                     return True
                 await self._decide(serving)
@@ -110,7 +110,7 @@ class Desk:
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         return [json.loads(line)["to"][0] for line in lines]
 
-    async def _onboard(self, serving: ForkedServing) -> None:
+    async def _onboard(self, serving: Serving) -> None:
         customer = f"CUS-{len(self.asked) + 5000}"
         self.asked.append(customer)
         about = {"customer_id": customer, "name": customer, "email": f"{customer.lower()}@acme.example"}
@@ -118,13 +118,13 @@ class Desk:
         if told is not None and "guard" in told:
             self.answered[customer] = told["guard"]["task_id"]
 
-    async def _decide(self, serving: ForkedServing) -> None:
+    async def _decide(self, serving: Serving) -> None:
         """Dana decides about everything that waits, yes more often than no; some of it Alice takes back meanwhile."""
         listed = await self._call(serving, self._dana, "approval_list")
         waiting = [] if listed is None else listed["approvals"]
         await asyncio.gather(*(self._decide_one(serving, one) for one in waiting))
 
-    async def _decide_one(self, serving: ForkedServing, waiting: Mapping[str, Any]) -> None:
+    async def _decide_one(self, serving: Serving, waiting: Mapping[str, Any]) -> None:
         if self._chance.random() < 0.1:
             await self._call(serving, self._alice, "task_cancel", task_id=waiting["task_id"])
             return
@@ -153,7 +153,7 @@ class Desk:
         assert intent["tool"] == "mail_send", intent["tool"]
         return arguments["to"][0] in self.outbox()
 
-    async def _call(self, serving: ForkedServing, token: str, tool: str, **arguments: object) -> dict[str, Any] | None:
+    async def _call(self, serving: Serving, token: str, tool: str, **arguments: object) -> dict[str, Any] | None:
         """The structured result of a call; `None` where the server died over it."""
         data = request(serving.port, call_body(tool, arguments), token=token, tool=tool)
         try:

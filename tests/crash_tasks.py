@@ -8,11 +8,12 @@ all tasks have come to an end, database, payments service, outbox and log are he
 import asyncio
 import os
 import random
-import signal
+import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from mcp_guard.demo.home import payments_key
 from mcp_guard.demo.sandbox import running
 from tests.crash_check import violations
 from tests.crash_desk import Desk
-from tests.simulators.forked import ForkedServing
+from tests.simulators.process import KILLED, Serving
 
 AT_RANDOM = "at random"
 POINTS = {
@@ -90,7 +91,7 @@ async def _life(desk: Desk, point: str | None, chance: random.Random, row: Row) 
     armed = {} if point in (None, AT_RANDOM) else {"MCP_GUARD_FAILPOINT": f"{point}:{passage}"}
     doubts = desk.doubts
     try:
-        with desk.program.serve(armed) as serving:
+        with desk.program.http(armed) as serving:
             if await desk.see_through(serving):
                 row.violations += violations(desk)
                 if point is not None:
@@ -103,7 +104,7 @@ async def _life(desk: Desk, point: str | None, chance: random.Random, row: Row) 
         row.doubts += desk.doubts - doubts
 
 
-async def _load(desk: Desk, serving: ForkedServing, kill_after: float | None) -> None:
+async def _load(desk: Desk, serving: Serving, kill_after: float | None) -> None:
     killing = None
     if kill_after is not None:
         killing = asyncio.get_running_loop().call_later(kill_after, serving.process.kill)
@@ -113,10 +114,11 @@ async def _load(desk: Desk, serving: ForkedServing, kill_after: float | None) ->
         killing.cancel()
 
 
-def _was_killed(serving: ForkedServing) -> bool:
+def _was_killed(serving: Serving) -> bool:
     """Connections of a killed process end a little before it does."""
-    serving.process.join(timeout=1)
-    return serving.process.exitcode == -signal.SIGKILL
+    with suppress(subprocess.TimeoutExpired):
+        serving.process.wait(timeout=1)
+    return serving.process.poll() == KILLED
 
 
 def _runs_at(point: str, runs: int, number: int) -> Row:

@@ -134,7 +134,7 @@ async def test_what_crash_runs_hold_can_be_broken(tmp_path: Path) -> None:
     secret = payments_key()
     with running(secret) as payments:
         desk = Desk(tmp_path, payments, random.Random(1))
-        with desk.program.serve() as serving:
+        with desk.program.http() as serving:
             await desk.take_in(serving)
             assert await desk.see_through(serving)
         assert violations(desk) == []

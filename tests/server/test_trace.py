@@ -139,8 +139,9 @@ async def test_one_id_links_answer_record_log_line_and_upstream(tracing: Tracing
     records = [json.loads(line) for line in lines(tracing.program.home / "var" / "guard.db")]
     assert [record["trace"] for record in records if record.get("call") == call] == [ID]
     tracing.serving.process.terminate()
-    _, err = tracing.serving.process.communicate(timeout=60)
-    (line,) = (line for line in err.splitlines() if "does not match outputSchema" in line)
+    tracing.serving.process.wait(timeout=60)
+    said = tracing.serving.said.read_text(encoding="utf-8")
+    (line,) = (line for line in said.splitlines() if "does not match outputSchema" in line)
     assert f"trace={ID}" in line
     assert f"call={call}" in line
 

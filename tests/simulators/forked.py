@@ -1,24 +1,23 @@
-"""The program as processes forked from one that has loaded it: for runs that start it hundreds of times (POSIX).
+"""The program as processes forked from one that has loaded it: real ones, for tests that start hundreds (POSIX).
 
-What runs in them is the program from its entry point on, with its own environment, pipes and sockets; only loading its
-modules, most of the time of a start, happens once.
+What runs in them is the program from its entry point on, with its own environment, pipes, sockets and locks; only
+loading its modules, most of the time of a start, happens once.
 """
 
+import gc
 import importlib
 import multiprocessing
 import os
-import signal
+import subprocess
 import sys
-import tempfile
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
-from multiprocessing.context import ForkServerProcess
-from pathlib import Path
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from multiprocessing.connection import Connection, wait
+from multiprocessing.popen_forkserver import Popen
 from pkgutil import walk_packages
 
 import mcp_guard
-from tests.simulators.process import STOP_SECONDS, Done, Program, port_of
 
 LATER = ("aiosqlite", "casbin", "httpx", "jsonschema_rs", "rich.console", "rich.table", "ruamel.yaml", "uvicorn")
 """What the program loads where it is used."""
@@ -27,68 +26,63 @@ _ours = [module.name for module in walk_packages(mcp_guard.__path__, "mcp_guard.
 _context.set_forkserver_preload([*LATER, *_ours, __name__])
 
 
-@dataclass(frozen=True)
-class Forked(Program):
-    """`mcp-guard` on one home, started by forking."""
+class Forked:
+    """`mcp-guard` with these arguments, as far as tests use a `subprocess.Popen`. Its stdin is empty."""
 
-    def run(self, *arguments: str, environ: dict[str, str] | None = None) -> Done:
-        with tempfile.TemporaryDirectory() as folder:
-            out, err = Path(folder) / "out", Path(folder) / "err"
-            process = self._begin(arguments, environ or {}, out, err)
-            process.join(timeout=60)
-            assert process.exitcode is not None, f"{arguments} did not end"
-            return Done(process.exitcode, out.read_text(encoding="utf-8"), err.read_text(encoding="utf-8"))
+    def __init__(self, arguments: Sequence[str], environ: Mapping[str, str], stdout: int, stderr: int) -> None:
+        # The process below is only what is to be done. Started by its own `start`, it would also be waited for by every
+        # other one that starts, and of two who wait in two threads one would miss the status.
+        pipes = [Connection(os.dup(descriptor), readable=False) for descriptor in (stdout, stderr)]
+        try:
+            what = _context.Process(target=_main, args=(["mcp-guard", *arguments], dict(environ), *pipes))
+            self._started = Popen(what)
+        finally:
+            for pipe in pipes:
+                pipe.close()
+        self._lock = threading.Lock()
+        self.pid = self._started.pid
 
-    @contextmanager
-    def serve(self, environ: dict[str, str] | None = None) -> Iterator["ForkedServing"]:
-        """Serve over HTTP on a free port while the block runs; stopped with SIGTERM. Port 0 where it was killed before
-        it could say one."""
-        with tempfile.TemporaryDirectory() as folder:
-            err = Path(folder) / "err"
-            os.mkfifo(err)
-            process = self._begin(("serve", "--http", "127.0.0.1:0"), environ or {}, Path(os.devnull), err)
-            try:
-                with err.open(encoding="utf-8") as said:
-                    yield ForkedServing(process, _port(process, said))
-            finally:
-                process.terminate()
-                process.join(timeout=STOP_SECONDS)
+    def poll(self) -> int | None:
+        """The exit status (below 0: the signal that ended it), or `None` while it runs."""
+        with self._lock:
+            status = self._started.poll()
+            if status is not None:
+                self._started.close()
+            return status
 
-    def _begin(self, arguments: tuple[str, ...], environ: Mapping[str, str], out: Path, err: Path) -> ForkServerProcess:
-        argv = ["mcp-guard", "--home", str(self.home), *arguments]
-        process = _context.Process(target=_main, args=(argv, dict(environ), str(out), str(err)))
-        process.start()
-        return process
+    def wait(self, timeout: float | None = None) -> int:
+        """The exit status, once there is one. Raises `subprocess.TimeoutExpired`."""
+        if (status := self.poll()) is None:
+            with suppress(OSError):  # another thread saw its end first, and closed what tells of it
+                wait([self._started.sentinel], timeout)
+            status = self.poll()
+        if status is None:
+            raise subprocess.TimeoutExpired("mcp-guard", timeout or 0)
+        return status
 
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
 
-@dataclass(frozen=True)
-class ForkedServing:
-    """A serving process and its port."""
+    def terminate(self) -> None:
+        self.send_signal(15)
 
-    process: ForkServerProcess
-    port: int
-
-
-def _port(process: ForkServerProcess, said: Iterable[str]) -> int:
-    try:
-        return port_of(said)
-    except AssertionError:
-        process.join(timeout=STOP_SECONDS)
-        if process.exitcode == -signal.SIGKILL:
-            return 0
-        raise
+    def kill(self) -> None:
+        self.send_signal(9)
 
 
-def _main(argv: list[str], environ: Mapping[str, str], out: str, err: str) -> None:
+def _main(argv: list[str], environ: Mapping[str, str], stdout: Connection, stderr: Connection) -> None:
     """What a forked process does: become the program."""
     from mcp_guard.cli import main
     from mcp_guard.kit import failpoint
 
-    for descriptor, path in ((1, out), (2, err)):
-        opened = os.open(path, os.O_WRONLY | os.O_CREAT)
-        os.dup2(opened, descriptor)
-        os.close(opened)
-    sys.stdout, sys.stderr = (os.fdopen(fd, "w", buffering=1, encoding="utf-8", closefd=False) for fd in (1, 2))
+    gc.freeze()  # what was loaded stays; looking at it again and again would copy its pages
+    for number, pipe in ((1, stdout), (2, stderr)):
+        os.dup2(pipe.fileno(), number)
+        pipe.close()
+    sys.stdout, sys.stderr = (open(fd, "w", buffering=1, encoding="utf-8", closefd=False) for fd in (1, 2))  # noqa: SIM115 - for as long as it lives
+    os.environ.clear()
     os.environ.update(environ)
     importlib.reload(failpoint)  # it reads the environment when it is loaded; its function stays the one others know
     sys.argv = argv
