@@ -14,7 +14,7 @@
                   intent, so that as many calls get through as a limit says; settled with the outcome
     audit intent  durable before the act (`effects: none` needs none: it has nothing to repeat)
     invoke        the connector, with timeout, retries and one idempotency key
-    shape         redaction, hidden characters, size, output schema
+    shape         redaction, hidden characters, output schema, size: of what is too large for an answer the beginning
     audit outcome durable before the answer
     answer        the result or a refusal, with a receipt; a dry run ends after policy with the decision itself
 
@@ -42,6 +42,7 @@ from mcp_guard.connect.shape import Shaped, shape
 from mcp_guard.generation import InForce, is_shown
 from mcp_guard.granting import Granting
 from mcp_guard.identity.binding import bound
+from mcp_guard.keeping import Keeping
 from mcp_guard.kit.clock import Clock, as_datetime
 from mcp_guard.kit.failpoint import failpoint
 from mcp_guard.limiting import Limiting
@@ -110,6 +111,7 @@ class Pipeline:
         parking: Parking,
         granting: Granting,
         limits: Limits,
+        keeping: Keeping,
         journal: Journal,
         refusals: Disclosure,
         redact: Callable[[object], object],
@@ -123,6 +125,7 @@ class Pipeline:
         self._journal = journal
         self._refusals = refusals
         self._limiting = Limiting(limits, refusals)
+        self._keeping = keeping
         self._redact = redact
         self._clock = clock
         self._running: set[asyncio.Task[Answer]] = set()
@@ -200,7 +203,7 @@ class Pipeline:
                 if not await self._record_intent(trail, wish):
                     return await self._park(trail, wish)
                 value = await self._invoke(trail, entry.tool, arguments)
-                shaped = self._shape(trail, entry, decision, value)
+                shaped = await self._keeping.fitting(trail, entry.tool, self._shape(trail, entry, decision, value))
             else:
                 await self._limiting.rehearse(trail, entry.tool, arguments, decision)
         except UnknownTool:
@@ -390,6 +393,7 @@ class Pipeline:
             has_result=True,
             redacted=shaped.redacted,
             stripped=shaped.stripped,
+            whole=shaped.whole,
         )
         try:
             stored = await self._end(trail, ending, Ended(result, False, "yes"))
@@ -435,7 +439,7 @@ class Pipeline:
     async def _end(self, trail: Trail, ending: Ending, ended: Ended | None = None) -> Stored:
         """Record the outcome, and in the same commit what the caller is about to be shown and where its task is."""
         ending, settling = self._limiting.settling(trail, ending)
-        noting = joined(settling, self._seen.noting(trail.principal, trail.brings))
+        noting = joined(settling, self._seen.noting(trail.principal, trail.brings), self._keeping.releasing(ending))
         if trail.carried is not None and ended is not None:
             noting = joined(noting, trail.carried.end(ended))
         return await self._journal.outcome(trail.facts(), ending, trail.intent, noting)

@@ -1701,4 +1701,35 @@ REQUIREMENTS: dict[str, Requirement] = {
     ),
     "limits:fails-closed": Requirement("I11", "What cannot be counted is not done."),
     "limits:bounded": Requirement("design 4", "Counters of windows long past are removed."),
+    # --- results that are kept ----------------------------------------------------------------------------------
+    "kept:answer": Requirement(
+        "docs/tools.md; ADR 43",
+        "A result larger than an answer is told by a valid beginning, a note and a link to the rest; the log commits to all of it.",
+    ),
+    "kept:beginning": Requirement("ADR 43", "A beginning is JSON, fits, and says nothing that the value does not say."),
+    "kept:pages": Requirement("ADR 43", "The pages of a kept result hold whole characters and are together its text."),
+    "kept:redacted": Requirement("I8; ADR 43", "What policy or redaction hides of a result is not in what is kept."),
+    "kept:sensitive": Requirement("I8; contract 2", "Sensitive parts of a kept result stand nowhere in clear."),
+    "kept:schema": Requirement("contract 4", "What is answered instead is what the advertised output schema allows."),
+    "kept:owner": Requirement(
+        "I12; I6", "A kept result is read by whoever called, through the same agents, alone; to others it is not there."
+    ),
+    "kept:revoked": Requirement("ADR 43", "Who is frozen or may not see the tool any more reads no result of it."),
+    "kept:sealed": Requirement("ADR 43", "A row or page that was changed, moved or taken over opens for nobody."),
+    "kept:bounded": Requirement(
+        "ADR 43", "Results of one person and of all are bounded in number and bytes; nobody's go for somebody else's."
+    ),
+    "kept:expires": Requirement("ADR 43", "A kept result is gone when its time is over."),
+    "kept:erased": Requirement(
+        "ADR 43", "Erasing a subject, a call or a result removes what is kept of it, on record."
+    ),
+    "kept:tool": Requirement(
+        "contract 2", "A tool says how much an answer carries, and whether more is kept or refused."
+    ),
+    "kept:tasks": Requirement(
+        "ADR 43", "The result of a task is kept like any other; a step of a workflow has its whole result or none."
+    ),
+    "kept:durable": Requirement("I5; I11", "Where a result cannot be kept it is refused, and that is on record."),
+    "kept:eras": Requirement("contract 4", "Clients of both eras follow the link to the end."),
+    "kept:command-line": Requirement("contract 5", "`call` says how all of a result is read, and `result` prints it."),
 }

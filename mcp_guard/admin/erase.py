@@ -17,7 +17,7 @@ from mcp_guard.audit.pseudonyms import Pseudonyms, forgetting, pseudonyms_of
 from mcp_guard.audit.query import Filters, Query
 from mcp_guard.model.errors import LogBroken, OnHold, StoreUnavailable, UsageError
 from mcp_guard.model.principal import Principal
-from mcp_guard.store.erasure import overwriting, overwriting_tasks
+from mcp_guard.store.erasure import overwriting, overwriting_results, overwriting_tasks
 from mcp_guard.store.errors import SidesChanged
 from mcp_guard.store.finder import Record, number_of
 from mcp_guard.store.side import unpack
@@ -26,6 +26,7 @@ from mcp_guard.store.transaction import together
 from mcp_guard.store.values import Entry, Unit
 
 _ATTEMPTS = 10
+_OF_RESULTS = ("result", "kept")
 _WHY = "it is recorded: who asked, and on what ground"
 
 
@@ -33,8 +34,8 @@ _WHY = "it is recorded: who asked, and on what ground"
 class Erased:
     """What was erased: so many `fields` of so many `records`. `noted` are the numbers of the records that say so.
 
-    `names` pseudonyms nobody can read any more. `tasks` ended tasks keep nothing of it any more. `open` calls and tasks
-    were still running: what they leave when they end is not part of it.
+    `names` pseudonyms nobody can read any more. `tasks` ended tasks keep nothing of it any more, and `results` kept
+    results are gone. `open` calls and tasks were still running: what they leave when they end is not part of it.
     """
 
     id: str
@@ -42,6 +43,7 @@ class Erased:
     fields: int = 0
     names: int = 0
     tasks: int = 0
+    results: int = 0
     open: int = 0
     noted: tuple[int, ...] = ()
 
@@ -86,6 +88,7 @@ class EraseAdmin:
         request = Request(wanted, names, self._said(wanted, names, reason), token_hex(4), holds)
         records = await self._records(wanted, expected=not names)
         ended, running = await self._tasks(wanted)
+        kept = await self._kept(wanted)
         found = Erased(request.id, open=await self._still_open(records) + running)
         async for numbers in self._steps(records):
             if dry_run:
@@ -93,7 +96,9 @@ class EraseAdmin:
             else:
                 found = await self._carry_out(request, numbers, found)
         if dry_run:
-            return replace(found, names=len(names), tasks=len(ended))
+            return replace(found, names=len(names), tasks=len(ended), results=len(kept))
+        if kept:
+            found = await self._drop(request, kept, found)
         for start in range(0, len(ended), STEP_ROWS):
             found = await self._empty(request, ended[start : start + STEP_ROWS], found)
         # Last, for without them what an interruption left could not be found again.
@@ -158,6 +163,28 @@ class EraseAdmin:
         except (SidesChanged, HoldsChanged):
             raise StoreUnavailable("the tasks changed meanwhile", hint="run the command again") from None
         return replace(found, tasks=found.tasks + len(tasks), noted=(*found.noted, stored.n))
+
+    async def _kept(self, wanted: Wanted) -> list[str]:
+        """The kept results of what is wanted. With the result of a record that of its call goes."""
+        calls: list[str] = [wanted.name] if wanted.what == "call" else []
+        if wanted.n is not None and wanted.name in _OF_RESULTS:
+            page = await self.query.page(_only(wanted.n))
+            calls = [str(record["call"]) for record in page.records if "call" in record]
+        subject = wanted.name if wanted.what == "subject" else None
+        row: dict[str, str | None] = {"subject": subject, "calls": orjson.dumps(calls).decode()}
+        return [str(identifier) for (identifier,) in await self.store.reader.all("kept_erasable", row)]
+
+    async def _drop(self, request: Request, kept: list[str], found: Erased) -> Erased:
+        """Remove kept results."""
+        wanted, holds = request.wanted, await self._held(request.wanted)
+        note = self._note(request, {"records": 0, "fields": 0, "at": "", "results": len(kept)})
+        subject = wanted.name if wanted.what == "subject" else None
+        work = together(unchanged(holds), overwriting_results(kept, subject))
+        try:
+            (stored,) = await self.store.writer.submit(Unit((note,), work=work))
+        except (SidesChanged, HoldsChanged):
+            raise StoreUnavailable("the kept results changed meanwhile", hint="run the command again") from None
+        return replace(found, results=len(kept), noted=(*found.noted, stored.n))
 
     async def _forget(self, request: Request, found: Erased) -> Erased:
         """Remove who is meant by the pseudonyms of a person."""

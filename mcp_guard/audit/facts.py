@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from mcp_guard.model.call import Status
 from mcp_guard.model.codes import Code, Executed
 from mcp_guard.model.decision import AccessRequest, Decision, Effect
+from mcp_guard.model.kept import Whole
 from mcp_guard.model.principal import Principal
 
 
@@ -46,7 +47,8 @@ class Ending:
 
     `result` is one JSON value, committed to where `has_result`; `us` the duration in microseconds; `cost` in
     millionths of its unit. `limit` is the one that refused it, or would have. `redacted` is how many places of the
-    result policy hid, `stripped` how many hidden characters were taken out of it.
+    result policy hid, `stripped` how many hidden characters were taken out of it. `whole` is what `result` shows only
+    the beginning of; it is committed to and not kept beside the record.
     """
 
     status: Status
@@ -59,3 +61,4 @@ class Ending:
     limit: str | None = None
     redacted: int = 0
     stripped: int = 0
+    whole: Whole | None = None

@@ -13,17 +13,19 @@ import orjson
 
 from mcp_guard.audit import record
 from mcp_guard.audit.backlog import Backlog, Pending
-from mcp_guard.audit.commitment import Commitment, commit_value
+from mcp_guard.audit.commitment import Commitment, commit, commit_value
 from mcp_guard.audit.facts import CallFacts, Ending
 from mcp_guard.audit.faults import Faults
 from mcp_guard.audit.health import Health
 from mcp_guard.audit.listings import Listings
 from mcp_guard.audit.pseudonyms import Pseudonyms
 from mcp_guard.audit.repeats import sensitive_texts, without
+from mcp_guard.kit import pointer
 from mcp_guard.kit.failpoint import failpoint
 from mcp_guard.model import context
 from mcp_guard.model.codes import Code
 from mcp_guard.model.errors import StoreUnavailable
+from mcp_guard.model.kept import BEGINNING
 from mcp_guard.model.principal import Principal
 from mcp_guard.store.errors import InDoubt, IntentClosed
 from mcp_guard.store.store import Store
@@ -265,9 +267,12 @@ class Journal:
         """The outcome of a call: of its intent, or on its own and then with what the intent would have said."""
         commitments, sides = self._call_sides(facts) if of is None else ({}, [])
         if ending.has_result:
-            commitments["result"], kept = self._commit(
-                "result", ending.result, facts.sensitive, _repeats(facts, ending)
-            )
+            hidden = facts.sensitive
+            if ending.whole is not None:
+                commitments["kept"], salt = commit(ending.whole.encoded)
+                sides.append(Side("kept", salt, None))
+                hidden = tuple(pointer.join([BEGINNING]) + where for where in hidden)
+            commitments["result"], kept = self._commit("result", ending.result, hidden, _repeats(facts, ending))
             sides += kept
         body = record.outcome(self._boot, facts, ending, of, commitments)
         traits = record.traits("outcome", facts, ending)
@@ -343,7 +348,8 @@ def _repeats(facts: CallFacts, ending: Ending | None = None) -> Redact | None:
     """What removes repetitions of the sensitive parts of a call from the rest of it; `None` where there are none."""
     if not facts.sensitive:
         return None
-    texts = sensitive_texts((facts.arguments, ending.result if ending else None), facts.sensitive)
+    result = None if ending is None else ending.result if ending.whole is None else ending.whole.value
+    texts = sensitive_texts((facts.arguments, result), facts.sensitive)
     return (lambda value: without(value, texts)) if texts else None
 
 

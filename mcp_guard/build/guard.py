@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mcp_guard.admin.own_tools import OwnTool, OwnTools
     from mcp_guard.admin.permissions import Permissions
     from mcp_guard.admin.records import Completion, RecordReader
+    from mcp_guard.admin.result_reading import ResultReader
     from mcp_guard.admin.task_reading import TaskReader
     from mcp_guard.admin.tasks import Tasks
     from mcp_guard.admin.usage import UsageReader
@@ -68,6 +69,7 @@ class Guard:
     grants: "Grants"
     own_tools: "OwnTools"
     task_reader: "TaskReader"
+    results: "ResultReader"
     confirming: "Confirming"
     progress: "Progress"
     others_serve: Callable[[], bool]
@@ -190,6 +192,9 @@ class Guard:
 
     async def read_task(self, principal: Principal, identifier: str) -> Mapping[str, object]:
         return await self.task_reader.read(principal, identifier)
+
+    async def read_result(self, principal: Principal, identifier: str, page: int) -> Mapping[str, object]:
+        return await self.results.read(principal, identifier, page)
 
     async def begun_task(self, principal: Principal, identifier: str) -> Mapping[str, object] | None:
         task = await self.tasks.seen(principal, identifier)

@@ -24,6 +24,7 @@ from mcp_guard.build.parking import (
     tasks_of,
 )
 from mcp_guard.build.questions import define_tested
+from mcp_guard.build.results import keeping_of, results_of
 from mcp_guard.build.signing import signing_of
 from mcp_guard.build.watch import stamp_of
 from mcp_guard.config.home import Home
@@ -132,7 +133,7 @@ async def _serving(
     journal, definition = guard.journal, guard.definition
     recovered = await journal.recover()
     await journal.boot(_boot_state(definition, recovered), standing=Standing.of(definition).as_dict())
-    running = [_tend_for_ever(journal, signing), reloader.watch(), guard.runner.watch()]
+    running = [_tend_for_ever(guard, signing), reloader.watch(), guard.runner.watch()]
     if anchoring is not None:
         running.append(anchoring.watch())
     if notifying is not None:
@@ -152,14 +153,16 @@ async def _serving(
             await anchoring.last()
 
 
-async def _tend_for_ever(journal: "Journal", signing: "SigningAdmin") -> None:
-    """Close what other processes leave open when they die, and see to the signing keys, while this one lives."""
+async def _tend_for_ever(guard: Guard, signing: "SigningAdmin") -> None:
+    """Close what other processes leave open when they die, remove results whose time is over, and see to the signing
+    keys, while this one lives."""
     import asyncio
 
     while True:
         await asyncio.sleep(RECOVERY_SECONDS)
         with suppress(StoreUnavailable):
-            await journal.recover()
+            await guard.journal.recover()
+            await guard.results.sweep()
         with suppress(GuardError):  # whether signing works is told where the log's health is
             await signing.tend()
 
@@ -181,6 +184,7 @@ def _wire(
     from mcp_guard.admin.own_tools import OwnTools
     from mcp_guard.admin.permissions import Permissions
     from mcp_guard.admin.records import RecordReader
+    from mcp_guard.admin.result_reading import ResultReader
     from mcp_guard.admin.task_reading import TaskReader
     from mcp_guard.admin.usage import UsageReader
     from mcp_guard.audit.proofs import Proofs
@@ -226,6 +230,9 @@ def _wire(
         grants=grants_of(live, granting, approvals, seen),
         own_tools=own,
         task_reader=TaskReader(tasks, frozen, noting, journal, refusals),
+        results=ResultReader(
+            results_of(live, store), in_force, asking.decide, freezes, noting, journal, clock, refusals
+        ),
         confirming=confirming_of(live, approvals, tasks, inline),
         progress=Progress(tasks),
         others_serve=partial(store.liveness.others_serve, store.boot),
@@ -333,6 +340,7 @@ async def _open_pipeline(
             parking=parking,
             granting=granting,
             limits=limits_of(live, store),
+            keeping=keeping_of(live, store),
             journal=journal,
             refusals=live.definition.home.settings.policy.refusals,
             redact=redactor.value,

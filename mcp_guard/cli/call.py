@@ -9,6 +9,7 @@ from mcp_guard.cli.output import Output, pass_output, print_error
 from mcp_guard.cli.who import Who, acting
 from mcp_guard.model.call import Answer, ToolCall
 from mcp_guard.model.errors import UsageError
+from mcp_guard.model.kept import kept_in
 
 INTERRUPTED = 130
 
@@ -44,6 +45,11 @@ def call(
     arguments = _arguments(pairs, document)
     answer, interrupted = asyncio.run(_call(output, tool, arguments, Who(subject, client, token), dry_run=dry_run))
     output.data(_on_the_wire(answer), () if answer.is_error else (answer.text,))
+    if kept := kept_in(answer.structured):
+        rest = f"mcp-guard result {kept['id']}"
+        output.note(
+            f"not complete: this is the beginning of {kept['bytes']} bytes; `{rest}`, as the same caller, prints all"
+        )
     if answer.is_error and not output.as_json:
         _complain(answer)
     ctx.exit(INTERRUPTED if interrupted else answer.exit_code)

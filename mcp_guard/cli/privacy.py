@@ -92,6 +92,7 @@ def _shown(wanted: "Wanted", erased: "Erased", *, dry_run: bool) -> dict[str, ob
         "fields": erased.fields,
         "names": erased.names,
         "tasks": erased.tasks,
+        "results": erased.results,
         "open": erased.open,
         "noted": list(erased.noted),
         "dry_run": dry_run,
@@ -99,13 +100,14 @@ def _shown(wanted: "Wanted", erased: "Erased", *, dry_run: bool) -> dict[str, ob
 
 
 def _told(erased: "Erased", *, dry_run: bool) -> str:
-    if not erased.fields and not erased.names and not erased.tasks:
+    if not (erased.fields or erased.names or erased.tasks or erased.results):
         return "nothing of it is left to erase"
     done = "would be erased" if dry_run else "erased"
     where = "" if dry_run else f", on record as {', '.join(map(str, erased.noted))}"
     names = f" and {erased.names} pseudonyms' reading" if erased.names else ""
     tasks = f" and what {erased.tasks} tasks kept" if erased.tasks else ""
-    return f"{done}: {erased.fields} fields of {erased.records} records{tasks}{names}{where}"
+    results = f" and {erased.results} kept results" if erased.results else ""
+    return f"{done}: {erased.fields} fields of {erased.records} records{tasks}{results}{names}{where}"
 
 
 @click.command()

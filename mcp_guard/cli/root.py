@@ -32,6 +32,7 @@ _COMMANDS = {
     "freeze": ("freeze", "Stop a subject, client, tool or tenant at once."),
     "init": ("init", "Make a new home."),
     "policy": ("policy", "Check, lint and test the policy."),
+    "result": ("result", "Print a result that was too large for the answer of its call."),
     "secret": ("secret", "Check the secrets this home refers to."),
     "serve": ("serve", "Serve this home to MCP clients."),
     "tasks": ("tasks", "List, show, cancel and resume tasks."),

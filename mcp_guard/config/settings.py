@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from mcp_guard.config.egress import Egress
+from mcp_guard.config.results import Results
 from mcp_guard.kit import references, units
 from mcp_guard.manifest.fields import Duration, Label, Matching, Strict
 from mcp_guard.manifest.limits import CommonLimits, limits_of
@@ -478,6 +479,7 @@ class Settings(Strict):
     approvals: Approvals = Approvals()
     egress: Egress = Egress()
     limits: Limits = Limits()
+    results: Results = Results()
 
 
 def settings_schema() -> dict[str, Any]:

@@ -27,6 +27,7 @@ from mcp_guard.kit.text import visible
 from mcp_guard.model.call import Invocation, Reply
 from mcp_guard.model.codes import Executed
 from mcp_guard.model.errors import Refused
+from mcp_guard.model.kept import LARGEST_RESULT
 from mcp_guard.model.tool import PostgresSpec
 from mcp_guard.secrets.redact import Redactor
 
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from asyncpg.prepared_stmt import PreparedStatement
     from asyncpg.types import Type
 
-MAX_RESULT_BYTES = 1024 * 1024
 _BATCH = 50  # rows asked for at a time
 
 # SQLSTATE (PostgreSQL, appendix A), by class or code.
@@ -139,7 +139,7 @@ class PostgresConnector:
     async def _rows(self, statement: "PreparedStatement", given: list[object]) -> dict[str, object]:
         cursor = await statement.cursor(*given)
         rows: list[object] = []
-        room, most = MAX_RESULT_BYTES, self._spec.max_rows
+        room, most = LARGEST_RESULT, self._spec.max_rows
         while batch := await cursor.fetch(min(_BATCH, most + 1 - len(rows))):
             for record in batch:
                 if len(rows) == most:
@@ -148,7 +148,7 @@ class PostgresConnector:
                 rows.append(row)
                 room -= len(dumps(row))
                 if room < 0:
-                    raise Failed("upstream_too_large", f"the rows are larger than {MAX_RESULT_BYTES} bytes")
+                    raise Failed("upstream_too_large", f"the rows are larger than {LARGEST_RESULT} bytes")
         return {"rows": rows, "truncated": False}
 
     def _failure(self, error: Any, run: _Run, seconds: float) -> Refused:

@@ -28,10 +28,9 @@ from mcp_guard.kit.raised import kind_and_place
 from mcp_guard.kit.text import visible
 from mcp_guard.model.call import Invocation, Reply
 from mcp_guard.model.codes import Executed
+from mcp_guard.model.kept import LARGEST_RESULT
 from mcp_guard.model.tool import PythonSpec
 from mcp_guard.secrets.redact import Redactor
-
-MAX_RESULT_BYTES = 1024 * 1024
 
 _log = logging.getLogger("mcp_guard.connect")
 
@@ -150,8 +149,8 @@ def plain_json(value: object) -> object:
         read = strict_json.loads(data)
     except (TypeError, strict_json.JsonError):
         raise _bad() from None
-    if len(data) > MAX_RESULT_BYTES:
-        raise Failed("upstream_too_large", f"the answer is larger than {MAX_RESULT_BYTES} bytes", executed="yes")
+    if len(data) > LARGEST_RESULT:
+        raise Failed("upstream_too_large", f"the answer is larger than {LARGEST_RESULT} bytes", executed="yes")
     if read != value:  # orjson writes NaN as null, dates and dataclasses as something else
         raise _bad()
     return read

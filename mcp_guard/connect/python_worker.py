@@ -15,7 +15,6 @@ from mcp_guard.connect.answer import bounded
 from mcp_guard.connect.environment import Environment
 from mcp_guard.connect.failure import Failed
 from mcp_guard.connect.process import Ended, Program, Running
-from mcp_guard.connect.python import MAX_RESULT_BYTES
 from mcp_guard.connect.supervised import Supervised, workplace
 from mcp_guard.kit import strict_json
 from mcp_guard.kit.references import Reference
@@ -23,6 +22,7 @@ from mcp_guard.kit.text import visible
 from mcp_guard.model.call import Invocation, Reply
 from mcp_guard.model.codes import Code, Executed
 from mcp_guard.model.errors import Refused
+from mcp_guard.model.kept import LARGEST_RESULT
 from mcp_guard.model.tool import PythonSpec, WorkerSpec
 from mcp_guard.secrets.redact import Redactor
 
@@ -48,7 +48,7 @@ class WorkerConnector:
         self._worker = worker
         self._redactor = redactor
         self._home = home
-        self._runs = Supervised(Environment(worker.env, obtain), MAX_RESULT_BYTES + _ROOM, self._run)
+        self._runs = Supervised(Environment(worker.env, obtain), LARGEST_RESULT + _ROOM, self._run)
 
     async def invoke(self, invocation: Invocation) -> Reply:
         return Reply(self._redactor.value(self._answer(await self._runs.carry_out(invocation))))

@@ -8,9 +8,7 @@ from mcp_guard.kit import places
 from mcp_guard.kit.strict_json import dumps
 from mcp_guard.kit.text import strip_hidden
 from mcp_guard.model.errors import Refused
-
-MAX_RESULT_BYTES = 1024 * 1024
-"""The largest result a client is sent, as JSON."""
+from mcp_guard.model.kept import LARGEST_RESULT, Whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +16,8 @@ class Shaped:
     """`structured` is what becomes `structuredContent`, `encoded` the same as canonical JSON.
 
     `stripped` is how many hidden characters were taken out, `redacted` how many places policy hid. `content` are blocks
-    that are shown for it where there are any; `typed` says that the tool promises what is structured.
+    that are shown for it where there are any; `typed` says that the tool promises what is structured. `whole` is what
+    it is only the beginning of.
     """
 
     structured: dict[str, object]
@@ -27,6 +26,7 @@ class Shaped:
     redacted: int = 0
     content: tuple[Block, ...] = ()
     typed: bool = True
+    whole: Whole | None = None
 
     def without(self, hide: Sequence[str]) -> "Shaped":
         """The same with the places hidden that policy asks for (`kit.places`): nothing of them is left in either."""
@@ -48,8 +48,8 @@ def shape(value: object, redact: Callable[[object], object]) -> Shaped:
     structured = redact(stripping.value(redact(wrapped)))
     assert isinstance(structured, dict)
     encoded = dumps(structured)
-    if len(encoded) > MAX_RESULT_BYTES:
-        raise Refused("upstream_too_large", f"the result is larger than {MAX_RESULT_BYTES} bytes", executed="yes")
+    if len(encoded) > LARGEST_RESULT:
+        raise Refused("upstream_too_large", f"the result is larger than {LARGEST_RESULT} bytes", executed="yes")
     return Shaped(structured, encoded, stripping.count)
 
 

@@ -28,10 +28,10 @@ from mcp_guard.kit.pointer import join
 from mcp_guard.kit.text import visible
 from mcp_guard.model.call import Invocation, Reply
 from mcp_guard.model.errors import Refused
+from mcp_guard.model.kept import LARGEST_RESULT
 from mcp_guard.model.tool import SqlSpec
 from mcp_guard.secrets.redact import Redactor
 
-MAX_RESULT_BYTES = 1024 * 1024
 _MAX_VALUE_BYTES = 4 * 1024 * 1024  # of any value inside SQLite, so that no expression builds a huge one
 _STEPS = 4000  # virtual machine instructions between two looks at the clock
 _IDLE = 4  # connections kept open
@@ -222,14 +222,14 @@ class _Session:
         if len(set(names)) != len(names):
             raise Failed("upstream_bad_response", "two columns have the same name", retry="never")
         rows: list[dict[str, object]] = []
-        room = MAX_RESULT_BYTES
+        room = LARGEST_RESULT
         for row in cursor:
             if len(rows) == self._spec.max_rows:
                 return {"rows": rows, "truncated": True}
             rows.append({name: _cell(value) for name, value in zip(names, row, strict=True)})
             room -= sum(len(value) if isinstance(value, str | bytes) else 8 for value in (*names, *row))
             if room < 0:
-                raise Failed("upstream_too_large", f"the rows are larger than {MAX_RESULT_BYTES} bytes")
+                raise Failed("upstream_too_large", f"the rows are larger than {LARGEST_RESULT} bytes")
         return {"rows": rows, "truncated": False}
 
     def _is_over(self) -> bool:

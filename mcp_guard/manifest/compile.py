@@ -104,6 +104,8 @@ def compile_tool(
         probe=probe,
         cost=cost,
         limits=_limits(entry, around),
+        largest_answer=units.size(entry.result.largest) if entry.result and entry.result.largest else None,
+        refuses_larger=entry.result is not None and not entry.result.keep,
     )
     return replace(tool, fingerprint=fingerprint(tool, around.home))
 

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from mcp_guard.kit import references
-from mcp_guard.manifest.fields import Duration, Label, Matching, Scope, Size, Strict, Tag, ToolName, Word
+from mcp_guard.manifest.fields import AnswerSize, Duration, Label, Matching, Scope, Size, Strict, Tag, ToolName, Word
 from mcp_guard.manifest.limits import CostRule, ToolLimits
 from mcp_guard.model.tool import Effects, JustificationMode, Mode, RetryOn
 
@@ -283,6 +283,13 @@ class LongRunning(Strict):
     """A tool whose calls take long. There is nothing to say about it yet but that it does."""
 
 
+class Answered(Strict):
+    """What is answered of a result. A larger one is shown by its beginning and kept, unless that is not wanted."""
+
+    largest: AnswerSize | None = Field(default=None, description="Bytes of JSON; else as mcp-guard.yaml says.")
+    keep: bool = Field(default=True, description="false: a result that is larger is refused.")
+
+
 class ToolEntry(Strict):
     """One tool. Exactly one of `http`, `sql`, `python`, `command`, `workflow` says what it does."""
 
@@ -311,6 +318,7 @@ class ToolEntry(Strict):
     cost: CostRule | None = None
     limits: ToolLimits | None = None
     task: LongRunning | None = Field(default=None, description="`{}`: a call is a durable task, whoever waits for it.")
+    result: Answered | None = None
     http: Http | None = None
     sql: Sql | None = None
     python: Python | None = None
@@ -338,6 +346,7 @@ class Override(Strict):
     mode: Mode | None = None
     cost: CostRule | None = None
     limits: ToolLimits | None = None
+    result: Answered | None = None
 
 
 class UpstreamEntry(Strict):

@@ -37,6 +37,7 @@ def effective(tool: Tool) -> dict[str, object]:
         "labels": list(tool.labels),
         "mode": tool.mode,
         "task": tool.becomes_task,
+        "result": {"largest": tool.largest_answer, "keep": not tool.refuses_larger},
         "limits": [f"{limit.kind}={limit}" for limit in tool.limits],
         "cost": None if tool.cost is None else _cost(tool.cost),
         "probe": None if tool.probe is None else _said(tool.probe),

@@ -4,11 +4,11 @@ import re
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import AfterValidator, BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from mcp_guard.kit.units import DURATION_PATTERN, SIZE_PATTERN
+from mcp_guard.kit.units import DURATION_PATTERN, SIZE_PATTERN, size
 
 
 class Strict(BaseModel):
@@ -41,6 +41,20 @@ class Matching:
 
 Duration = Annotated[str, Matching(DURATION_PATTERN, "a duration such as 200ms, 10s or 5m")]
 Size = Annotated[str, Matching(SIZE_PATTERN, "a size such as 64KiB or 1MiB")]
+
+
+def between(least: str, most: str) -> AfterValidator:
+    """Holds a size to bounds, which are sizes as well."""
+
+    def check(text: str) -> str:
+        if not size(least) <= size(text) <= size(most):
+            raise PydanticCustomError("expected", "expected {expected}", {"expected": f"a size from {least} to {most}"})
+        return text
+
+    return AfterValidator(check)
+
+
+AnswerSize = Annotated[Size, between("1KiB", "1MiB")]
 
 # Tags and toolsets become Casbin g2 rows, scopes are RFC 6749 scope tokens without the characters a policy file needs.
 Tag = Annotated[

@@ -29,6 +29,7 @@ _NOT_FOR_WORKFLOWS = {
     "task": "a workflow is a task already",
     "probe": "its steps are probed as their tools say",
     "cost": "its steps have costs of their own",
+    "result": "what it gives is workflow.output",
 }
 
 

@@ -310,7 +310,9 @@ class Tool:
     the guard fills in (`bind`) are in neither. `timeout` (seconds) is for one attempt. `sensitive` are JSON
     pointers into arguments or result. `labels` say what its results bring along (`untrusted`, `pii`, …).
     Where `mode` is `observe`, what policy says is recorded and nothing it denies is stopped. A call of a `long_running`
-    one is a task of one step. `cost` is what a call costs, `limits` what holds for the tool whoever calls it.
+    one is a task of one step. `cost` is what a call costs, `limits` what holds for the tool whoever calls it. An answer
+    carries `largest_answer` bytes of a result (the home's say where nothing is said); of a larger one it shows the
+    beginning and the rest is kept, unless the tool `refuses_larger`.
     `fingerprint` is the sha256 of everything that decides what executes.
     """
 
@@ -338,6 +340,8 @@ class Tool:
     long_running: bool = field(default=False, metadata=LATER)
     cost: Cost | None = field(default=None, metadata=LATER)
     limits: tuple[Limit, ...] = field(default=(), metadata=LATER)
+    largest_answer: int | None = field(default=None, metadata=LATER)
+    refuses_larger: bool = field(default=False, metadata=LATER)
 
     @property
     def becomes_task(self) -> bool:

@@ -1,4 +1,4 @@
-"""`audit://`, `guard://` and `task://` resources: parsed strictly, decided by policy, recorded, answered as JSON."""
+"""`audit://`, `guard://`, `task://`, `result://`: parsed strictly, decided by policy, recorded, answered as JSON."""
 
 import re
 from collections.abc import Mapping
@@ -10,6 +10,7 @@ import mcp_types as types
 from mcp_guard.admin.records import RECORD_FILTERS, Completion
 from mcp_guard.kit.strict_json import dumps
 from mcp_guard.model.errors import Refused
+from mcp_guard.model.kept import is_id
 from mcp_guard.model.principal import Principal
 from mcp_guard.server.surface import Surface
 
@@ -17,11 +18,13 @@ RECORDS_TEMPLATE: Final = f"audit://records{{?{','.join(RECORD_FILTERS)}}}"
 CALL_TEMPLATE: Final = "audit://call/{id}"
 PROOF_TEMPLATE: Final = "audit://proof/{n}"
 TASK_TEMPLATE: Final = "task://{id}"
+RESULT_TEMPLATE: Final = "result://{id}{?page}"
 
 _JSON: Final = "application/json"
 _CALL_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 TASK_ID: Final = re.compile(r"[0-9a-f]{32}")
 _NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,14}")
+_PAGE: Final = re.compile(r"page=([1-9][0-9]{0,5})")
 _MAX_URI: Final = 2048
 
 
@@ -60,11 +63,16 @@ class Resources:
 
     def templates(self, principal: Principal) -> list[types.ResourceTemplate]:
         """The templates this principal may use (RFC 6570)."""
-        own = _template(TASK_TEMPLATE, "One task", "How far a task is that an earlier call was told about, by its id.")
+        own = [
+            _template(TASK_TEMPLATE, "One task", "How far a task is that an earlier call was told about, by its id."),
+            _template(
+                RESULT_TEMPLATE, "One result", "A result that was too large for the answer of its call, in pages."
+            ),
+        ]
         if not self._surface.may_read_audit(principal):
-            return [own]
+            return own
         return [
-            own,
+            *own,
             _template(
                 RECORDS_TEMPLATE, "Audit records", "Audit records by filter, newest first; `next` continues a page."
             ),
@@ -81,7 +89,7 @@ class Resources:
             return await self._surface.complete(principal, variable, start)
         if template == CALL_TEMPLATE:
             return await self._surface.complete(principal, "call" if variable == "id" else "", start)
-        if template == TASK_TEMPLATE:  # an id is known or it is not
+        if template in (TASK_TEMPLATE, RESULT_TEMPLATE):  # an id is known or it is not
             return Completion([])
         if template == PROOF_TEMPLATE:  # a number is not guessed from its first digits
             return await self._surface.complete(principal, "", start)
@@ -123,7 +131,19 @@ class Resources:
                 return await self._surface.read_usage(principal)
             case ("task", identifier, "" | "/") if not parts.query and TASK_ID.fullmatch(identifier):
                 return await self._surface.read_task(principal, identifier)
+            case ("result", identifier, "" | "/") if is_id(identifier):
+                return await self._surface.read_result(principal, identifier, _page(parts.query))
         raise UnknownResource
+
+
+def _page(query: str) -> int:
+    """Which page of a result is asked for: the first where nothing is said."""
+    if not query:
+        return 1
+    match = _PAGE.fullmatch(query)
+    if match is None:
+        raise UnknownResource
+    return int(match[1])
 
 
 def _there(found: Mapping[str, object] | None) -> Mapping[str, object]:

@@ -110,6 +110,10 @@ class Surface(Protocol):
         """A task with its steps. Raises `Refused`, also for one that is not there."""
         ...
 
+    async def read_result(self, principal: Principal, identifier: str, page: int) -> Mapping[str, object]:
+        """A page of a result that was kept for this principal. Raises `Refused`, also for one that is not there."""
+        ...
+
     async def begun_task(self, principal: Principal, identifier: str) -> Mapping[str, object] | None:
         """A task as it stands, for the answer of the very call that became it; nothing of its result."""
         ...

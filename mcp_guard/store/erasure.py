@@ -53,6 +53,19 @@ def overwriting_tasks(tasks: Sequence[str], subject: str | None) -> Callable[[Tr
     return work
 
 
+def overwriting_results(results: Sequence[str], subject: str | None) -> Callable[[Transaction], None]:
+    """The work of a unit: the pages of these kept results, and of a `subject` also the name. Raises
+    `SidesChanged` where one of them is not there any more."""
+
+    def work(transaction: Transaction) -> None:
+        row: Parameters = {"results": json.dumps(list(results)), "subject": subject, "blank": "-" * len(subject or "")}
+        transaction.run("kept_pages_overwrite", row)
+        if transaction.run("kept_overwrite", row) != len(results):
+            raise SidesChanged
+
+    return work
+
+
 def empty_wal(path: Path) -> bool:
     """Move the write-ahead log into the database and cut it to nothing: the old versions of pages are gone with it.
 
