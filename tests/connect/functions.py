@@ -145,7 +145,7 @@ def not_json(which: str) -> object:
 
 
 def large() -> str:
-    return "x" * 2_000_000
+    return "x" * 9_000_000
 
 
 def leak() -> dict[str, str]:

@@ -172,7 +172,7 @@ async def test_rows_are_capped_and_say_so(shop: Shop, max_rows: int, rows: int, 
 
 @pytest.mark.holds("postgres:bounded")
 async def test_too_many_bytes_are_refused(shop: Shop) -> None:
-    failed = await shop.refusal(shop.spec("SELECT repeat('x', 50000) FROM generate_series(1, 100)"))
+    failed = await shop.refusal(shop.spec("SELECT repeat('x', 100000) FROM generate_series(1, 100)"))
     assert (failed.code, failed.executed) == ("upstream_too_large", "no")
 
 

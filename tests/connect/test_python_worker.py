@@ -77,7 +77,7 @@ def end(how):
     if how == "nan":
         return float("nan")
     if how == "large":
-        return "x" * 2_000_000
+        return "x" * 9_000_000
     if how == "memory":
         return len(bytearray(10**10))
     while True:

@@ -278,8 +278,8 @@ async def test_a_statement_that_does_not_end_is_interrupted(shop: Shop, readonly
     "statement",
     [
         "SELECT zeroblob(100000000)",
-        "SELECT hex(zeroblob(2000000)) AS a",
-        "SELECT hex(zeroblob(200000)) AS a FROM orders",
+        "SELECT hex(zeroblob(3000000)) AS a",
+        "SELECT hex(zeroblob(2000000)) AS a FROM orders AS one, orders AS two",
     ],
 )
 async def test_rows_that_are_too_large_are_refused(shop: Shop, statement: str) -> None:
