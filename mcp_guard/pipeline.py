@@ -5,6 +5,7 @@
     validate      strict arguments against the tool's schema, bound values filled in
     policy        what an operator froze, scopes, then allow | require_approval | deny, with the rule and its reason;
                   at a tool in observe mode it is recorded as what would have been, and only a freeze stops the call
+    connection    where the upstream has accounts of people, the caller has one
     approval      when the decision asks for people the call is parked as a task and answered at once; once they agreed
                   it comes back here as a step of that task, from what was journaled, and policy is asked again; or it
                   goes ahead under a grant of theirs, which its intent names and uses
@@ -39,6 +40,7 @@ from mcp_guard.connect.attempts import attempt
 from mcp_guard.connect.content import blocks_of
 from mcp_guard.connect.failure import Failed
 from mcp_guard.connect.shape import Shaped, shape
+from mcp_guard.connect.tokens import TokenSource
 from mcp_guard.generation import InForce, is_shown
 from mcp_guard.granting import Granting
 from mcp_guard.identity.binding import bound
@@ -112,6 +114,7 @@ class Pipeline:
         granting: Granting,
         limits: Limits,
         keeping: Keeping,
+        tokens: TokenSource,
         journal: Journal,
         refusals: Disclosure,
         redact: Callable[[object], object],
@@ -122,6 +125,7 @@ class Pipeline:
         self._seen = seen
         self._parking = parking
         self._granting = granting
+        self._tokens = tokens
         self._journal = journal
         self._refusals = refusals
         self._limiting = Limiting(limits, refusals)
@@ -192,6 +196,7 @@ class Pipeline:
             decision = self._decide_call(trail, entry.tool, arguments)
             if call.dry_run == "no":
                 self._authorize(trail, decision)
+                await self._require_connection(trail, entry.tool)
                 self._limiting.prepare(trail, entry.tool, arguments, decision)
                 wish = _wish(trail, entry.tool, arguments, decision)
                 if trail.waits_for_people(decision):
@@ -283,6 +288,11 @@ class Pipeline:
             raise Refused("approval_mismatch", reason, rule=decision.rule, effect=effect)
         if decision.effect is Effect.DENY:
             raise denial(decision, "why")
+
+    async def _require_connection(self, trail: Trail, tool: Tool) -> None:
+        """Before people are asked to approve what cannot be done."""
+        if tool.oauth is not None:
+            await self._tokens.require(trail.principal, tool.oauth)
 
     async def _park(self, trail: Trail, wish: Wish) -> Answer:
         """Have the call wait for people; what is answered now is whom it waits for."""
@@ -445,7 +455,7 @@ class Pipeline:
         return await self._journal.outcome(trail.facts(), ending, trail.intent, noting)
 
     def _ended(self, trail: Trail, refusal: Refused) -> Ended:
-        told = self._view(trail, disclosing(refusal, self._refusals)).as_dict()
+        told = RefusalView.of(disclosing(refusal, self._refusals), trail.call.id).as_dict()
         transient = refusal.transient if isinstance(refusal, Failed) else None
         wait = refusal.retry_after_s if refusal.code == "rate_limited" else None
         return Ended({"guard": told}, True, refusal.executed, refusal.code, transient, wait)
@@ -456,22 +466,10 @@ class Pipeline:
         return as_datetime(self._clock.now_us())
 
     def _refusal(self, trail: Trail, refusal: Refused, receipt: Receipt | None) -> Answer:
-        view = self._view(trail, disclosing(refusal, self._refusals))
+        view = RefusalView.of(disclosing(refusal, self._refusals), trail.call.id)
         told, lacks_scope = {"guard": view.as_dict()}, refusal.rule == RULE_SCOPE
         about = About(provenance=trail.provenance)  # an error may quote the other side
         return Answer(trail.call.id, told, view.as_text(), True, receipt, refusal.exit_code, lacks_scope, about=about)
-
-    def _view(self, trail: Trail, refusal: Refused) -> RefusalView:
-        return RefusalView(
-            code=refusal.code,
-            reason=refusal.reason,
-            call=trail.call.id,
-            executed=refusal.executed,
-            retry=refusal.retry,
-            effect=refusal.effect,
-            rule=refusal.rule,
-            retry_after_s=refusal.retry_after_s,
-        )
 
     def _receipt(self, trail: Trail, stored: Stored) -> Receipt:
         checkpoint = self._journal.checkpoint(stored)

@@ -1505,6 +1505,61 @@ REQUIREMENTS: dict[str, Requirement] = {
     "identity:documented": Requirement(
         "models: 8", "Every identity setting is documented, and what docs/identity.md shows works."
     ),
+    # --- accounts of people at upstreams --------------------------------------------------------------------------
+    "oauth:manifest": Requirement(
+        "contract 2; RFC 8707",
+        "What would send a person's token to another origin, unprotected, or mean two upstreams by one name is a load error.",
+    ),
+    "oauth:flow": Requirement(
+        "OAuth 2.1; RFC 7636, 8707",
+        "A call without a connected account is refused before the upstream is reached, with one link; after consent with PKCE and resource it is carried out with the caller's own token.",
+    ),
+    "oauth:once": Requirement(
+        "OAuth 2.1 section 7",
+        "A link and a state each count once and for a short while, also for two who come at once.",
+    ),
+    "oauth:looking": Requirement("MCP security best practices", "Whoever only looks at a link uses nothing up."),
+    "oauth:browser": Requirement(
+        "MCP security best practices",
+        "The browser that was shown the page is the one that goes to the issuer and comes back; another one, or another site, connects nothing.",
+    ),
+    "oauth:mix-up": Requirement(
+        "RFC 9207; OAuth 2.1 section 7",
+        "The answer of another issuer, an error, or a code of another flow connects nothing.",
+    ),
+    "oauth:constant": Requirement(
+        "bar: wire",
+        "Whatever comes back is answered with constant text; pages hold no script, are not framed, cached or served under another host name.",
+    ),
+    "oauth:issuer": Requirement(
+        "RFC 8414 section 3.3; OAuth 2.1",
+        "Metadata of another issuer, unprotected endpoints, or no PKCE with S256: not used.",
+    ),
+    "oauth:own": Requirement(
+        "I12", "A connection serves one principal, for what the manifest means now; nobody else's call uses it."
+    ),
+    "oauth:secret": Requirement("I8", "No token, code, state or link is in the store in clear, or in a record."),
+    "oauth:sealed": Requirement(
+        "I8", "A row of a connection or a link that was moved, forged or altered by who has no key opens nothing."
+    ),
+    "oauth:renewal": Requirement(
+        "OAuth 2.1 section 4.3",
+        "One renewal serves all tasks and processes; a refused token is renewed once; who died renewing is waited for no longer than the lease; an issuer that is down ends nothing.",
+    ),
+    "oauth:ended": Requirement(
+        "RFC 6749 section 5.2", "A grant its issuer does not know any more ends here, on record, and is asked for anew."
+    ),
+    "oauth:revoked": Requirement(
+        "RFC 7009",
+        "A revoked connection is over in every process, also during a renewal; its issuer is asked too, and it is told.",
+    ),
+    "oauth:cli": Requirement(
+        "RFC 8252 section 7.3", "An account is connected, listed and revoked from the command line."
+    ),
+    "oauth:erase": Requirement("bar: privacy", "Erasing a person removes their tokens from the store's files."),
+    "oauth:documented": Requirement(
+        "models: 8", "Every key and setting of connections is documented, and what docs/connections.md shows works."
+    ),
     # --- freeze, dry run, permissions, visibility ------------------------------------------------------------------
     "freeze:stops": Requirement(
         "contract 3, 5",

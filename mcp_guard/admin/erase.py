@@ -17,7 +17,7 @@ from mcp_guard.audit.pseudonyms import Pseudonyms, forgetting, pseudonyms_of
 from mcp_guard.audit.query import Filters, Query
 from mcp_guard.model.errors import LogBroken, OnHold, StoreUnavailable, UsageError
 from mcp_guard.model.principal import Principal
-from mcp_guard.store.erasure import overwriting, overwriting_results, overwriting_tasks
+from mcp_guard.store.erasure import ending_connections, overwriting, overwriting_results, overwriting_tasks
 from mcp_guard.store.errors import SidesChanged
 from mcp_guard.store.finder import Record, number_of
 from mcp_guard.store.side import unpack
@@ -34,8 +34,9 @@ _WHY = "it is recorded: who asked, and on what ground"
 class Erased:
     """What was erased: so many `fields` of so many `records`. `noted` are the numbers of the records that say so.
 
-    `names` pseudonyms nobody can read any more. `tasks` ended tasks keep nothing of it any more, and `results` kept
-    results are gone. `open` calls and tasks were still running: what they leave when they end is not part of it.
+    `names` pseudonyms nobody can read any more. `tasks` ended tasks keep nothing of it any more, `results` kept results
+    are gone, and `connections` accounts at upstreams are not connected any more. `open` calls and tasks were still
+    running: what they leave when they end is not part of it.
     """
 
     id: str
@@ -44,6 +45,7 @@ class Erased:
     names: int = 0
     tasks: int = 0
     results: int = 0
+    connections: int = 0
     open: int = 0
     noted: tuple[int, ...] = ()
 
@@ -95,12 +97,14 @@ class EraseAdmin:
                 found = found.plus(await self._plan(wanted, numbers))
             else:
                 found = await self._carry_out(request, numbers, found)
+        connections = await self._connections(wanted)
         if dry_run:
-            return replace(found, names=len(names), tasks=len(ended), results=len(kept))
+            return replace(found, names=len(names), tasks=len(ended), results=len(kept), connections=connections)
         if kept:
             found = await self._drop(request, kept, found)
         for start in range(0, len(ended), STEP_ROWS):
             found = await self._empty(request, ended[start : start + STEP_ROWS], found)
+        found = await self._disconnect(request, connections, found) if connections else found
         # Last, for without them what an interruption left could not be found again.
         found = await self._forget(request, found) if names else found
         await self.store.forget_old_pages()
@@ -185,6 +189,23 @@ class EraseAdmin:
         except (SidesChanged, HoldsChanged):
             raise StoreUnavailable("the kept results changed meanwhile", hint="run the command again") from None
         return replace(found, results=len(kept), noted=(*found.noted, stored.n))
+
+    async def _connections(self, wanted: Wanted) -> int:
+        """How many accounts at upstreams a subject has connected."""
+        if wanted.what != "subject":
+            return 0
+        row = await self.store.reader.one("connections_count", {"subject": wanted.name})
+        return 0 if row is None else int(str(row[0]))
+
+    async def _disconnect(self, request: Request, count: int, found: Erased) -> Erased:
+        """Remove the tokens of a subject."""
+        note = self._note(request, {"records": 0, "fields": 0, "at": "", "connections": count})
+        work = together(unchanged(await self._held(request.wanted)), ending_connections(request.wanted.name, count))
+        try:
+            (stored,) = await self.store.writer.submit(Unit((note,), work=work))
+        except (SidesChanged, HoldsChanged):
+            raise StoreUnavailable("the connections changed meanwhile", hint="run the command again") from None
+        return replace(found, connections=count, noted=(*found.noted, stored.n))
 
     async def _forget(self, request: Request, found: Erased) -> Erased:
         """Remove who is meant by the pseudonyms of a person."""

@@ -1,5 +1,6 @@
 """The composition root: from a home to a wired guard."""
 
+from mcp_guard.build.connecting import open_connection_store, open_connections, specs_of
 from mcp_guard.build.definition import Definition, define, load_directory, observing
 from mcp_guard.build.guard import Guard
 from mcp_guard.build.importing import propose_import, write_manifest
@@ -43,6 +44,8 @@ __all__ = [
     "lock_differences",
     "lock_tools",
     "observing",
+    "open_connection_store",
+    "open_connections",
     "open_erasing",
     "open_exporting",
     "open_freezes",
@@ -61,6 +64,7 @@ __all__ = [
     "propose_import",
     "replay_policy",
     "run_policy_cases",
+    "specs_of",
     "subject_of_checkup",
     "write_manifest",
 ]

@@ -14,6 +14,8 @@ from mcp_guard.relaying import relayed
 
 if TYPE_CHECKING:
     from mcp_guard.admin.approvals import Approvals
+    from mcp_guard.admin.connected import Connected
+    from mcp_guard.admin.consenting import Consenting
     from mcp_guard.admin.feed import RecordFeed, Who
     from mcp_guard.admin.grants import Grants
     from mcp_guard.admin.own_tools import OwnTool, OwnTools
@@ -62,6 +64,7 @@ class Guard:
     usage: "UsageReader"
     authenticator: "Authenticator"
     identity: Identity
+    connected: "Connected"
     runner: "Runner"
     inline: "Inline"
     tasks: "Tasks"
@@ -161,6 +164,10 @@ class Guard:
     @property
     def documents(self) -> Mapping[str, bytes]:
         return self.identity.documents
+
+    @property
+    def consenting(self) -> "Consenting":
+        return self.connected.consenting
 
     async def authenticate(self, token: str) -> Principal:
         return await self.authenticator.authenticate(token)

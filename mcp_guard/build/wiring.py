@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mcp_guard import __version__
 from mcp_guard.build.anchoring import open_anchoring
 from mcp_guard.build.asking import Asking
+from mcp_guard.build.connecting import open_connected
 from mcp_guard.build.definition import Definition, define
 from mcp_guard.build.guard import DRAIN_SECONDS, Guard, Identity
 from mcp_guard.build.limits import limits_of
@@ -36,6 +37,7 @@ from mcp_guard.model.errors import GuardError, StoreUnavailable
 if TYPE_CHECKING:
     from mcp_guard.admin.anchoring import Anchoring
     from mcp_guard.admin.change_control import ChangeControl
+    from mcp_guard.admin.connected import Connected
     from mcp_guard.admin.erase import EraseAdmin
     from mcp_guard.admin.freeze import FreezeAdmin
     from mcp_guard.admin.notifying import Notifying
@@ -79,11 +81,12 @@ async def open_guard(home: Home, *, serving: bool, verbosity: int = 0) -> AsyncI
         open_journal(home, redactor) as (store, journal),
         _change_controlled(live, store, journal) as control,
         _open_identity(live, redactor) as identity,
-        _open_pipeline(live, store, journal, redactor, identity) as work,
+        open_connected(live, store, journal, redactor) as connected,
+        _open_pipeline(live, store, journal, redactor, identity, connected=connected) as work,
     ):
         signing = signing_of(home, store)
         await signing.begin()
-        guard = _wire(live, store, journal, work, identity)
+        guard = _wire(live, store, journal, work, identity, connected=connected)
         if not serving:
             try:
                 yield guard
@@ -178,7 +181,13 @@ def _boot_state(definition: Definition, recovered: int) -> Mapping[str, object]:
 
 
 def _wire(
-    live: Live, store: "Store", journal: "Journal", work: "tuple[Pipeline, Granting]", identity: Identity
+    live: Live,
+    store: "Store",
+    journal: "Journal",
+    work: "tuple[Pipeline, Granting]",
+    identity: Identity,
+    *,
+    connected: "Connected",
 ) -> Guard:
     from mcp_guard.admin.feed import RecordFeed
     from mcp_guard.admin.own_tools import OwnTools
@@ -223,6 +232,7 @@ def _wire(
         usage=UsageReader(Usage(store), in_force, limits.common, decide, journal, refusals),
         authenticator=authenticator,
         identity=identity,
+        connected=connected,
         runner=runner,
         inline=inline,
         tasks=tasks,
@@ -313,7 +323,13 @@ def _breakers(settings: "Settings") -> "Breakers":
 
 @asynccontextmanager
 async def _open_pipeline(
-    live: Live, store: "Store", journal: "Journal", redactor: "Redactor", identity: Identity
+    live: Live,
+    store: "Store",
+    journal: "Journal",
+    redactor: "Redactor",
+    identity: Identity,
+    *,
+    connected: "Connected",
 ) -> "AsyncIterator[tuple[Pipeline, Granting]]":
     from mcp_guard.config.secrets import resolver_of
     from mcp_guard.connect.factory import Means
@@ -329,6 +345,7 @@ async def _open_pipeline(
         issue=issue,
         forbids=home.forbids,
         make_breakers=lambda: _breakers(home.settings),
+        tokens=connected,
     ) as means:
         live.connect(means)
         parking = parking_of(live, store, journal)
@@ -341,6 +358,7 @@ async def _open_pipeline(
             granting=granting,
             limits=limits_of(live, store),
             keeping=keeping_of(live, store),
+            tokens=connected,
             journal=journal,
             refusals=live.definition.home.settings.policy.refusals,
             redact=redactor.value,

@@ -93,6 +93,7 @@ def _shown(wanted: "Wanted", erased: "Erased", *, dry_run: bool) -> dict[str, ob
         "names": erased.names,
         "tasks": erased.tasks,
         "results": erased.results,
+        "connections": erased.connections,
         "open": erased.open,
         "noted": list(erased.noted),
         "dry_run": dry_run,
@@ -100,14 +101,16 @@ def _shown(wanted: "Wanted", erased: "Erased", *, dry_run: bool) -> dict[str, ob
 
 
 def _told(erased: "Erased", *, dry_run: bool) -> str:
-    if not (erased.fields or erased.names or erased.tasks or erased.results):
+    if not (erased.fields or erased.names or erased.tasks or erased.results or erased.connections):
         return "nothing of it is left to erase"
     done = "would be erased" if dry_run else "erased"
     where = "" if dry_run else f", on record as {', '.join(map(str, erased.noted))}"
     names = f" and {erased.names} pseudonyms' reading" if erased.names else ""
     tasks = f" and what {erased.tasks} tasks kept" if erased.tasks else ""
     results = f" and {erased.results} kept results" if erased.results else ""
-    return f"{done}: {erased.fields} fields of {erased.records} records{tasks}{results}{names}{where}"
+    accounts = f" and {erased.connections} connections" if erased.connections else ""
+    beside = f"{tasks}{results}{accounts}{names}"
+    return f"{done}: {erased.fields} fields of {erased.records} records{beside}{where}"
 
 
 @click.command()

@@ -24,6 +24,7 @@ _COMMANDS = {
     "call": ("call", "Carry out one governed call."),
     "completion": ("completion", "Print a completion script for a shell."),
     "config": ("config", "Show and check the configuration."),
+    "connections": ("connections", "Connect, list and revoke accounts of people at upstreams."),
     "connect": ("connect", "Add this home to an MCP client's configuration."),
     "demo": ("demo", "Play the support-desk story on real parts, on loopback."),
     "disconnect": ("connect", "Take this home out of an MCP client's configuration."),

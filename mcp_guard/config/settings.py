@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from mcp_guard.config.connections import Connections
 from mcp_guard.config.egress import Egress
 from mcp_guard.config.results import Results
 from mcp_guard.kit import references, units
@@ -478,6 +479,7 @@ class Settings(Strict):
     )
     approvals: Approvals = Approvals()
     egress: Egress = Egress()
+    connections: Connections = Connections()
     limits: Limits = Limits()
     results: Results = Results()
 

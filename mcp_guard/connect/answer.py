@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from mcp_guard.connect.failure import MAX_TEXT, Failed
+from mcp_guard.connect.failure import MAX_TEXT, Failed, Unauthorized
 from mcp_guard.connect.message import Response
 from mcp_guard.kit import strict_json
 from mcp_guard.kit.text import strip_hidden, visible
@@ -56,7 +56,7 @@ def failure_of(response: Response, redact: Callable[[str], str], now: datetime, 
         return Failed(
             "upstream_error", reason, transient="5xx", executed="unknown", retry="same", retry_after_s=retry_after
         )
-    return Failed("upstream_error", reason)
+    return Unauthorized("upstream_error", reason) if status == 401 else Failed("upstream_error", reason)
 
 
 def retry_after_seconds(text: str | None, now: datetime) -> int | None:

@@ -55,6 +55,10 @@ class Issued:
         for value in values.values():
             self._redactor.learn(value)
 
+    def beside(self, kind: str, value: str) -> "Issued":
+        """With one more."""
+        return Issued({**self._values, kind: value})
+
     @property
     def longest(self) -> int:
         """Characters of the longest form of any of them."""

@@ -34,10 +34,16 @@ class Documents:
             raise Refused("upstream_unavailable", f"it answered {response.status}")
         return response.body
 
+    async def challenge(self, url: str) -> str:
+        """What a GET without credentials is told to authenticate with. Raises `Refused`."""
+        response = await self._send("GET", url, (_ACCEPT,), None)
+        return response.headers.get("www-authenticate", "") if response.status == 401 else ""
+
     async def post_form(self, url: str, form: Mapping[str, str], authorization: str) -> tuple[int, bytes]:
-        """Status and body of what a form is answered with. Raises `Refused`."""
+        """Status and body of what a form is answered with, without `authorization` where that is empty. Raises
+        `Refused`."""
         kind = ("content-type", "application/x-www-form-urlencoded")
-        headers = (_ACCEPT, kind, ("authorization", authorization))
+        headers = (_ACCEPT, kind, *([("authorization", authorization)] if authorization else []))
         response = await self._send("POST", url, headers, urlencode(form).encode("ascii"))
         return response.status, response.body
 

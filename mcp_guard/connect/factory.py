@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from mcp_guard.connect.egress import Egress
     from mcp_guard.connect.mcp.pool import Sessions
     from mcp_guard.connect.pools import Pools
+    from mcp_guard.connect.tokens import TokenSource
 
 
 def _default_egress() -> "Egress":
@@ -54,7 +55,7 @@ class Means:
     """What connectors share. The HTTP client is made when the first tool needs it: others do not wait for it.
 
     `issue` makes out the credentials of single calls, where the home can. `forbids` says which absolute paths no
-    argument of a tool may lead to: none unless said.
+    argument of a tool may lead to: none unless said. `tokens` has the accounts of people at upstreams.
     """
 
     home: Path
@@ -64,6 +65,7 @@ class Means:
     issue: "Issue | None" = None
     forbids: Callable[[str], bool] = _nothing
     make_breakers: Callable[[], "Breakers"] = _default_breakers
+    tokens: "TokenSource | None" = None
     _breakers: "Breakers | None" = field(default=None, init=False)
     _egress: "Egress | None" = field(default=None, init=False)
     _pools: "Pools | None" = field(default=None, init=False)
@@ -80,9 +82,10 @@ class Means:
         issue: "Issue | None" = None,
         forbids: Callable[[str], bool] = _nothing,
         make_breakers: Callable[[], "Breakers"] = _default_breakers,
+        tokens: "TokenSource | None" = None,
     ) -> AsyncIterator["Means"]:
         """The means of a home, until the end of the block. What is resolved is taught to `redactor`."""
-        means = cls(home, resolver, redactor, issue=issue, forbids=forbids, make_breakers=make_breakers)
+        means = cls(home, resolver, redactor, issue=issue, forbids=forbids, make_breakers=make_breakers, tokens=tokens)
         try:
             yield means
         finally:
@@ -183,6 +186,7 @@ def _http(tool: Tool, spec: HttpSpec, means: Means) -> Connector:
             resolver=means.resolver,
             redactor=means.redactor,
             issue=means.issue,
+            tokens=means.tokens,
         )
     except ValueError as error:
         raise Invalid([Problem("template", str(error), f"tool {tool.name}")]) from None

@@ -27,3 +27,7 @@ class Failed(Refused):
     ) -> None:
         super().__init__(code, reason, executed=executed, retry=retry, retry_after_s=retry_after_s)
         self.transient = transient
+
+
+class Unauthorized(Failed):
+    """The upstream did not accept the credential (401, RFC 9110 section 15.5.2), and so did nothing."""

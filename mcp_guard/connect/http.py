@@ -10,12 +10,13 @@ from mcp_guard.connect.answer import failure_of, value_of
 from mcp_guard.connect.breaker import Breakers
 from mcp_guard.connect.credential import NOTHING, CallCredentials, Issue, Issued
 from mcp_guard.connect.egress import Egress
-from mcp_guard.connect.failure import Failed
+from mcp_guard.connect.failure import Failed, Unauthorized
 from mcp_guard.connect.media import media_value
 from mcp_guard.connect.message import Request, Response, parse_origin
 from mcp_guard.connect.paging import Gathering
 from mcp_guard.connect.render import plan, render
 from mcp_guard.connect.select import selected
+from mcp_guard.connect.tokens import TokenSource
 from mcp_guard.kit.failpoint import failpoint
 from mcp_guard.kit.references import Reference
 from mcp_guard.model.call import CredentialKind, Invocation, Reply
@@ -38,8 +39,8 @@ def _utc_now() -> datetime:
 class HttpConnector:
     """Sends the tool's request through the guarded client, with the call's idempotency key where one is wanted.
 
-    `issue` makes out the credentials that headers ask for with `${token:…}`. Raises `ValueError` for templates that no
-    manifest check would have let through.
+    `issue` makes out the credentials that headers ask for with `${token:…}`, `tokens` has the caller's own where the
+    tool is of a service with accounts. Raises `ValueError` for templates that no manifest check would have let through.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class HttpConnector:
         resolver: Resolver,
         redactor: Redactor,
         issue: Issue | None = None,
+        tokens: TokenSource | None = None,
         now: Callable[[], datetime] = _utc_now,
     ) -> None:
         self._plan = plan(spec)
@@ -64,14 +66,32 @@ class HttpConnector:
         wanted = [part for _, text in self._plan.headers for part in text.parts if isinstance(part, Reference)]
         self._secrets = tuple(part for part in wanted if part.kind != "token")
         self._credentials = self._asked_for(tool, wanted, issue)
+        self._tokens = tokens
         self._now = now
 
     async def invoke(self, invocation: Invocation) -> Reply:
         started = time.monotonic()
         secrets = await self._obtain(invocation.timeout)
         issued = NOTHING if self._credentials is None else await self._credentials.make_out(invocation)
+        own = await self._own_token(invocation)
+        try:
+            return await self._act(invocation, secrets, issued, own, started)
+        except Unauthorized:
+            if own is None:
+                raise
+            own = await self._own_token(invocation, refused=own)
+            return await self._act(invocation, secrets, issued, own, started)
+
+    async def _act(
+        self, invocation: Invocation, secrets: Mapping[Reference, str], issued: Issued, own: str | None, started: float
+    ) -> Reply:
+        """One act with these credentials; `own` is the caller's token."""
+        extra = self._extra_headers(invocation)
         resolve = issued.resolver(secrets.__getitem__)
-        request = render(self._plan, invocation.arguments, resolve, self._extra_headers(invocation))
+        if own is not None:
+            extra["authorization"] = f"Bearer {own}"
+            issued = issued.beside("own", own)
+        request = render(self._plan, invocation.arguments, resolve, extra)
         failpoint("http.before-request")
         value = await self._ask(request, issued, started, invocation.timeout)
         failpoint("http.after-response")
@@ -79,6 +99,23 @@ class HttpConnector:
 
     async def aclose(self) -> None:
         """The client is shared; whoever made it closes it."""
+
+    async def _own_token(self, invocation: Invocation, refused: str | None = None) -> str | None:
+        """The caller's token for the service, where it has accounts; another one than was refused. Raises `Refused`."""
+        spec, who = self._plan.spec.oauth, invocation.principal
+        if spec is None:
+            return None
+        if who is None or self._tokens is None:
+            raise Failed("upstream_unavailable", "nobody's account can be used here")
+        limit = asyncio.timeout(invocation.timeout)
+        try:
+            async with limit:
+                asking = self._tokens.token(who, spec) if refused is None else self._tokens.renewed(who, spec, refused)
+                return await asking
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise Failed("upstream_timeout", "no credential for the upstream was obtained in time") from None
 
     async def _obtain(self, seconds: float) -> Mapping[Reference, str]:
         """The tool's secrets, as of now. Nothing was executed where that takes too long."""

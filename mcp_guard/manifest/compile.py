@@ -1,7 +1,7 @@
 """From one tool as written to one tool as served: every rule of contract section 2 that needs more than a type."""
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mcp_guard.kit import units
@@ -13,6 +13,7 @@ from mcp_guard.manifest.home import HomeFiles
 from mcp_guard.manifest.http import compile_http
 from mcp_guard.manifest.http_answer import check_pages
 from mcp_guard.manifest.limits import compile_cost, limits_of, merged
+from mcp_guard.manifest.oauth import Services, oauth_of_request, services_of
 from mcp_guard.manifest.pointers import check_sensitive
 from mcp_guard.manifest.probe import compile_probe
 from mcp_guard.manifest.process import Place, Said
@@ -39,10 +40,12 @@ class Surroundings:
     toolset: str | None
     home: Path
     reserved: HomeFiles
+    services: Services = field(default_factory=dict)
 
     @classmethod
-    def of(cls, file: File, home: Path, reserved: HomeFiles) -> "Surroundings":
-        return cls(file.defaults, file.toolset, home, reserved)
+    def of(cls, file: File, home: Path, reserved: HomeFiles, report: Report) -> "Surroundings":
+        """Problems of what all tools of the file have in common go to the report."""
+        return cls(file.defaults, file.toolset, home, reserved, services_of(file, report.at("services")))
 
 
 def compile_tool(
@@ -135,6 +138,7 @@ def _connector(
     used: frozenset[str] = frozenset()
     if entry.http is not None:
         spec, used = compile_http(entry.http, arguments, Place(around.home, around.reserved), place)
+        spec = replace(spec, oauth=oauth_of_request(entry.http, around.services, place))
         _check_idempotency_header(entry, spec, report)
     elif entry.sql is not None:
         spec, used = compile_sql(entry.sql, arguments, Place(around.home, around.reserved), place)

@@ -56,6 +56,7 @@ JsonSchema = dict[str, Any]
 Glob = Annotated[str, Matching(r"^[A-Za-z0-9_./*-]{1,128}$", "the name of a tool; * stands for any characters")]
 ApiMethod = Literal["get", "head", "post", "put", "patch", "delete"]
 SecretReference = Annotated[str, Matching(references.WHOLE_REFERENCE, "a reference such as ${secret:petstore}")]
+OAuthScope = Annotated[str, Matching(r"^[!#-\[\]-~]{1,128}$", 'a scope: printable ASCII without space, " and \\')]
 Labels = Annotated[list[Word], Field(max_length=16)]
 
 
@@ -128,6 +129,31 @@ class HttpTls(Strict):
     )
 
 
+class OAuthRule(Strict):
+    """How the access tokens of people are got (OAuth 2.1)."""
+
+    issuer: Annotated[str, Field(min_length=1, max_length=1024)] | None = Field(
+        default=None, description="Exactly as the issuer names itself; else the upstream names it (RFC 9728)."
+    )
+    resource: Annotated[str, Field(min_length=1, max_length=1024)] | None = Field(
+        default=None, description="What tokens are asked for (RFC 8707); of an upstream its url, where nothing is said."
+    )
+    scopes: Annotated[list[OAuthScope], Field(max_length=64)] = Field(default=[])
+    client_id: Annotated[str, Matching(r"^[!-~]{1,512}$", "an id without spaces")] | None = Field(
+        default=None, description="The guard's at the issuer; else the address of its client metadata document."
+    )
+    client_secret: SecretReference | None = None
+    egress: Egress = Field(default=Egress(), description="Private networks the issuer may be on.")
+
+
+class ServiceEntry(Strict):
+    """A service at which people have accounts, for http tools of this file: `service: NAME` in their request."""
+
+    name: Annotated[str, Matching(r"^[a-z][a-z0-9]{0,23}$", "a short name of lower-case letters and digits")]
+    auth: Literal["oauth"]
+    oauth: OAuthRule
+
+
 class Http(Strict):
     """One request. Arguments are placed by position: `{name}`."""
 
@@ -151,6 +177,9 @@ class Http(Strict):
         default=None, description="The answer is a picture, sound or document of one of these types."
     )
     tls: HttpTls | None = Field(default=None, description="Authorities and a client certificate of the tool's own.")
+    service: Annotated[str, Field(max_length=24)] | None = Field(
+        default=None, description="The service whose account of the caller is used; see services."
+    )
     egress: Egress = Egress()
     max_output: Size = "1MiB"
     trace: bool = Field(default=False, description="Send the caller's W3C trace on: `traceparent`.")
@@ -357,6 +386,8 @@ class UpstreamEntry(Strict):
     env: dict[str, str] = Field(default={}, description="All the program gets besides PATH, HOME and the like.")
     url: Annotated[str, Field(min_length=1, max_length=2048)] | None = None
     headers: dict[str, str] = Field(default={})
+    auth: Literal["oauth"] | None = Field(default=None, description="Each person's own account there is used.")
+    oauth: OAuthRule | None = Field(default=None, description="Beside auth: oauth; all of it can be left out.")
     egress: Egress = Egress()
     allow: Annotated[list[Glob], Field(min_length=1)]
     deny: list[Glob] = Field(default=[])
@@ -425,5 +456,6 @@ class File(Strict):
     toolset: Label | None = Field(default=None, description="Puts the tag toolset:NAME on every tool here.")
     defaults: Defaults = Defaults()
     tools: list[ToolEntry] = Field(default=[])
+    services: list[ServiceEntry] = Field(default=[])
     upstreams: list[UpstreamEntry] = Field(default=[])
     imports: list[ImportEntry] = Field(default=[])

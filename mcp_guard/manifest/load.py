@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mcp_guard.manifest.lock import Lock
     from mcp_guard.manifest.others import Mirrored
     from mcp_guard.manifest.upstreams import Declared
+    from mcp_guard.model.oauth import OAuthSpec
 
 
 Bounded = Callable[[Mapping[str, Sequence[str]]], Collection[str]]
@@ -57,6 +58,7 @@ def lint(
     for path in files:
         tools += _read(path, home, reserved, locked, problems)
     problems += _duplicates(tools)
+    problems += _two_accounts(tools)
     served = _linked(tools, home, problems)
     if bounded is not None and not any(problem.severity == "error" for problem in problems):
         _advise(tools, served, bounded, problems)
@@ -78,12 +80,33 @@ def others(home: Path, patterns: Sequence[str], *, reserved: HomeFiles) -> "list
     for path in files:
         report = Report(yaml.load(path, path.relative_to(home).as_posix()), problems)
         file, _ = _parse(report)
-        around = Surroundings.of(file, home, reserved)
+        around = Surroundings.of(file, home, reserved, report)
         found += [Declared(one, around, report.at("upstreams", n)) for n, one in enumerate(file.upstreams)]
         found += [DeclaredImport(one, around, report.at("imports", n)) for n, one in enumerate(file.imports)]
     for declared in found:
         declared.check()
     problems += _same_names(found)
+    if any(problem.severity == "error" for problem in problems):
+        raise Invalid(problem for problem in problems if problem.severity == "error")
+    return found
+
+
+def accounts(home: Path, patterns: Sequence[str], *, reserved: HomeFiles) -> "dict[str, OAuthSpec]":
+    """What the manifests say of every upstream with accounts of people, by name, whatever of it is locked. Raises
+    `Invalid` where a file has errors."""
+    from mcp_guard.manifest.compile import Surroundings
+    from mcp_guard.manifest.oauth import oauth_of_upstream
+
+    files, problems = find(home, patterns)
+    found: dict[str, OAuthSpec] = {}
+    for path in files:
+        report = Report(yaml.load(path, path.relative_to(home).as_posix()), problems)
+        file, _ = _parse(report)
+        services = Surroundings.of(file, home, reserved, report).services
+        found |= {name: spec for name, spec in services.items() if spec is not None}
+        for n, entry in enumerate(file.upstreams):
+            oauth = oauth_of_upstream(entry, report.at("upstreams", n))
+            found |= {} if oauth is None else {entry.name: oauth}
     if any(problem.severity == "error" for problem in problems):
         raise Invalid(problem for problem in problems if problem.severity == "error")
     return found
@@ -164,7 +187,7 @@ def _read(path: Path, home: Path, reserved: HomeFiles, locked: "Lock", problems:
         return []
     report = Report(document, problems)
     file, entries = _parse(report)
-    around = Surroundings.of(file, home, reserved)
+    around = Surroundings.of(file, home, reserved, report)
     tools = []
     for index, entry in entries:
         place = Report(document, [], ("tools", index))
@@ -210,21 +233,24 @@ def _parse(report: Report) -> "tuple[File, list[tuple[int, ToolEntry]]]":
         for complaint in found:
             report.at(*complaint.location).error(complaint.code, complaint.message, complaint.hint)
         return _sound_part(raw, [complaint.location for complaint in found])
-    if not file.model_fields_set & {"tools", "upstreams", "imports"}:
-        hint = "a file says tools:, upstreams: or imports:, or several of them"
+    if not file.model_fields_set & {"tools", "services", "upstreams", "imports"}:
+        hint = "a file says tools:, services:, upstreams: or imports:, or several of them"
         report.error("missing_key", "the key tools is missing", hint)
     return file, list(enumerate(file.tools))
 
 
 def _sound_part(raw: dict[str, object], broken: "list[Location]") -> "tuple[File, list[tuple[int, ToolEntry]]]":
     """What can still be checked of a file with errors, so that one run names them all."""
-    from mcp_guard.manifest.document import Defaults, File, ToolEntry
+    from mcp_guard.manifest.document import Defaults, File, ServiceEntry, ToolEntry
 
-    tools = raw.get("tools")
-    if any(where[:1] in (("defaults",), ("toolset",)) for where in broken) or not isinstance(tools, list):
+    tools, services = raw.get("tools"), raw.get("services", [])
+    common = (("defaults",), ("toolset",), ("services",))
+    if any(where[:1] in common for where in broken) or not isinstance(tools, list):
         return File.model_construct(), []
+    assert isinstance(services, list), "else it were broken"
     skipped = {where[1] for where in broken if where[:1] == ("tools",) and len(where) > 1}
-    file = File.model_construct(defaults=Defaults.model_validate(raw.get("defaults", {})), tools=[])
+    known = [ServiceEntry.model_validate(service) for service in services]
+    file = File.model_construct(defaults=Defaults.model_validate(raw.get("defaults", {})), tools=[], services=known)
     return file, [(n, ToolEntry.model_validate(tool)) for n, tool in enumerate(tools) if n not in skipped]
 
 
@@ -258,6 +284,17 @@ def _advise(
         if tool is not None
     ]
     advise(sound, bounded({placed.tool.name: placed.tool.tags for placed in sound}))
+
+
+def _two_accounts(tools: Sequence[_Found]) -> Iterator[Problem]:
+    """What somebody connected is kept by the upstream's name, which so has one meaning in a home."""
+    meant: dict[str, object] = {}
+    for found in tools:
+        oauth = None if found.tool is None else found.tool.oauth
+        if oauth is not None and meant.setdefault(oauth.upstream, oauth) != oauth:
+            message = f"{oauth.upstream} is another upstream in another place"
+            where = pointer.join(found.report.where)
+            yield found.report.document.problem(where, "duplicate_name", message, "rename one of them")
 
 
 def _duplicates(tools: Sequence[_Found]) -> Iterator[Problem]:

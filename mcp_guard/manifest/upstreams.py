@@ -17,6 +17,7 @@ from mcp_guard.manifest.document import Annotations, Override, ToolEntry, Upstre
 from mcp_guard.manifest.foreign import adapted
 from mcp_guard.manifest.http import check_address, check_fixed_headers, max_output, networks
 from mcp_guard.manifest.lock import Lock, ToolDefinition
+from mcp_guard.manifest.oauth import oauth_of_upstream
 from mcp_guard.manifest.others import NOT_IN_NAMES, Mirrored, explain, is_strange, matches
 from mcp_guard.manifest.process import Place, check_env
 from mcp_guard.manifest.report import Report
@@ -101,6 +102,7 @@ def server(entry: UpstreamEntry, around: Surroundings, report: Report) -> Upstre
         networks=networks(entry.egress.networks, report.at("egress", "networks")),
         start=start,
         max_bytes=max_output(entry.max_output, report.at("max_output")),
+        oauth=oauth_of_upstream(entry, report),
     )
 
 

@@ -11,6 +11,7 @@ from mcp_guard.model.codes import Code, Executed, Retry
 from mcp_guard.model.decision import REQUESTER, Decision
 from mcp_guard.model.disclosure import Disclosure, disclosed
 from mcp_guard.model.errors import Refused
+from mcp_guard.model.oauth import NotConnected
 from mcp_guard.model.principal import Principal
 from mcp_guard.model.trace import Trace
 
@@ -334,6 +335,22 @@ class RefusalView:
     effect: str | None = None
     rule: str | None = None
     retry_after_s: int | None = None
+    connect: Mapping[str, object] | None = None
+
+    @classmethod
+    def of(cls, refusal: Refused, call: str) -> "RefusalView":
+        """A refusal as the caller of `call` is told it."""
+        return cls(
+            code=refusal.code,
+            reason=refusal.reason,
+            call=call,
+            executed=refusal.executed,
+            retry=refusal.retry,
+            effect=refusal.effect,
+            rule=refusal.rule,
+            retry_after_s=refusal.retry_after_s,
+            connect=refusal.connect if isinstance(refusal, NotConnected) else None,
+        )
 
     def as_dict(self) -> dict[str, object]:
         view: dict[str, object] = {
@@ -343,7 +360,7 @@ class RefusalView:
             "executed": self.executed,
             "retry": self.retry,
         }
-        for name in ("effect", "rule", "retry_after_s"):
+        for name in ("effect", "rule", "retry_after_s", "connect"):
             value = getattr(self, name)
             if value is not None:
                 view[name] = value

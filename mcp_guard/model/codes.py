@@ -25,6 +25,7 @@ Code = Literal[
     "upstream_error",
     "output_invalid",
     "quarantined",
+    "connection_required",
     "audit_unavailable",
     "outcome_unrecorded",
     "in_doubt",
@@ -152,6 +153,12 @@ CODES: dict[Code, CodeEntry] = {
         "never",
         "The tool changed since it was reviewed and is set aside.",
         "an operator reviews it with `mcp-guard tools diff` and `tools lock`",
+    ),
+    "connection_required": CodeEntry(
+        5,
+        "same",
+        "The person the call is made for has not connected their account at the upstream. Nothing was sent to it.",
+        "have the person open the link in the refusal, or run `mcp-guard connections connect`; then call again",
     ),
     "audit_unavailable": CodeEntry(
         8,

@@ -6,6 +6,7 @@ from typing import Final, Literal
 
 from mcp_guard.model.decision import Escalation
 from mcp_guard.model.limit import Cost, Limit
+from mcp_guard.model.oauth import OAuthSpec
 
 Effects = Literal["none", "idempotent", "once"]
 JustificationMode = Literal["none", "optional", "required"]
@@ -80,7 +81,7 @@ class HttpSpec:
     hold secret references. `networks` are the private networks this tool may reach (CIDR). `max_bytes` caps the
     response body. With `trace` the upstream is told the caller's trace (`traceparent`). `select` names the parts of an
     answer that are the result: one JSON pointer, or names and pointers. With `media` an answer is of one of these types
-    and becomes a content block.
+    and becomes a content block. With `oauth` requests carry the caller's own access token.
     """
 
     kind: Literal["http"]
@@ -100,6 +101,7 @@ class HttpSpec:
     pages: Pages | None = field(default=None, metadata=LATER)
     tls: TlsSpec | None = field(default=None, metadata=LATER)
     media: tuple[str, ...] = field(default=(), metadata=LATER)
+    oauth: OAuthSpec | None = field(default=None, metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +246,7 @@ class Upstream:
 
     `variables` are the whole environment of the program beside the few every program needs; they and `headers` may hold
     secret references. `networks` are the private networks that may be reached for it (CIDR). `start` is in seconds and
-    `max_bytes` bounds one message of it.
+    `max_bytes` bounds one message of it. With `oauth` each principal has a session of their own, with their own token.
     """
 
     name: str
@@ -255,6 +257,7 @@ class Upstream:
     networks: tuple[str, ...]
     start: float
     max_bytes: int
+    oauth: OAuthSpec | None = field(default=None, metadata=LATER)
 
 
 def definition(listed: Mapping[str, object]) -> dict[str, object]:
@@ -290,7 +293,7 @@ def secret_texts(spec: ConnectorSpec) -> tuple[str, ...]:
     """The texts of a specification in which references to secrets may stand."""
     if isinstance(spec, HttpSpec):
         key = (spec.tls.key,) if spec.tls is not None and spec.tls.key is not None else ()
-        return (*(text for _, text in spec.headers), *key)
+        return (*(text for _, text in spec.headers), *key, *_of_client(spec.oauth))
     if isinstance(spec, CommandSpec):
         return tuple(text for _, text in spec.env)
     if isinstance(spec, PostgresSpec) and spec.password is not None:
@@ -298,8 +301,13 @@ def secret_texts(spec: ConnectorSpec) -> tuple[str, ...]:
     if isinstance(spec, PythonSpec) and spec.worker is not None:
         return tuple(text for _, text in spec.worker.env)
     if isinstance(spec, McpSpec):
-        return tuple(text for _, text in (*spec.upstream.variables, *spec.upstream.headers))
+        upstream = spec.upstream
+        return (*(text for _, text in (*upstream.variables, *upstream.headers)), *_of_client(upstream.oauth))
     return ()
+
+
+def _of_client(oauth: OAuthSpec | None) -> tuple[str, ...]:
+    return () if oauth is None or oauth.client_secret is None else (oauth.client_secret,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,6 +350,14 @@ class Tool:
     limits: tuple[Limit, ...] = field(default=(), metadata=LATER)
     largest_answer: int | None = field(default=None, metadata=LATER)
     refuses_larger: bool = field(default=False, metadata=LATER)
+
+    @property
+    def oauth(self) -> OAuthSpec | None:
+        """Whose token a call carries, where the upstream has accounts: the caller's own for this."""
+        connector = self.connector
+        if isinstance(connector, McpSpec):
+            return connector.upstream.oauth
+        return connector.oauth if isinstance(connector, HttpSpec) else None
 
     @property
     def becomes_task(self) -> bool:

@@ -40,10 +40,11 @@ _MARKS = (
 
 
 class Redactor:
-    """Knows the secret values of this process. Values are never forgotten: a rotated secret may still be valid."""
+    """Knows the secret values of this process. Values are not forgotten unless somebody says so: a rotated secret may
+    still be valid."""
 
     def __init__(self) -> None:
-        self._known: set[str] = set()
+        self._known: dict[str, frozenset[str]] = {}
         self._forms: tuple[str, ...] = ()
         self._escaped: tuple[str, ...] = ()
         self._pattern: re.Pattern[str] | None = None
@@ -57,12 +58,13 @@ class Redactor:
         """Redact `value`, in all its forms, from now on. Short values are ignored; see `MIN_LENGTH`."""
         if value in self._known or len(value) < MIN_LENGTH:
             return
-        self._known.add(value)
-        # A form that holds another must be tried first, or its rest would stay behind.
-        found = sorted({*self._forms, *forms(value)}, key=lambda form: (-len(form), form))
-        self._forms = tuple(found)
-        self._escaped = tuple(_in_json(form) for form in found)
-        self._pattern = None
+        self._known[value] = forms(value)
+        self._know({*self._forms, *self._known[value]})
+
+    def forget(self, value: str) -> None:
+        """Redact `value` no more; for what is valid for a short while, of which there is always more."""
+        if self._known.pop(value, None) is not None:
+            self._know({form for found in self._known.values() for form in found})
 
     def text(self, text: str) -> str:
         """`text` with every known form and every credential shape replaced."""
@@ -86,6 +88,12 @@ class Redactor:
         if self._pattern is None:
             self._pattern = re.compile("|".join(map(re.escape, self._forms)))
         return self._pattern
+
+    def _know(self, found: set[str]) -> None:
+        # A form that holds another must be tried first, or its rest would stay behind.
+        self._forms = tuple(sorted(found, key=lambda form: (-len(form), form)))
+        self._escaped = tuple(_in_json(form) for form in self._forms)
+        self._pattern = None
 
     def _walk(self, value: object) -> object:
         if isinstance(value, str):

@@ -4,10 +4,12 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from mcp_guard.admin.consenting import Consenting
 from mcp_guard.identity.protected_resource import ProtectedResource
 from mcp_guard.model.principal import Principal
 from mcp_guard.server import http, listening
 from mcp_guard.server.adapter import build_server
+from mcp_guard.server.consent import ConsentPages
 from mcp_guard.server.stdio import Streams, stdio_transport
 from mcp_guard.server.surface import Surface
 from mcp_guard.server.wire import WireFault
@@ -27,6 +29,11 @@ class Servable(Surface, Protocol):
     @property
     def documents(self) -> Mapping[str, bytes]:
         """What anybody may read over HTTP: JSON texts by path."""
+        ...
+
+    @property
+    def consenting(self) -> Consenting:
+        """How people connect accounts at upstreams."""
         ...
 
     async def authenticate(self, token: str) -> Principal:
@@ -85,6 +92,17 @@ async def serve_http(
     async def on_fault(code: str, principal: Principal | None) -> None:
         await guard.note_fault(code, "http", principal)
 
+    noted: set[asyncio.Task[None]] = set()
+
+    def on_consent_fault(code: str) -> None:
+        task = asyncio.get_running_loop().create_task(on_fault(code, None))
+        noted.add(task)
+        task.add_done_callback(noted.discard)
+
+    def listening_at(host: str, port: int) -> None:
+        guard.consenting.listens(host, port)
+        on_listening(host, port)
+
     app = http.build_app(
         build_server(guard, None),
         authenticate=guard.authenticate,
@@ -93,5 +111,6 @@ async def serve_http(
         allowed_hosts=allowed_hosts,
         resource=guard.protected_resource,
         documents=guard.documents,
+        pages=ConsentPages(guard.consenting, guard.name, on_consent_fault, lambda _: None),
     )
-    await listening.serve(app, host, port, on_listening=on_listening, stop=stop, drain=guard.drain)
+    await listening.serve(app, host, port, on_listening=listening_at, stop=stop, drain=guard.drain)

@@ -66,6 +66,20 @@ def overwriting_results(results: Sequence[str], subject: str | None) -> Callable
     return work
 
 
+def ending_connections(subject: str, count: int) -> Callable[[Transaction], None]:
+    """The work of a unit: the `count` accounts that a subject connected at upstreams, and the links to connect more.
+    Raises `SidesChanged` where there are more or fewer by now."""
+
+    def work(transaction: Transaction) -> None:
+        row: Parameters = {"subject": subject}
+        if transaction.run("connections_overwrite", row) != count:
+            raise SidesChanged
+        transaction.run("connections_delete", row)
+        transaction.run("consents_delete", row)
+
+    return work
+
+
 def empty_wal(path: Path) -> bool:
     """Move the write-ahead log into the database and cut it to nothing: the old versions of pages are gone with it.
 

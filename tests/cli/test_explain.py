@@ -63,6 +63,7 @@ STATUSES = {
     "upstream_error": 7,
     "output_invalid": 7,
     "quarantined": 5,
+    "connection_required": 5,
     "audit_unavailable": 8,
     "outcome_unrecorded": 8,
     "in_doubt": 6,

@@ -1,0 +1,1 @@
+"""The guard as an OAuth client: accounts of people at upstreams."""
