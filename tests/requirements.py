@@ -1553,6 +1553,10 @@ REQUIREMENTS: dict[str, Requirement] = {
         "RFC 7009",
         "A revoked connection is over in every process, also during a renewal; its issuer is asked too, and it is told.",
     ),
+    "oauth:upstream": Requirement(
+        "MCP 2026-07-28, basic/authorization; I12",
+        "At another MCP server everybody has a session of their own, in which only their own token is ever sent; its issuer is found as the server says.",
+    ),
     "oauth:cli": Requirement(
         "RFC 8252 section 7.3", "An account is connected, listed and revoked from the command line."
     ),

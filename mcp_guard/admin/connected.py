@@ -41,6 +41,13 @@ class Connected:
         if self._found(who, spec) is None:
             raise await self._refusal(who, spec)
 
+    async def account(self, who: Principal, spec: OAuthSpec) -> str:
+        """What tells the account from another one, also from one that is connected later. Raises `NotConnected`."""
+        found = self._found(who, spec)
+        if found is None:
+            raise await self._refusal(who, spec)
+        return found.id
+
     async def token(self, who: Principal, spec: OAuthSpec) -> str:
         """An access token of theirs that is good for a while. Raises `NotConnected`, `Refused`, `StoreUnavailable`."""
         found = self._found(who, spec)

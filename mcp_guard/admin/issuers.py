@@ -46,13 +46,11 @@ class Issuers:
     document: Callable[[], str | None]
     clock: Clock
     _known: dict[tuple[str, tuple[str, ...]], tuple[float, Endpoints]] = field(default_factory=dict)
+    _named: dict[tuple[str, tuple[str, ...]], tuple[float, str]] = field(default_factory=dict)
 
     async def endpoints(self, spec: OAuthSpec) -> Endpoints:
         """The endpoints of the upstream's issuer. Raises `Refused`."""
-        if spec.issuer:
-            return await self._endpoints(spec, spec.issuer)
-        way = self.reach(spec.networks)
-        return await self._endpoints(spec, await issuer_of(spec.resource, spec.resource, way.get, way.challenge))
+        return await self._endpoints(spec, spec.issuer or await self._issuer(spec))
 
     async def client_id(self, spec: OAuthSpec, endpoints: Endpoints) -> str:
         """How the issuer knows the guard. Raises `Refused`."""
@@ -81,6 +79,20 @@ class Issuers:
         return TokenEndpoint(
             endpoints, Client(client_id, secret), self.reach(spec.networks).post_form, self.clock.now_us
         )
+
+    async def _issuer(self, spec: OAuthSpec) -> str:
+        """The issuer that the upstream names, the same for a while: the one a page showed is the one its button leads
+        to."""
+        key, now = (spec.resource, spec.networks), self.clock.monotonic()
+        named = self._named.get(key)
+        if named is not None and now - named[0] < FRESH_SECONDS:
+            return named[1]
+        way = self.reach(spec.networks)
+        found = await issuer_of(spec.resource, spec.resource, way.get, way.challenge)
+        if len(self._named) >= MOST_KNOWN:
+            self._named.clear()
+        self._named[key] = now, found
+        return found
 
     async def _endpoints(self, spec: OAuthSpec, issuer: str) -> Endpoints:
         key, now = (issuer, spec.networks), self.clock.monotonic()

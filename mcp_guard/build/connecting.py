@@ -66,6 +66,24 @@ async def open_connections(home: Home) -> "AsyncIterator[Connections]":
 
 
 @asynccontextmanager
+async def open_lending(home: Home, redactor: "Redactor") -> "AsyncIterator[Connected]":
+    """Connections of this home's store for an operator who looks at upstreams in somebody's name. Raises `Invalid` for
+    broken manifests."""
+    from mcp_guard.admin.connected import Connected
+    from mcp_guard.build.wiring import open_journal
+
+    outside, specs = _Outside(), specs_of(home, strict=True)
+    async with open_journal(home, redactor) as (store, journal):
+        consenting = _consenting(home, store, journal, redactor, outside=outside, spec=specs.get)
+        connected = Connected(consenting.store, consenting, journal, redactor, SystemClock())
+        try:
+            yield connected
+        finally:
+            await connected.aclose()
+            await outside.aclose()
+
+
+@asynccontextmanager
 async def open_connection_store(home: Home) -> "AsyncIterator[ConnectionStore]":
     """The connections of this home's store, for looking; nothing is made or written."""
     from mcp_guard.identity.oauth.connection import ConnectionStore

@@ -1,6 +1,8 @@
 """Wiring of what looks at other people's tools and lets them in."""
 
 from collections.abc import Callable, Collection, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mcp_guard.config.home import Home
@@ -9,27 +11,34 @@ from mcp_guard.model.errors import UsageError
 
 if TYPE_CHECKING:
     from mcp_guard.admin.locking import Compared, Difference, Listed
+    from mcp_guard.connect.tokens import Bearer
     from mcp_guard.manifest.imports import DeclaredImport
     from mcp_guard.manifest.upstreams import Declared
+    from mcp_guard.secrets.redact import Redactor
 
 
-def lock_differences(home: Home, name: str | None = None, *, verbosity: int = 0) -> "list[Difference]":
-    """What the servers and descriptions of a home say now against what is locked. Nothing is written.
+def lock_differences(
+    home: Home, name: str | None = None, *, connections: Collection[str] = (), verbosity: int = 0
+) -> "list[Difference]":
+    """What the servers and descriptions of a home say now against what is locked. Nothing is written. Servers at which
+    people have accounts are asked with one of `connections` (ids).
 
     Raises `Invalid`, `UsageError` for a name that is not there, `Refused` for a server that does not answer.
     """
     import asyncio
 
-    return [one for compared in asyncio.run(_asked(home, name, verbosity)) for one in compared.differences]
+    return [one for compared in asyncio.run(_asked(home, name, connections, verbosity)) for one in compared.differences]
 
 
-def lock_tools(home: Home, name: str | None = None, *, verbosity: int = 0) -> "list[Difference]":
+def lock_tools(
+    home: Home, name: str | None = None, *, connections: Collection[str] = (), verbosity: int = 0
+) -> "list[Difference]":
     """The same, and lock what is there now: written, and on record. Raises `StoreUnavailable` before it is written."""
     import asyncio
 
     from mcp_guard.admin.locking import taken_in
 
-    compared = asyncio.run(_asked(home, name, verbosity))
+    compared = asyncio.run(_asked(home, name, connections, verbosity))
     found = [one for each in compared for one in each.differences]
     before = lock.read(home.directory)
     after = taken_in(before, compared)
@@ -40,7 +49,7 @@ def lock_tools(home: Home, name: str | None = None, *, verbosity: int = 0) -> "l
     return found
 
 
-async def _asked(home: Home, name: str | None, verbosity: int) -> "list[Compared]":
+async def _asked(home: Home, name: str | None, connections: Collection[str], verbosity: int) -> "list[Compared]":
     from mcp_guard.admin.locking import ask
     from mcp_guard.config.secrets import resolver_of
     from mcp_guard.connect.factory import Means
@@ -50,15 +59,52 @@ async def _asked(home: Home, name: str | None, verbosity: int) -> "list[Compared
 
     redactor = Redactor()
     configure(verbose=verbosity, as_json=False, redact=redactor.text)  # what a server says of itself, redacted
-    async with Means.open(home.directory, resolver_of(home, redactor), redactor) as means:
+    declared = _declared(home, name)
+    async with AsyncExitStack() as stack:
+        means = await stack.enter_async_context(Means.open(home.directory, resolver_of(home, redactor), redactor))
+        lenders = await _lenders(home, declared, connections, redactor, stack)
 
         async def listing(one: "Declared | DeclaredImport") -> "Listed":
             if isinstance(one, DeclaredImport):
                 source = one.source()
                 return described(source), source.digest
-            return await means.sessions.take(one.server).tools(), ""
+            lender = lenders.get(one.name)
+            if lender is None:
+                return await means.sessions.take(one.server).tools(), ""
+            async with means.sessions.own(one.server, lender, "") as session:
+                return await session.tools(), ""
 
-        return await ask(_declared(home, name), lock.read(home.directory), listing, _others(home))
+        return await ask(declared, lock.read(home.directory), listing, _others(home))
+
+
+async def _lenders(
+    home: Home,
+    declared: "Sequence[Declared | DeclaredImport]",
+    connections: Collection[str],
+    redactor: "Redactor",
+    stack: AsyncExitStack,
+) -> "dict[str, Bearer]":
+    """In whose name each server is asked at which people have accounts. Raises `UsageError` where nobody's is named."""
+    from mcp_guard.admin.operator import operator
+    from mcp_guard.connect.tokens import Bearer
+    from mcp_guard.manifest.imports import DeclaredImport
+
+    servers = [one.server for one in declared if not isinstance(one, DeclaredImport)]
+    specs = {server.name: server.oauth for server in servers if server.oauth is not None}
+    if not specs:
+        return {}
+    from mcp_guard.build.connecting import open_lending
+
+    lending = await stack.enter_async_context(open_lending(home, redactor))
+    named = {one.upstream: one for one in await lending.store.all() if one.id in connections}
+    for name in specs:
+        if name not in named:
+            hint = f"`mcp-guard connections connect {name}`, then --connection and the id it prints"
+            raise UsageError(f"{name} is only asked in somebody's name.", hint=hint)
+    return {
+        name: Bearer(lending, replace(operator(), subject=named[name].subject, tenant=named[name].tenant), spec)
+        for name, spec in specs.items()
+    }
 
 
 def _others(home: Home) -> "Callable[[str], Collection[str]]":

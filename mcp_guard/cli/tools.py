@@ -63,10 +63,16 @@ def lint_tools(ctx: click.Context, output: Output) -> None:
         ctx.exit(3)
 
 
+_LENT = click.option(
+    "--connection", "connections", metavar="ID", multiple=True, help="Ask a server with this account (repeat)."
+)
+
+
 @tools.command("lock")
 @click.argument("name", required=False)
+@_LENT
 @pass_output
-def lock_tools(output: Output, *, name: str | None) -> None:
+def lock_tools(output: Output, *, name: str | None, connections: tuple[str, ...]) -> None:
     """Let the tools of other servers and of descriptions in as they are now (tools.lock), and show what that changes.
 
     Every allowed tool of the upstream or import NAME, or of all. What cannot be used is left out, and why is said.
@@ -74,18 +80,19 @@ def lock_tools(output: Output, *, name: str | None) -> None:
     """
     from mcp_guard.build import lock_tools as take_in
 
-    _differences(output, take_in(output.load_home(), name, verbosity=output.verbosity))
+    _differences(output, take_in(output.load_home(), name, connections=connections, verbosity=output.verbosity))
 
 
 @tools.command("diff")
 @click.argument("name", required=False)
+@_LENT
 @pass_output
 @click.pass_context
-def diff_tools(ctx: click.Context, output: Output, *, name: str | None) -> None:
+def diff_tools(ctx: click.Context, output: Output, *, name: str | None, connections: tuple[str, ...]) -> None:
     """What other servers and descriptions say of tools now against what is locked; exit 4 where that differs."""
     from mcp_guard.build import lock_differences
 
-    found = lock_differences(output.load_home(), name, verbosity=output.verbosity)
+    found = lock_differences(output.load_home(), name, connections=connections, verbosity=output.verbosity)
     _differences(output, found)
     if any(one.state in ("new", "changed", "gone") or (one.state == "unusable" and one.before) for one in found):
         ctx.exit(4)

@@ -163,7 +163,7 @@ def connect(tool: Tool, means: Means) -> Connector:
 def _mcp(spec: McpSpec, means: Means) -> Connector:
     from mcp_guard.connect.mcp.connector import McpConnector
 
-    return McpConnector(spec, means.sessions, means.redactor)
+    return McpConnector(spec, means.sessions, means.redactor, means.tokens)
 
 
 def _sql(tool: Tool, spec: SqlSpec, means: Means) -> Connector:

@@ -1,5 +1,6 @@
 """Access tokens of people, as connectors ask for them at every call."""
 
+from dataclasses import dataclass
 from typing import Protocol
 
 from mcp_guard.model.oauth import OAuthSpec
@@ -14,6 +15,10 @@ class TokenSource(Protocol):
         """Only raises."""
         ...
 
+    async def account(self, who: Principal, spec: OAuthSpec) -> str:
+        """What tells their account from another one, also from one they connected later."""
+        ...
+
     async def token(self, who: Principal, spec: OAuthSpec) -> str:
         """A token that is good for a while."""
         ...
@@ -21,3 +26,18 @@ class TokenSource(Protocol):
     async def renewed(self, who: Principal, spec: OAuthSpec, refused: str) -> str:
         """Another one than the one the upstream refused."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Bearer:
+    """Somebody's tokens for one upstream, for a session of theirs that outlives a token."""
+
+    tokens: TokenSource
+    who: Principal
+    spec: OAuthSpec
+
+    async def token(self) -> str:
+        return await self.tokens.token(self.who, self.spec)
+
+    async def renewed(self, refused: str) -> str:
+        return await self.tokens.renewed(self.who, self.spec, refused)

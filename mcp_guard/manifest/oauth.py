@@ -1,6 +1,7 @@
 """Accounts of people at upstreams: `auth: oauth` of a manifest, for services of http tools and other MCP servers."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 from mcp_guard.kit.web import is_protected, origin_of
@@ -41,9 +42,6 @@ def oauth_of_upstream(entry: UpstreamEntry, report: Report) -> OAuthSpec | None:
         if entry.oauth is not None:
             report.at("oauth").error("oauth", "oauth means nothing without auth: oauth", "say auth: oauth too")
         return None
-    report.at("auth").error(
-        "unsupported", "auth: oauth at another MCP server is not supported by this version", "use headers"
-    )
     if entry.url is None:
         report.at("auth").error("oauth", "a program has no accounts", "remove auth, or name a url")
         return None
@@ -51,7 +49,8 @@ def oauth_of_upstream(entry: UpstreamEntry, report: Report) -> OAuthSpec | None:
     rule = entry.oauth or OAuthRule()
     spec = _spec(entry.name, rule, rule.resource or entry.url, report.at("oauth"))
     _check_place(entry.url, spec, report.at("url"))
-    return spec
+    own = networks(entry.egress.networks, Report(report.document, []))  # reported where they are the server's
+    return replace(spec, networks=tuple(sorted({*spec.networks, *own})))
 
 
 def oauth_of_request(entry: Http, services: Services, report: Report) -> OAuthSpec | None:

@@ -47,5 +47,5 @@ def test_commands_are_commands(desk: Program) -> None:
         assert (prompt, program) == ("$", "mcp-guard")
         said[arguments[1]] = desk.run(*arguments)
     assert said["list"].status == 0
-    for wrong in ("connect", "revoke"):  # the example home has no such account
+    for wrong in ("connect", "lock", "revoke"):  # the example home has no such account
         assert said[wrong].status == 2, said[wrong].err

@@ -99,3 +99,40 @@ def test_accounts_are_found_without_tools(lint_texts: Lint, home: Path, reserved
     lint_texts(HEAD + SERVICE)
     found = accounts(home, ["tool_manifests/*.yaml"], reserved=reserved)
     assert list(found) == ["ledger"]
+
+
+SERVER = """\
+upstreams:
+  - name: words
+    url: https://words.example/mcp
+    auth: oauth
+    allow: ["*"]
+"""
+
+
+@pytest.mark.holds("oauth:manifest")
+def test_a_server_with_accounts_needs_no_more_than_its_address(
+    lint_texts: Lint, home: Path, reserved: HomeFiles
+) -> None:
+    lint_texts(HEAD + SERVER)
+    found = accounts(home, ["tool_manifests/*.yaml"], reserved=reserved)
+    assert found == {"words": OAuthSpec("words", "https://words.example/mcp", "", (), "", None, ())}
+
+
+@pytest.mark.holds("oauth:manifest")
+@pytest.mark.parametrize(
+    ("server", "code"),
+    [
+        (SERVER.replace("url: https://words.example/mcp", "command: [words]"), "oauth"),
+        (SERVER.replace("    auth: oauth\n", "    oauth: {}\n"), "oauth"),
+        (SERVER.replace("https://words", "http://words"), "url"),
+        (SERVER + "    oauth: {resource: https://other.example/mcp}\n", "url"),
+        (SERVER + '    headers: {Authorization: "Bearer ${secret:words}"}\n', "header"),
+        (SERVER + "    oauth: {issuer: http://login.example}\n", "url"),
+        (SERVER.replace("auth: oauth", "auth: true"), "value"),
+    ],
+)
+def test_a_server_whose_tokens_would_go_astray_is_an_error(lint_texts: Lint, server: str, code: str) -> None:
+    catalog, problems = lint_texts(HEAD + server)
+    assert catalog is None
+    assert {problem.code for problem in problems if problem.severity == "error"} == {code}

@@ -1,7 +1,8 @@
 """The `mcp` connector: one call of another server's tool, as that tool was when it was locked."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import anyio
@@ -25,6 +26,7 @@ from mcp_guard.connect.failure import Failed
 from mcp_guard.connect.mcp.listeners import screened, words
 from mcp_guard.connect.mcp.pool import Sessions
 from mcp_guard.connect.mcp.session import Listing, Lost, Session
+from mcp_guard.connect.tokens import Bearer, TokenSource
 from mcp_guard.kit import strict_json
 from mcp_guard.kit.strict_json import JsonError
 from mcp_guard.model.back_channel import Hear
@@ -39,19 +41,22 @@ _RESULT: Final[TypeAdapter[CallToolResult]] = TypeAdapter(CallToolResult)
 
 
 class McpConnector:
-    """Calls one tool of a session that others use too."""
+    """Calls one tool of a session that others use too; where people have accounts, of the caller's own."""
 
-    def __init__(self, spec: McpSpec, sessions: Sessions, redactor: Redactor) -> None:
+    def __init__(
+        self, spec: McpSpec, sessions: Sessions, redactor: Redactor, tokens: TokenSource | None = None
+    ) -> None:
         self._spec = spec
         self._sessions = sessions
         self._redactor = redactor
+        self._tokens = tokens
         self._taken: Session | None = None
 
     async def invoke(self, invocation: Invocation) -> Reply:
         sent = False
         limit = asyncio.timeout(invocation.timeout)
         try:
-            async with limit, self._session().use() as link:
+            async with limit, self._using(invocation) as session, session.use() as link:
                 self._require_unchanged(link.tools)
                 with link.listeners.hearing(self._heard(invocation)) as token:
                     sent = True
@@ -68,6 +73,21 @@ class McpConnector:
         if self._taken is not None:
             self._taken = None
             await self._sessions.give_back(self._spec.upstream)
+
+    @asynccontextmanager
+    async def _using(self, invocation: Invocation) -> AsyncIterator[Session]:
+        """The session for a call. Raises `Refused` for a caller without an account, with nothing sent."""
+        session, oauth = self._session(), self._spec.upstream.oauth
+        if oauth is None:
+            yield session
+            return
+        if invocation.principal is None or self._tokens is None:
+            raise Failed("upstream_unavailable", "nobody's account can be used here")
+        bearer = Bearer(self._tokens, invocation.principal, oauth)
+        await bearer.token()
+        account = await self._tokens.account(invocation.principal, oauth)
+        async with self._sessions.own(self._spec.upstream, bearer, account) as own:
+            yield own
 
     def _session(self) -> Session:
         if self._taken is None:

@@ -6,7 +6,7 @@ proxies, nothing from the environment, bounded answers. Redirects are never foll
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp_guard.connect.addresses import Denied, Network
 from mcp_guard.connect.dialling import Resolve, dialled, judged_addresses
 from mcp_guard.connect.handshake import ClosedIfCutShort
+from mcp_guard.connect.tokens import Bearer
 
 _CONNECT_SECONDS: Final = 10.0
 _READ_SECONDS: Final = 3600.0
@@ -104,16 +105,44 @@ class _Bounded(httpx2.AsyncByteStream):
         await self._stream.aclose()
 
 
+class _Own(httpx2.Auth):
+    """Every request carries its person's token as it is then; one that is refused is renewed once (401: nothing was
+    done)."""
+
+    def __init__(self, bearer: Bearer) -> None:
+        self._bearer = bearer
+
+    async def async_auth_flow(self, request: httpx2.Request) -> AsyncGenerator[httpx2.Request, httpx2.Response]:
+        token = await self._bearer.token()
+        request.headers["Authorization"] = f"Bearer {token}"
+        answer = yield request
+        if answer.status_code == 401:
+            request.headers["Authorization"] = f"Bearer {await self._bearer.renewed(token)}"
+            yield request
+
+
 @asynccontextmanager
 async def address(
-    url: str, headers: Mapping[str, str], networks: Sequence[Network], resolve: Resolve, max_bytes: int
+    url: str,
+    headers: Mapping[str, str],
+    networks: Sequence[Network],
+    resolve: Resolve,
+    max_bytes: int,
+    *,
+    bearer: Bearer | None = None,
 ) -> AsyncIterator[TransportStreams]:
-    """A server at an address. Nothing is sent before the first message."""
+    """A server at an address, perhaps in somebody's name. Nothing is sent before the first message."""
     trust = httpx2.create_ssl_context(trust_env=False)
     transport = _Transport(trust, _JudgingBackend(networks, resolve), max_bytes)
     waits = httpx2.Timeout(_READ_SECONDS, connect=_CONNECT_SECONDS)
     async with (
-        httpx2.AsyncClient(transport=transport, headers=dict(headers), timeout=waits, trust_env=False) as client,
+        httpx2.AsyncClient(
+            transport=transport,
+            headers=dict(headers),
+            timeout=waits,
+            trust_env=False,
+            auth=None if bearer is None else _Own(bearer),
+        ) as client,
         streamable_http_client(url, http_client=client, max_sse_event_size=max_bytes) as streams,
     ):
         yield streams
