@@ -79,6 +79,7 @@ from mcp_guard.model.decision import (
 )
 from mcp_guard.model.disclosure import Disclosure, denial, disclosed, disclosing
 from mcp_guard.model.errors import Refused, StoreUnavailable, UnknownTool
+from mcp_guard.model.oauth import NotConnected
 from mcp_guard.model.principal import Principal
 from mcp_guard.model.tool import Tool, WorkflowSpec
 from mcp_guard.parking import Parking, Wish
@@ -469,7 +470,8 @@ class Pipeline:
         view = RefusalView.of(disclosing(refusal, self._refusals), trail.call.id)
         told, lacks_scope = {"guard": view.as_dict()}, refusal.rule == RULE_SCOPE
         about = About(provenance=trail.provenance)  # an error may quote the other side
-        return Answer(trail.call.id, told, view.as_text(), True, receipt, refusal.exit_code, lacks_scope, about=about)
+        link, code = refusal.link if isinstance(refusal, NotConnected) else None, refusal.exit_code
+        return Answer(trail.call.id, told, view.as_text(), True, receipt, code, lacks_scope, about=about, link=link)
 
     def _receipt(self, trail: Trail, stored: Stored) -> Receipt:
         checkpoint = self._journal.checkpoint(stored)

@@ -1557,6 +1557,10 @@ REQUIREMENTS: dict[str, Requirement] = {
         "MCP 2026-07-28, basic/authorization; I12",
         "At another MCP server everybody has a session of their own, in which only their own token is ever sent; its issuer is found as the server says.",
     ),
+    "oauth:elicited": Requirement(
+        "MCP 2026-07-28 and 2025-11-25, client/elicitation",
+        "A client that opens links is asked to, once for each, and the call is carried out after its person went through it; everybody else has the refusal with the link.",
+    ),
     "oauth:cli": Requirement(
         "RFC 8252 section 7.3", "An account is connected, listed and revoked from the command line."
     ),

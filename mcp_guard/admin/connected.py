@@ -20,6 +20,7 @@ from mcp_guard.secrets.redact import Redactor
 SKEW_US: Final = 30_000_000
 """So long before its end a token is renewed: clocks differ, and a request takes time."""
 POLL_SECONDS: Final = 0.05
+WATCH_SECONDS: Final = 0.25
 MOST_TAUGHT: Final = 256
 """Tokens that are redacted wherever they turn up. Of the others each call still redacts its own."""
 
@@ -66,6 +67,17 @@ class Connected:
         if found.tokens.access == refused:
             found = await self._renewed(who, spec, found)
         return self._handed_out(found)
+
+    async def within(self, who: Principal, upstream: str, seconds: float) -> bool:
+        """Whether they have an account there before so many seconds have passed, whichever process connects it."""
+        spec, end = self.consenting.spec(upstream), self.clock.monotonic() + seconds
+        if spec is None:
+            return False
+        while self._found(who, spec) is None:
+            if self.clock.monotonic() > end:
+                return False
+            await asyncio.sleep(WATCH_SECONDS)
+        return True
 
     async def aclose(self) -> None:
         """Let renewals that were begun end: their tokens are the only ones that count by then."""

@@ -104,6 +104,9 @@ class Guard:
 
         return redacted_tools(self.definition.policy.rules)
 
+    async def connected_within(self, principal: Principal, upstream: str, seconds: float) -> bool:
+        return await self.connected.within(principal, upstream, seconds)
+
     async def call(self, principal: Principal, call: ToolCall, report: "Report | None" = None) -> Answer:
         if self.own_tools.is_for(principal, call.tool):
             asked = None if report is None else await self._asked_about(principal, call)

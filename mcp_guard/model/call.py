@@ -11,7 +11,7 @@ from mcp_guard.model.codes import Code, Executed, Retry
 from mcp_guard.model.decision import REQUESTER, Decision
 from mcp_guard.model.disclosure import Disclosure, disclosed
 from mcp_guard.model.errors import Refused
-from mcp_guard.model.oauth import NotConnected
+from mcp_guard.model.oauth import ConsentLink, NotConnected
 from mcp_guard.model.principal import Principal
 from mcp_guard.model.trace import Trace
 
@@ -156,7 +156,8 @@ class Answer:
     `receipt` is missing only where the outcome could not be recorded. `lacks_scope` is for the transport: a client may
     be able to get what was missing. `task` is the task a call goes on as after this answer, if it does. `finished` are
     tasks of the caller's that ended since they were last answered. `content` are blocks to be shown for the text;
-    `typed` says that the tool promises a structured result.
+    `typed` says that the tool promises a structured result. `link` is where the caller's person can connect the account
+    that the call would use.
     """
 
     call: str
@@ -171,6 +172,7 @@ class Answer:
     about: About = _NOTHING_DONE
     content: tuple[Mapping[str, object], ...] = ()
     typed: bool = True
+    link: ConsentLink | None = None
 
     def on_the_wire(self) -> dict[str, object]:
         """What goes into a `CallToolResult` besides `_meta`. What has blocks and is not `typed` is not said twice:

@@ -9,6 +9,7 @@ waiting like any other.
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any, Final
 
@@ -25,6 +26,7 @@ from mcp_guard.model.back_channel import Move, Report
 from mcp_guard.model.call import Answer, ToolCall
 from mcp_guard.model.principal import Principal
 from mcp_guard.server.declared import Context, is_modern, knows_tasks, shows_forms
+from mcp_guard.server.leading import PREFIX, Leading
 from mcp_guard.server.sessions import STREAMS
 from mcp_guard.server.surface import Surface
 
@@ -41,6 +43,7 @@ class Eliciting:
 
     def __init__(self, surface: Surface, who: Callable[[Context], Principal]) -> None:
         self._surface = surface
+        self._leading = Leading(surface)
         security = RequestStateSecurity(
             codec=_Codec(surface.request_state_key), bind_principal=lambda ctx: _named(who(ctx))
         )
@@ -67,11 +70,20 @@ class Eliciting:
         """
         report = reporting(ctx)
         state = (ctx.params or {}).get(STATE) if is_modern(ctx) else None
+        if isinstance(state, str) and state.startswith(PREFIX):
+            await self._leading.came_back(ctx, who, state)
+            state = None
         if state is not None and call.dry_run == "no":
             known = await self._surface.confirmed_before(who, call, str(state), report)
             if known is not None:
                 return known
         answer = await self._surface.call(who, call, report)
+        if answer.link is not None:
+            led = await self._leading.lead(ctx, who, answer.link)
+            if isinstance(led, dict):
+                return led
+            if led:  # another call, so that each has one outcome
+                return await self.call(ctx, who, replace(call, id=self._surface.new_call_id()))
         question = None if state is None and knows_tasks(ctx) else await self._question(ctx, who, answer.task)
         if question is None:
             return answer

@@ -60,9 +60,9 @@ class Sessions(StreamableHTTPSessionManager):
 
 
 class _Transport(StreamableHTTPServerTransport):
-    """One legacy session. `shows_forms`: its client said so when it was opened."""
+    """One legacy session. `can_ask`: its client said, when it was opened, that it can put something to people."""
 
-    shows_forms = False
+    can_ask = False
 
     @property
     def is_json_response_enabled(self) -> bool:  # type: ignore[override]  # an attribute there
@@ -71,8 +71,8 @@ class _Transport(StreamableHTTPServerTransport):
     async def _handle_post_request(self, scope: Scope, request: Request, receive: Receive, send: Send) -> None:
         message = scope.get(MESSAGE)
         if isinstance(message, Mapping) and message.get("method") == "initialize":
-            self.shows_forms = _says_forms(message)
-        wants = _wants_progress(message) or (self.shows_forms and _is_call(message))
+            self.can_ask = _says_elicitation(message)
+        wants = _wants_progress(message) or (self.can_ask and _is_call(message))
         streams = wants and check_accept_headers(request)[1]
         if streams:
             scope[STREAMS] = True
@@ -94,8 +94,8 @@ def _wants_progress(message: object) -> bool:
     return isinstance(params, Mapping) and progress_token_from_params(params) is not None
 
 
-def _says_forms(initialize: Mapping[str, Any]) -> bool:
+def _says_elicitation(initialize: Mapping[str, Any]) -> bool:
     found: object = initialize
     for key in ("params", "capabilities", "elicitation"):
         found = found.get(key) if isinstance(found, Mapping) else None
-    return isinstance(found, Mapping) and ("form" in found or "url" not in found)
+    return isinstance(found, Mapping)

@@ -55,6 +55,10 @@ class Surface(Protocol):
         """Record that something was refused before it became a call."""
         ...
 
+    async def connected_within(self, principal: Principal, upstream: str, seconds: float) -> bool:
+        """Whether the principal has an account connected at an upstream before so many seconds have passed."""
+        ...
+
     async def call(self, principal: Principal, call: ToolCall, report: Report | None = None) -> Answer:
         """Carry out one governed call, telling `report` how far it is: the task that is waited for, or what
         another server says of its own tool.
