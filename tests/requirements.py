@@ -1795,4 +1795,20 @@ REQUIREMENTS: dict[str, Requirement] = {
     "kept:durable": Requirement("I5; I11", "Where a result cannot be kept it is refused, and that is on record."),
     "kept:eras": Requirement("contract 4", "Clients of both eras follow the link to the end."),
     "kept:command-line": Requirement("contract 5", "`call` says how all of a result is read, and `result` prints it."),
+    # --- files that are sent ------------------------------------------------------------------------------------
+    "connect:uploads": Requirement(
+        "docs/tools.md",
+        "A file is sent as it is, read while it is sent, as long as it was when it was opened, within its bound.",
+    ),
+    "connect:uploads-jail": Requirement(
+        "docs/tools.md; I8",
+        "No name leads out of the directory of files, by dots, links or second names; such a name is told like none, and nothing is sent.",
+    ),
+    "connect:multipart": Requirement(
+        "RFC 7578", "A text stays in its part, whatever it holds; a file keeps name, type and bytes."
+    ),
+    "import:forms": Requirement(
+        "contract 2",
+        "Fields of forms are arguments and bytes are files; what no form can be sent as is refused with the reason.",
+    ),
 }

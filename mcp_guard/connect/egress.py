@@ -22,7 +22,7 @@ from mcp_guard.connect.attempts import timed_out
 from mcp_guard.connect.dialling import Resolve, dialled, judged_addresses, system_resolve
 from mcp_guard.connect.failure import Failed
 from mcp_guard.connect.handshake import ClosedIfCutShort
-from mcp_guard.connect.message import Origin, Request, Response, parse_origin
+from mcp_guard.connect.message import Origin, Request, Response, Sending, parse_origin
 from mcp_guard.connect.tls import Version, context_of, version_of
 from mcp_guard.model.codes import Executed
 from mcp_guard.model.tool import TlsSpec
@@ -181,12 +181,16 @@ class Egress:
         headers = httpx.Headers(list(request.headers), encoding="latin-1")
         headers["Host"] = origin.authority
         headers["Accept-Encoding"] = "identity"
+        body = request.body
+        assert not isinstance(body, tuple), "files are opened before they are sent"
+        if isinstance(body, Sending):
+            headers["Content-Length"] = str(body.length)
         waits = dict.fromkeys(("read", "write", "pool"), seconds) | {"connect": min(seconds, _CONNECT_SECONDS)}
         outgoing = httpx.Request(
             request.method,
             httpx.URL(scheme=origin.scheme, host=origin.host, port=origin.port, path="/"),
             headers=headers,
-            content=request.body,
+            content=body.chunks if isinstance(body, Sending) else body,
             extensions={"timeout": waits, "target": request.target.encode("ascii"), "trace": progress.trace},
         )
         await self._close_retired()

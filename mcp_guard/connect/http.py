@@ -17,6 +17,7 @@ from mcp_guard.connect.paging import Gathering
 from mcp_guard.connect.render import plan, render
 from mcp_guard.connect.select import selected
 from mcp_guard.connect.tokens import TokenSource
+from mcp_guard.connect.uploads import opened
 from mcp_guard.kit.failpoint import failpoint
 from mcp_guard.kit.references import Reference
 from mcp_guard.model.call import CredentialKind, Invocation, Reply
@@ -152,9 +153,10 @@ class HttpConnector:
 
     async def _send(self, request: Request, end: float) -> Response:
         """One request, answered before `end` (monotonic), unless its origin is left alone."""
-        return await self._breakers.send(
-            self._origin, request.tls, lambda: self._egress.send(request, end - time.monotonic())
-        )
+        async with opened(request) as ready:
+            return await self._breakers.send(
+                self._origin, request.tls, lambda: self._egress.send(ready, end - time.monotonic())
+            )
 
     def _value(self, response: Response, issued: Issued) -> object:
         """The value of one answer; a failure's text is without secrets and without the credentials of this call."""

@@ -1,7 +1,7 @@
 """HTTP messages as values: where a request goes, what it says, and what came back."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -51,6 +51,28 @@ def parse_origin(text: str) -> Origin:
 
 
 @dataclass(frozen=True, slots=True)
+class FilePart:
+    """A file in a body: `path`, below the directory `root`, of at most `most` bytes. `argument` named it."""
+
+    root: str
+    path: str
+    most: int
+    argument: str
+
+
+Parts = tuple[bytes | FilePart, ...]
+"""A body with files in it that are not read yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """A body that is read while it is sent: so many bytes."""
+
+    length: int
+    chunks: AsyncIterator[bytes]
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """One request. `target` is sent as it stands (path and query, percent-encoded, ASCII).
 
@@ -62,7 +84,7 @@ class Request:
     origin: str
     target: str
     headers: tuple[tuple[str, str], ...] = ()
-    body: bytes | None = None
+    body: bytes | Parts | Sending | None = None
     networks: tuple[str, ...] = ()
     max_bytes: int = 1024 * 1024
     tls: TlsSpec | None = None

@@ -6,18 +6,21 @@
     json      a lone "{x}" keeps its type; inside a longer text an argument is written as text
     form      percent-encoded like the query, in the body
     body      a lone "{x}" is the whole text; inside a longer one an argument is a single line
+    file      a path below one directory
+    multipart a text is one part, whatever it holds
 
 Where an optional argument is absent, its query parameter, header, field or JSON member is left out. Where a text is
 needed, `null` counts as absent. What cannot be placed is `args_invalid`, naming the argument and never its value.
 """
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
 from mcp_guard import __version__
-from mcp_guard.connect.bodies import Body
+from mcp_guard.connect.bodies import MULTIPART, Body
 from mcp_guard.connect.message import Request
 from mcp_guard.connect.texts import CONTROL, Arguments, Text, encoded, fields, joined, pairs, refuse, scalar
 from mcp_guard.kit import references, template
@@ -75,12 +78,13 @@ def render(planned: Plan, arguments: Arguments, resolve: Resolve, extra: Mapping
     """
     spec = planned.spec
     target = _path(planned.path, arguments) + _query(planned.query, arguments)
-    body = planned.body.render(arguments)
+    boundary = f"mcp-guard-{os.urandom(16).hex()}" if planned.body.media_type == MULTIPART else ""
+    body = planned.body.render(arguments, boundary)
     headers = dict(_DEFAULT_HEADERS)
     if spec.media:
         headers["accept"] = ", ".join(spec.media)
     if body is not None:
-        headers["content-type"] = planned.body.media_type
+        headers["content-type"] = planned.body.media_type + (f"; boundary={boundary}" if boundary else "")
     for name, text in planned.headers:
         value = _header(text, arguments, resolve)
         if value is not None:

@@ -44,10 +44,11 @@ def pairs(parsed: Iterable[tuple[str, Text]], arguments: Arguments) -> str:
 
     A lone list repeats its name; what is absent is left out.
     """
-    return "&".join(f"{name}={encoded(value)}" for name, text in parsed for value in _values(text, arguments))
+    return "&".join(f"{name}={encoded(value)}" for name, text in parsed for value in texts_of(text, arguments))
 
 
-def _values(text: Text, arguments: Arguments) -> list[str]:
+def texts_of(text: Text, arguments: Arguments) -> list[str]:
+    """A field's values: those of a lone list, one, or none where it is absent. Raises `Refused`."""
     value = arguments.get(text.alone) if text.alone is not None else None
     if text.alone is not None and isinstance(value, list):
         return [scalar(text.alone, {text.alone: item}) or "" for item in value]

@@ -10,7 +10,19 @@ from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from mcp_guard.kit import references
-from mcp_guard.manifest.fields import AnswerSize, Duration, Label, Matching, Scope, Size, Strict, Tag, ToolName, Word
+from mcp_guard.manifest.fields import (
+    AnswerSize,
+    Duration,
+    Label,
+    Matching,
+    Scope,
+    Size,
+    Strict,
+    Tag,
+    ToolName,
+    Word,
+    between,
+)
 from mcp_guard.manifest.limits import CostRule, ToolLimits
 from mcp_guard.model.tool import Effects, JustificationMode, Mode, RetryOn
 
@@ -154,6 +166,15 @@ class ServiceEntry(Strict):
     oauth: OAuthRule
 
 
+class Upload(Strict):
+    """A file that is sent. What leads out of `within`, links included, is refused."""
+
+    path: Annotated[str, Field(min_length=1, max_length=1024)] = Field(description="Below `within`: `{name}`.")
+    within: FileName = Field(description="The only directory it may be in, from the home or absolute.")
+    content_type: MediaType = Field(default="application/octet-stream", description="What the file is.")
+    max_size: Annotated[Size, between("1B", "1GiB")] = "16MiB"
+
+
 class Http(Strict):
     """One request. Arguments are placed by position: `{name}`."""
 
@@ -170,6 +191,10 @@ class Http(Strict):
     )
     content_type: MediaType | None = Field(
         default=None, description="What `body` is; text/plain in UTF-8 where nothing is said."
+    )
+    file: Upload | None = Field(default=None, description="The body is a file.")
+    multipart: dict[str, str | Upload] | None = Field(
+        default=None, min_length=1, description="The parts of a multipart/form-data body: texts and files."
     )
     select: Select = Field(default=None, description="What of the answer is the result, by JSON pointers.")
     pages: Paging | None = None
@@ -408,6 +433,13 @@ class Include(Strict):
     tags: Annotated[list[Text], Field(min_length=1)] | None = None
 
 
+class Uploading(Strict):
+    """The only directory of files that may be sent."""
+
+    within: FileName
+    max_size: Annotated[Size, between("1B", "1GiB")] = "16MiB"
+
+
 class ImportEntry(Strict):
     """A description of a service (OpenAPI 3.0, 3.1). Those of its operations that are included here and locked appear
     as PREFIX_OPERATION."""
@@ -428,6 +460,7 @@ class ImportEntry(Strict):
     results: Literal["described", "any"] = Field(
         default="described", description="Whether a result has to be what the description says."
     )
+    uploads: Uploading | None = Field(default=None, description="Where the files are that operations send.")
     egress: Egress = Egress()
     max_output: Size = "1MiB"
     overrides: dict[str, Override] = Field(default={}, description="By operation, like include.operations.")

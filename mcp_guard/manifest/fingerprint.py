@@ -7,7 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mcp_guard.kit import strict_json
-from mcp_guard.model.tool import LATER, CommandSpec, ConnectorSpec, HttpSpec, PostgresSpec, PythonSpec, SqlSpec, Tool
+from mcp_guard.model.tool import (
+    LATER,
+    CommandSpec,
+    ConnectorSpec,
+    FileSpec,
+    HttpSpec,
+    PostgresSpec,
+    PythonSpec,
+    SqlSpec,
+    Tool,
+)
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -45,15 +55,31 @@ def _in_home(connector: ConnectorSpec, root: Path) -> dict[str, object]:
             "cwd": connector.cwd and _named(connector.cwd, root),
             "within": {name: _named(path, root) for name, path in connector.within},
         }
-    if isinstance(connector, HttpSpec) and connector.tls is not None:
-        files = _said(connector.tls)
-        return {"tls": {name: text and _named(str(text), root) for name, text in files.items()}}
+    if isinstance(connector, HttpSpec):
+        return _of_request(connector, root)
     if isinstance(connector, PostgresSpec):
         return {"ca": connector.ca and _named(connector.ca, root)}
     if isinstance(connector, PythonSpec) and connector.worker is not None:
         cwd = connector.worker.cwd and _named(connector.worker.cwd, root)
         return {"worker": {**_said(connector.worker), "cwd": cwd}}
     return {}
+
+
+def _of_request(spec: HttpSpec, root: Path) -> dict[str, object]:
+    found: dict[str, object] = {}
+    if spec.tls is not None:
+        found["tls"] = {name: text and _named(str(text), root) for name, text in _said(spec.tls).items()}
+    if spec.file is not None:
+        found["file"] = _sent(spec.file, root)
+    if spec.multipart:
+        found["multipart"] = [
+            [name, part if isinstance(part, str) else _sent(part, root)] for name, part in spec.multipart
+        ]
+    return found
+
+
+def _sent(file: FileSpec, root: Path) -> dict[str, object]:
+    return {**_said(file), "within": _named(file.within, root)}
 
 
 def _named(path: str, root: Path) -> str:

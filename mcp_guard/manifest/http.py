@@ -9,7 +9,7 @@ from mcp_guard.kit import references, units
 from mcp_guard.manifest.arguments import Arguments, placed
 from mcp_guard.manifest.document import Http
 from mcp_guard.manifest.http_answer import media_of, pages_of, select_of
-from mcp_guard.manifest.http_body import check_body, content_type, has_json, placed_value
+from mcp_guard.manifest.http_body import check_body, content_type, file_of, has_json, parts_of, placed_value
 from mcp_guard.manifest.http_tls import tls_of
 from mcp_guard.manifest.process import Place
 from mcp_guard.manifest.report import Report
@@ -56,6 +56,8 @@ def compile_http(entry: Http, arguments: Arguments, place: Place, report: Report
         pages=pages_of(entry, report),
         media=media_of(entry, report),
         tls=tls_of(entry, place, report),
+        file=None if entry.file is None else file_of(entry.file, place, report.at("file")),
+        multipart=parts_of(entry, place, report),
     ), used
 
 

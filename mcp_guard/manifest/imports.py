@@ -191,6 +191,10 @@ class _Importer:
             return None
         if is_strange(found, report):
             return None
+        if found.get("files") and self.entry.uploads is None:
+            hint = "say uploads: {within: DIRECTORY}, the only place of files that are sent, or leave it out"
+            report.error("uploads", "it sends files", hint)
+            return None
         try:
             fixed = {**credentials(self.entry, found, report), **self.entry.headers}
             written = self._entry(here, without(found, fixed), fixed, self.entry.overrides.get(name, Override()))
@@ -215,6 +219,16 @@ class _Importer:
         report.problems.extend(whole.problems)
         return None if any(problem.severity == "error" for problem in report.problems) else tool
 
+    def _parts(self, found: Mapping[str, Any]) -> dict[str, object]:
+        """The parts of a form. Those that are files come from the one directory the manifest names."""
+        files, uploads = found.get("files", {}), self.entry.uploads
+        return {
+            name: text
+            if name not in files or uploads is None
+            else {"path": text, "content_type": files[name], **uploads.model_dump()}
+            for name, text in found["multipart"].items()
+        }
+
     def _entry(self, here: str, found: Mapping[str, Any], fixed: Mapping[str, str], override: Override) -> ToolEntry:
         """A definition in the form of a manifest. Raises `ValidationError`, and others for what no lock holds."""
         server = self.entry.server or str(found["server"])
@@ -225,7 +239,8 @@ class _Importer:
             "query": found["query"],
             "egress": self.entry.egress,
             "max_output": self.entry.max_output,
-            **({"json": found["json"]} if "json" in found else {}),
+            **{key: found[key] for key in ("json", "form") if key in found},
+            **({"multipart": self._parts(found)} if "multipart" in found else {}),
         }
         effects = self.entry.effects.get(found["method"].lower())
         body: dict[str, Any] = {

@@ -74,14 +74,24 @@ class TlsSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class FileSpec:
+    """A file that is sent: `path` (a template) below the directory `within` (absolute), of at most `max_bytes`."""
+
+    path: str
+    within: str
+    media_type: str
+    max_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class HttpSpec:
     """One request. Templates are placed by position: path segment, query value, header value, JSON value, form field.
 
-    There is at most one of `json` (where `has_json`), `form` and `body`, a text of `content_type`. Header values may
-    hold secret references. `networks` are the private networks this tool may reach (CIDR). `max_bytes` caps the
-    response body. With `trace` the upstream is told the caller's trace (`traceparent`). `select` names the parts of an
-    answer that are the result: one JSON pointer, or names and pointers. With `media` an answer is of one of these types
-    and becomes a content block. With `oauth` requests carry the caller's own access token.
+    There is at most one of `json` (where `has_json`), `form`, `body`, a text of `content_type`, `file` and `multipart`.
+    Header values may hold secret references. `networks` are the private networks this tool may reach (CIDR).
+    `max_bytes` caps the response body. With `trace` the upstream is told the caller's trace (`traceparent`). `select`
+    names the parts of an answer that are the result: one JSON pointer, or names and pointers. With `media` an answer is
+    of one of these types and becomes a content block.
     """
 
     kind: Literal["http"]
@@ -101,6 +111,15 @@ class HttpSpec:
     pages: Pages | None = field(default=None, metadata=LATER)
     tls: TlsSpec | None = field(default=None, metadata=LATER)
     media: tuple[str, ...] = field(default=(), metadata=LATER)
+    file: FileSpec | None = field(default=None, metadata=LATER)
+    multipart: tuple[tuple[str, str | FileSpec], ...] = field(default=(), metadata=LATER)
+
+    @property
+    def files(self) -> tuple[FileSpec, ...]:
+        """The files it sends."""
+        parts = tuple(part for _, part in self.multipart if isinstance(part, FileSpec))
+        return parts if self.file is None else (self.file, *parts)
+
     oauth: OAuthSpec | None = field(default=None, metadata=LATER)
 
 

@@ -219,7 +219,7 @@ def test_a_manifest_is_proposed(guard: Guard, desk: Program, upstream: UpstreamS
     found = guard("--json", *arguments, "--method", "POST").json
     assert [(one["operation"], one["usable"]) for one in found["operations"]] == [("addPets", True), ("upload", False)]
     assert found["written"] is None
-    assert "# not usable: upload (its body is not application/json)" in found["manifest"]
+    assert "# not usable: upload (its form does not say its fields in one place)" in found["manifest"]
     assert upstream.requests == []
     assert not (desk.home / LOCK_FILE).exists()
     printed = guard(*arguments, "--operation", "getPet", "--write")

@@ -98,6 +98,9 @@ def _write(home: Path, ports: dict[str, str]) -> None:
         elif language == "sql":
             with closing(sqlite3.connect(home / name)) as database:
                 database.executescript(text)
+        elif language == "text":
+            (home / name).parent.mkdir(parents=True)
+            (home / name).write_text(text, encoding="utf-8")
         elif language == "python":
             (home / name).write_text(text, encoding="utf-8")
     head = "apiVersion: mcp-guard/v1\nkind: Tools\ntoolset: docs\ntools:\n"

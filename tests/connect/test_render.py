@@ -36,6 +36,7 @@ def rendered(spec: HttpSpec, **arguments: object) -> Request:
 
 def sent(spec: HttpSpec, **arguments: object) -> object:
     body = rendered(spec, **arguments).body
+    assert body is None or isinstance(body, bytes)
     return None if body is None else json.loads(body)
 
 

@@ -126,6 +126,15 @@ BROKEN = [
     ("a page", http(more="media: [text/html]"), "value"),
     ("no media", http(more="media: []"), "value"),
     ("a part of a picture", http(more="media: [image/png], select: /a"), "media"),
+    ("a file from nowhere", http(BASE, 'method: POST, file: {path: "{text}", within: none}'), "path"),
+    ("a file of the guard", http(BASE, 'method: POST, file: {path: "{text}", within: policy}'), "reaches_home"),
+    ("any file of the home", http(BASE, 'method: POST, file: {path: "{text}", within: .}'), "reaches_home"),
+    ("a file by GET", http(BASE, 'file: {path: "{text}", within: tool_manifests}'), "body"),
+    ("a directory of an argument", http(BASE, 'method: POST, file: {path: a, within: "{text}"}'), "path"),
+    ("parts and a form", http(BASE, 'method: POST, form: {a: b}, multipart: {t: "{text}"}'), "body"),
+    ("a type of parts", http(BASE, 'method: POST, multipart: {t: "{text}"}, content_type: text/csv'), "body"),
+    ("an argument as a name", http(BASE, 'method: POST, multipart: {"{text}": a}'), "template"),
+    ("a file that is too large", http(BASE, "method: POST, file: {path: a, within: x, max_size: 9GiB}"), "value"),
     ("redirects", http(BASE, "follow_redirects: true"), "unknown_key"),
 ]
 

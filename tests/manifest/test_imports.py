@@ -9,7 +9,7 @@ import pytest
 from mcp_guard.manifest import lock
 from mcp_guard.manifest.imports import described
 from mcp_guard.manifest.openapi.document import Source
-from mcp_guard.model.tool import HttpSpec, QuarantinedSpec
+from mcp_guard.model.tool import FileSpec, HttpSpec, QuarantinedSpec
 from tests.manifest.conftest import Lint
 from tests.manifest.openapi.texts import Doc, answers, api, json_body, operation, parameter
 from tests.manifest.texts import HEAD, manifest, tool
@@ -349,3 +349,28 @@ def test_a_lock_with_imports_reads_as_it_was_written(home: Path) -> None:
     assert lock.read(home) == found
     (home / lock.LOCK_FILE).write_text('{"version": 1, "upstreams": {}}')
     assert lock.read(home) == lock.Lock()
+
+
+def _photos() -> Doc:
+    form = {
+        "type": "object",
+        "properties": {"note": {"type": "string"}, "photo": {"type": "string", "format": "binary"}},
+    }
+    body = {"content": {"multipart/form-data": {"schema": form}}}
+    return api({"/photos": {"post": operation(operationId="send", requestBody=body)}})
+
+
+@pytest.mark.holds("import:forms")
+def test_files_come_from_the_one_directory_that_is_named(lint_texts: Lint, home: Path) -> None:
+    locked(home, _photos())
+    assert list(errors(lint_texts, imports())) == ["uploads"]
+    assert list(errors(lint_texts, imports("uploads: {within: policy}"))) == ["reaches_home"]
+    (home / "photos").mkdir()
+    catalog, _ = lint_texts(imports("uploads: {within: photos, max_size: 2MiB}"))
+    assert catalog is not None
+    spec = catalog["pets_send"].tool.connector
+    assert isinstance(spec, HttpSpec)
+    assert dict(spec.multipart) == {
+        "note": "{note}",
+        "photo": FileSpec("{photo}", str(home / "photos"), "application/octet-stream", 2 * 1024 * 1024),
+    }

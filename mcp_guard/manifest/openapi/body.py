@@ -1,30 +1,43 @@
-"""What an operation is sent and what it answers, as JSON."""
+"""What an operation is sent, as JSON or a form, and what it answers, as JSON."""
 
 from collections.abc import Mapping
 
 from mcp_guard.manifest.openapi.document import Api, Unusable
+from mcp_guard.manifest.openapi.forms import FORM, MULTIPART, Form, add_form
 from mcp_guard.manifest.openapi.parameters import Request
 from mcp_guard.manifest.openapi.schemas import Closure, kinds
 from mcp_guard.manifest.schema_walk import ANNOTATIONS, Schema, definition, reference
 
 _PLAIN = ANNOTATIONS | {"type", "properties", "required", "additionalProperties"}
 _BODY = "body"
+_JSON = "application/json"
 
 
-def add_body(api: Api, method: str, operation: Mapping[str, object], request: Request, sent: Closure) -> object | None:
-    """The template of the JSON body, whose arguments are added to the request; `None` where there is no body.
+def add_body(
+    api: Api, method: str, operation: Mapping[str, object], request: Request, sent: Closure
+) -> Mapping[str, object]:
+    """What an operation says of its body: `json`, `form` or `multipart`, a template whose arguments are added to the
+    request, and nothing where there is no body. JSON goes before a form where there is a choice.
 
     The members of a plain object are arguments of their own, where none of them has the name of another. Every other
-    body is the argument `body`, and so is one that may be missing. Raises `Unusable`.
+    JSON body is the argument `body`, and so is one that may be missing. Raises `Unusable`.
     """
     if operation.get("requestBody") is None:
-        return None
+        return {}
     if method in ("get", "head"):
         raise Unusable("a request of its method has no body")
     body = api.resolved(operation["requestBody"])
-    media = _json(body.get("content"))
-    if media is None:
-        raise Unusable("its body is not application/json")
+    media = _of_type(body.get("content"), _JSON)
+    if media is not None:
+        return {"json": _add_json(body, media, request, sent)}
+    for kind, key in ((FORM, "form"), (MULTIPART, "multipart")):
+        media = _of_type(body.get("content"), kind)
+        if media is not None:
+            return add_form(api, Form(key, media, *_form_members(media, sent)), request, sent)
+    raise Unusable("its body is neither application/json nor a form")
+
+
+def _add_json(body: Mapping[str, object], media: Mapping[str, object], request: Request, sent: Closure) -> object:
     schema = sent.take(media.get("schema", {}))
     needed = body.get("required") is True
     members = _members(schema, sent) if needed else None
@@ -58,15 +71,28 @@ def _answered(api: Api, operation: Mapping[str, object]) -> object | None:
     if len(good) != 1:
         return None
     assert isinstance(responses, Mapping)
-    media = _json(api.resolved(responses[good[0]]).get("content"))
+    media = _of_type(api.resolved(responses[good[0]]).get("content"), _JSON)
     return media.get("schema") if media is not None else None
 
 
-def _json(content: object) -> Mapping[str, object] | None:
+def _of_type(content: object, wanted: str) -> Mapping[str, object] | None:
     for kind, media in content.items() if isinstance(content, Mapping) else ():
-        if str(kind).partition(";")[0].strip().lower() == "application/json":
+        if str(kind).partition(";")[0].strip().lower() == wanted:
             return media if isinstance(media, Mapping) else {}
     return None
+
+
+def _form_members(media: Mapping[str, object], sent: Closure) -> tuple[Mapping[str, object], frozenset[str]]:
+    """The fields of a form, and those that have to be there. Raises `Unusable`."""
+    schema = sent.take(media.get("schema", {}))
+    members = _members(schema, sent)
+    if members is None:
+        raise Unusable("its form does not say its fields in one place")
+    needed = (_plain(schema, sent) or {}).get("required")
+    required = frozenset(needed if isinstance(needed, list) else ())
+    if required - set(members):
+        raise Unusable("its body requires what it does not describe")
+    return members, required
 
 
 def _members(schema: Schema, sent: Closure) -> Mapping[str, object] | None:

@@ -1,6 +1,7 @@
 """From a description to definitions of operations: what a lock holds, and a person reads before it does.
 
-    method path server        the request; `path` holds arguments, and `query`, `headers` and `json` their templates
+    method path server        the request; `path` holds arguments, `query`, `headers` and the body (`json`, `form` or
+                              `multipart`) their templates; `files` are the parts that are bytes, with their types
     title description tags    what the document says, and nothing else
     inputSchema outputSchema  the arguments, and the result where the document says what it is
     annotations               from the method (RFC 9110, section 9.2): hints, which grant nothing
@@ -110,7 +111,7 @@ def _request(
         "headers": request.headers,
         "security": alternatives(api, operation),
         **({"title": title} if (title := _title(operation)) else {}),
-        **({} if body is None else {"json": body}),
+        **body,
         **({} if output is None else {"outputSchema": output}),
     }
 

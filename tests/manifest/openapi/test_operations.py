@@ -204,7 +204,7 @@ def test_lists_of_types_of_3_1() -> None:
         ([parameter("a", schema={"$ref": "file:///etc/passwd"})], {}, "leaves the document"),
         ([{"$ref": "#/paths/~1x/get/parameters/0"}], {}, "not what OpenAPI has there"),
         ([], {"method": "get", "requestBody": json_body({})}, "no body"),
-        ([], {"method": "post", "requestBody": {"content": {"multipart/form-data": {}}}}, "not application/json"),
+        ([], {"method": "post", "requestBody": {"content": {"multipart/form-data": {}}}}, "does not say its fields"),
         ([], {"method": "post", "requestBody": json_body({"$ref": "http://evil.example/"})}, "leaves the document"),
         (
             [],
@@ -300,3 +300,54 @@ def test_a_large_description_is_read_as_a_whole() -> None:
     assert set(update["inputSchema"]["required"]) == {"org", "resource_id", "name"}
     assert len(update["inputSchema"]["$defs"]) == 60
     assert json.loads(json.dumps(update)) == update
+
+
+UPLOAD: Doc = {
+    "type": "object",
+    "required": ["title"],
+    "properties": {
+        "title": {"type": "string"},
+        "tags": {"type": "array", "items": {"type": "string"}},
+        "photo": {"type": "string", "format": "binary", "description": "A picture."},
+    },
+}
+
+
+def _form(kind: str, schema: Doc, **more: Any) -> Doc:
+    return {"requestBody": {"content": {kind: {"schema": schema, **more}}}}
+
+
+@pytest.mark.holds("import:forms")
+def test_the_fields_of_a_form_are_arguments() -> None:
+    plain = {**UPLOAD, "properties": {name: UPLOAD["properties"][name] for name in ("title", "tags")}}
+    found = one(parameter("title"), method="post", **_form("application/x-www-form-urlencoded; charset=utf-8", plain))
+    assert found["form"] == {"title": "{body_title}", "tags": "{tags}"}
+    assert found["query"] == {"title": "{title}"}
+    assert found["inputSchema"]["required"] == ["body_title"]
+    assert "files" not in found
+
+
+@pytest.mark.holds("import:forms")
+def test_bytes_of_a_multipart_form_are_files() -> None:
+    said = {"photo": {"contentType": "image/png"}}
+    found = one(method="post", **_form("multipart/form-data", UPLOAD, encoding=said))
+    assert found["multipart"] == {"title": "{title}", "tags": "{tags}", "photo": "{photo}"}
+    assert found["files"] == {"photo": "image/png"}
+    photo = found["inputSchema"]["properties"]["photo"]
+    assert (photo["type"], photo["description"]) == ("string", "A file, by its path. A picture.")
+
+
+@pytest.mark.holds("import:forms")
+@pytest.mark.parametrize(
+    ("kind", "schema", "more", "why"),
+    [
+        ("multipart/form-data", {}, {}, "does not say its fields"),
+        ("multipart/form-data", {"type": "object", "additionalProperties": True}, {}, "does not say its fields"),
+        ("multipart/form-data", {"type": "object", "properties": {"x": {"type": "object"}}}, {}, "neither a single"),
+        ("multipart/form-data", UPLOAD, {"encoding": {"photo": {"headers": {}}}}, "a way of its own"),
+        ("multipart/form-data", UPLOAD, {"encoding": {"tags": {"explode": False}}}, "a way of its own"),
+        ("application/xml", UPLOAD, {}, "neither application/json nor a form"),
+    ],
+)
+def test_what_no_form_can_be_sent_as_is_refused(kind: str, schema: Doc, more: Doc, why: str) -> None:
+    assert why in _why(method="post", **_form(kind, schema, **more))
