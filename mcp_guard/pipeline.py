@@ -3,8 +3,8 @@
     identity      who is acting comes in as a `Principal`; nothing here believes a name in a message
     catalog       the tool, if policy lets the caller see it: hidden and unknown look alike
     validate      strict arguments against the tool's schema, bound values filled in
-    policy        what an operator froze, scopes, then allow | require_approval | deny, with the rule and its reason;
-                  at a tool in observe mode it is recorded as what would have been, and only a freeze stops the call
+    policy        what an operator stopped, scopes, then allow | require_approval | deny, with the rule and its reason;
+                  at a tool in observe mode it is recorded as what would have been, and only an operator stops the call
     connection    where the upstream has accounts of people, the caller has one
     approval      when the decision asks for people the call is parked as a task and answered at once; once they agreed
                   it comes back here as a step of that task, from what was journaled, and policy is asked again; or it
@@ -44,6 +44,7 @@ from mcp_guard.connect.tokens import TokenSource
 from mcp_guard.generation import InForce, is_shown
 from mcp_guard.granting import Granting
 from mcp_guard.identity.binding import bound
+from mcp_guard.identity.revoked import Revocations
 from mcp_guard.keeping import Keeping
 from mcp_guard.kit.clock import Clock, as_datetime
 from mcp_guard.kit.failpoint import failpoint
@@ -70,8 +71,8 @@ from mcp_guard.model.call import (
 from mcp_guard.model.codes import Executed
 from mcp_guard.model.decision import (
     NO_SUCH_TOOL,
+    OPERATORS,
     RULE_DEFAULT,
-    RULE_FROZEN,
     RULE_SCOPE,
     Decision,
     Effect,
@@ -110,6 +111,7 @@ class Pipeline:
         *,
         in_force: InForce,
         freezes: Freezes,
+        revocations: Revocations,
         seen: Seen,
         parking: Parking,
         granting: Granting,
@@ -123,6 +125,7 @@ class Pipeline:
     ) -> None:
         self._in_force = in_force
         self._freezes = freezes
+        self._revocations = revocations
         self._seen = seen
         self._parking = parking
         self._granting = granting
@@ -266,13 +269,15 @@ class Pipeline:
     def _decide_call(self, trail: Trail, tool: Tool, arguments: Mapping[str, object]) -> Decision:
         under, principal = trail.under, trail.principal
         version = under.policy.version
-        frozen = self._freezes.decision(principal, tool.name, version)
+        stopped = self._freezes.decision(principal, tool.name, version)
+        if stopped is None and trail.carried is not None:  # who calls now has shown a token that is good now
+            stopped = self._revocations.decision(principal, version)
         if trail.decision is not None:  # in observe mode only: obeyed, the list would have ended the call
-            trail.decision = frozen or trail.decision
+            trail.decision = stopped or trail.decision
             return trail.decision
         spent = self._limiting.spent(trail)
         trail.asked = under.question(principal, "call", tool.name, self._now(), arguments, seen=trail.seen, spent=spent)
-        trail.decision = frozen or scope_decision(tool.scopes, principal, version) or under.policy.decide(trail.asked)
+        trail.decision = stopped or scope_decision(tool.scopes, principal, version) or under.policy.decide(trail.asked)
         return trail.decision
 
     def _authorize(self, trail: Trail, decision: Decision) -> None:
@@ -280,7 +285,7 @@ class Pipeline:
         if trail.would is not None:
             return
         approved = trail.carried.approved if trail.carried else None
-        stands = decision.effect is Effect.ALLOW or decision.rule in (approved, RULE_FROZEN)
+        stands = decision.effect is Effect.ALLOW or decision.rule == approved or decision.rule in OPERATORS
         if approved is not None and not stands:
             reason = f"policy is not what it was when this was approved: {decision.reason}"
             effect: Literal["deny", "require_approval"] = (

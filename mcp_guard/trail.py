@@ -13,7 +13,7 @@ from mcp_guard.manifest.catalog import Entry
 from mcp_guard.model.back_channel import NOBODY, BackChannel
 from mcp_guard.model.call import Provenance, ToolCall
 from mcp_guard.model.codes import Executed
-from mcp_guard.model.decision import RULE_FROZEN, AccessRequest, AskedNow, Decision, Effect
+from mcp_guard.model.decision import OPERATORS, AccessRequest, AskedNow, Decision, Effect
 from mcp_guard.model.principal import Principal
 from mcp_guard.model.tool import McpSpec
 from mcp_guard.store.values import Stored
@@ -75,13 +75,13 @@ class Trail:
 
     @property
     def would(self) -> Effect | None:
-        """What obeying policy would have made of the call, where it is only observed. A freeze always holds."""
+        """What obeying policy would have made of the call, where it is only observed. An operator's stop holds."""
         decision = self.decision
         if decision is None or self.entry is None or not self.entry.tool.observed:
             return None
         if decision.allowed:
             return Effect.DENY if self.reached is not None else None
-        return None if decision.rule == RULE_FROZEN else decision.effect
+        return None if decision.rule in OPERATORS else decision.effect
 
     def waits_for_people(self, decision: Decision) -> bool:
         """Whether people have to be asked who have not agreed yet."""

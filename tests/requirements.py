@@ -368,6 +368,12 @@ REQUIREMENTS: dict[str, Requirement] = {
     "approval:values-sealed": Requirement(
         "I8; I12", "Who may see what waits is believed only of rows the guard wrote."
     ),
+    "approval:token-revoked": Requirement(
+        "I4; design 7", "What was asked for with a token is not carried out once that token is revoked."
+    ),
+    "tasks:polls-bounded": Requirement(
+        "contract 4", "One person keeps only so many questions about tasks open, and that keeps nobody else's out."
+    ),
     "approval:survives-restart": Requirement("design 7", "A call that waits outlives the process."),
     "approval:not-in-clear": Requirement(
         "I8; contract 6",

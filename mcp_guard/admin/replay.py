@@ -17,6 +17,7 @@ from mcp_guard.model.decision import (
     NO_SUCH_TOOL,
     RULE_DEFAULT,
     RULE_FROZEN,
+    RULE_REVOKED,
     RULE_SCOPE,
     AccessRequest,
     Decision,
@@ -28,16 +29,17 @@ from mcp_guard.policy.diff import Direction, compare
 from mcp_guard.policy.reading import needs
 from mcp_guard.policy.snapshot import Snapshot
 
-Reason = Lacking | Literal["frozen", "scope", "unknown_tool", "unknown_value"]
+Reason = Lacking | Literal["frozen", "revoked", "scope", "unknown_tool", "unknown_value"]
 
 REASONS: Mapping[str, str] = {
     **LACKING,
     "frozen": "an operator had frozen it; policy was not asked",
+    "revoked": "the token it was asked for with was revoked; policy was not asked",
     "scope": "a scope was missing; policy was not asked",
     "unknown_tool": "there is no such tool today",
     "unknown_value": "a condition asks for a value that is not kept (sensitive, redacted, or not looked at then)",
 }
-_BEFORE_POLICY: Mapping[str, Reason] = {RULE_FROZEN: "frozen", RULE_SCOPE: "scope"}
+_BEFORE_POLICY: Mapping[str, Reason] = {RULE_FROZEN: "frozen", RULE_REVOKED: "revoked", RULE_SCOPE: "scope"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,10 @@ import asyncio
 import json
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mcp_guard.admin.operator import operator
+from mcp_guard.admin.polls import Polls
 from mcp_guard.approval.store import NotPending
 from mcp_guard.audit.journal import Journal
 from mcp_guard.generation import InForce
@@ -41,19 +42,27 @@ class Tasks:
     journal: Journal
     clock: Clock
     refusals: Disclosure = "why"
+    polls: Polls = field(default_factory=Polls)
 
     async def status(self, principal: Principal, identifier: str, wait_s: int = 0) -> Mapping[str, object]:
         """`{"task": {…}}` (contract 4), as soon as the task has ended or moved, after `wait_s` seconds at the latest.
 
-        Raises `UsageError` for a task that is not there, or not the caller's to see.
+        Raises `UsageError` for a task that is not there, or not the caller's to see, and `Refused` where too many
+        questions wait.
         """
         task = await self._seen(principal, identifier)
-        end = self.clock.monotonic() + min(wait_s, LONGEST_WAIT_S)
-        first = (task.status, task.message)
+        if wait_s > 0 and not task.status.is_final:
+            with self.polls.one_more(principal):
+                task = await self._moved(principal, task, min(wait_s, LONGEST_WAIT_S))
+        return {"task": await self.view(task)}
+
+    async def _moved(self, principal: Principal, task: Task, seconds: float) -> Task:
+        """A task once it has moved, or as it is after so long."""
+        end, first = self.clock.monotonic() + seconds, (task.status, task.message)
         while not task.status.is_final and (task.status, task.message) == first and self.clock.monotonic() < end:
             await asyncio.sleep(_POLL_SECONDS)
-            task = await self._seen(principal, identifier)
-        return {"task": await self.view(task)}
+            task = await self._seen(principal, task.id)
+        return task
 
     async def finished(self, principal: Principal) -> tuple[FinishedTask, ...]:
         """Tasks of the principal's that ended, each told once, `MOST_TOLD` at most at a time.

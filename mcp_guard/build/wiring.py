@@ -333,6 +333,8 @@ async def _open_pipeline(
 ) -> "AsyncIterator[tuple[Pipeline, Granting]]":
     from mcp_guard.config.secrets import resolver_of
     from mcp_guard.connect.factory import Means
+    from mcp_guard.identity.revoked import Revocations
+    from mcp_guard.identity.store import TokenStore
     from mcp_guard.limits.freeze import Freezes
     from mcp_guard.pipeline import Pipeline
 
@@ -353,6 +355,7 @@ async def _open_pipeline(
         pipeline = Pipeline(
             in_force=live.in_force,
             freezes=Freezes(store),
+            revocations=Revocations(TokenStore(store).find),
             seen=_seen(live, store),
             parking=parking,
             granting=granting,

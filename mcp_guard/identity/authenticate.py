@@ -49,6 +49,7 @@ class Authenticator:
             assurance="token",
             scopes=scopes,
             attributes=profile.attributes,
+            token=record.id,
         )
 
     def by_signature(self, subject: str, client: str, tenant: str) -> Principal:

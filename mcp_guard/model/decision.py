@@ -18,6 +18,9 @@ RULE_DEFAULT = "guard:default"
 RULE_SCOPE = "guard:scope"
 NO_SUCH_TOOL = "there is no such tool"
 RULE_FROZEN = "guard:frozen"
+RULE_REVOKED = "guard:token"
+OPERATORS = frozenset({RULE_FROZEN, RULE_REVOKED})
+"""Rules by which an operator stops what policy and people agreed to, also at a tool that is only observed."""
 REQUESTER = "requester"
 """Among those who are asked: whoever made the call, about their own call. No policy can name anybody so."""
 

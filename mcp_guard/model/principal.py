@@ -27,7 +27,8 @@ class Principal:
     `scopes` is the effective set: the principal's own (or what an OAuth grant gave), narrowed by the token presented.
     `roles` holds only roles claimed by the credential; standing roles live in the policy.
     `chain` lists further hops of a delegation, nearest first. `software` is what the client program calls itself:
-    kept with the record, believed by nobody.
+    kept with the record, believed by nobody. `token` is the id of the token of our own they were known by, if any:
+    it is kept with what outlives the call, and stands in no record.
     """
 
     subject: str
@@ -40,6 +41,7 @@ class Principal:
     attributes: Mapping[str, object] = field(default_factory=lambda: _NO_ATTRIBUTES)
     chain: tuple[str, ...] = ()
     software: str = ""
+    token: str = ""
 
     def using(self, software: str) -> "Principal":
         """The same principal through a client program. Written out: `replace` costs twice as much, on every call."""
@@ -54,6 +56,7 @@ class Principal:
             self.attributes,
             self.chain,
             software,
+            self.token,
         )
 
     def as_kept(self) -> dict[str, object]:
@@ -69,6 +72,7 @@ class Principal:
             "attributes": dict(self.attributes),
             "chain": list(self.chain),
             "software": self.software,
+            **({"token": self.token} if self.token else {}),
         }
 
     @classmethod
@@ -85,6 +89,7 @@ class Principal:
             attributes=found["attributes"],
             chain=tuple(found["chain"]),
             software=found["software"],
+            token=found.get("token", ""),
         )
 
     def as_actor(self) -> dict[str, object]:
