@@ -1,6 +1,8 @@
 """Fixtures for tests that use the product as a whole: the example home, seeded, with its payments sandbox."""
 
 import logging
+import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +14,15 @@ from mcp_guard.demo import sandbox
 from mcp_guard.demo.home import copy_home, payments_key, seed
 from tests.budget import lift
 from tests.simulators.canary import holding
+from tests.simulators.parsed import parsed
 from tests.simulators.process import Program
+
+MEMORY = Path("/dev/shm")
+if os.access(MEMORY, os.W_OK) and not os.statvfs(MEMORY).f_flag & os.ST_NOEXEC and shutil.disk_usage(MEMORY).free > 4e9:
+    # A disk is waited for at each of the many commits, for nothing: that they are synced is a test of its own.
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+# What programs are made of is compiled once, whatever whoever runs the tests has said for this process.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # How long an example takes says how busy the machine is, and nothing about what is tested.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -27,6 +37,14 @@ def _logging() -> Iterator[None]:
     yield
     root.handlers[:], root.propagate = handlers, propagate
     root.setLevel(level)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _parsed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Each text of a manifest is parsed once."""
+    parsed.keep(tmp_path_factory.mktemp("parsed"))
+    yield
+    parsed.keep(None)
 
 
 @pytest.fixture(scope="session")

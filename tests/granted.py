@@ -52,7 +52,7 @@ def done(answer: Answer) -> bool:
 
 
 async def ended(guard: Guard, task: str) -> dict[str, Any]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             found: Any = await guard.tasks.status(person(guard, "user:alice"), task, 5)
             if found["task"]["status"] in ("completed", "failed", "cancelled"):

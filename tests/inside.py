@@ -42,7 +42,7 @@ def task_of(answer: Answer) -> str:
 
 async def ended(guard: Guard, task: str, *statuses: str) -> dict[str, Any]:
     """A task of Alice's as soon as it has ended, or has one of these statuses."""
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while True:
             found: Any = await guard.tasks.status(who(guard, "user:alice"), task, 1)
             status = found["task"]["status"]

@@ -18,7 +18,7 @@ async def structured(serving: Serving, token: str, tool: str, **arguments: objec
 
 async def rests(serving: Serving, token: str, task: str) -> dict[str, Any]:
     """A task once it has ended or somebody has to say what became of a step."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while True:
             found: Any = await structured(serving, token, "task_status", task_id=task, wait_s=5)
             shown = found["task"]

@@ -40,7 +40,7 @@ async def test_killed_at_a_point(point: str, desk: Program, payments: Sandbox) -
     with desk.http({"MCP_GUARD_FAILPOINT": armed}) as serving:
         answer = await _refund(serving, token)
         assert answer.status == 0, "nobody is told anything by a dead process"
-        assert serving.process.wait(timeout=20) != 0
+        assert serving.process.wait(timeout=60) != 0
     happened = len(payments.ledger.entries()) - before
 
     with desk.http() as serving:  # recovery closes what the dead one left open

@@ -84,7 +84,7 @@ async def _refund(guard: Guard, amount: float) -> dict[str, Any]:
 
 
 async def _until(found: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not await found():
             await asyncio.sleep(0.01)
 
@@ -98,7 +98,7 @@ async def _escalated(guard: Guard, approval: str) -> ApprovalRequest:
 
 
 async def _ended(guard: Guard, task: str) -> dict[str, Any]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             found: Any = await guard.tasks.status(_who(guard, "user:alice"), task, 5)
             if found["task"]["status"] in ("completed", "failed", "cancelled"):

@@ -55,7 +55,7 @@ tools:
 """
 FILES = ("guard.db", "guard.db-wal", "guard.db-shm")
 Undo = Callable[[], object]
-BOUND = 30
+BOUND = 60
 
 
 @dataclass(frozen=True)

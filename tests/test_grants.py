@@ -184,7 +184,7 @@ async def test_of_fifty_calls_at_once_through_two_processes_exactly_ten_act(desk
         asked = (await ask(0, 999))["guard"]
         options = ("--for", "1h", "--uses", "10", "--same-shape", "--token", bob)
         assert desk.run("approvals", "approve", asked["approval_id"], *options).status == 0
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while refunds(payments, 999) == 0:
                 await asyncio.sleep(0.02)
         before = len(payments.ledger.entries())

@@ -57,7 +57,7 @@ def _bob(guard: Guard) -> Principal:
 
 
 async def _ended(guard: Guard, who: Principal, task: str) -> Mapping[str, Any]:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             found: Any = await guard.tasks.status(who, task, 1)
             if found["task"]["status"] not in ("working", "input_required"):
@@ -184,7 +184,7 @@ async def test_no_more_run_at_a_time_than_may(home: Path) -> None:
     async with _guard(home) as (guard, alice):
         running = [asyncio.create_task(_told(guard, alice, "limited_wait", name=str(n))) for n in range(6)]
         done, _ = await asyncio.wait(running, timeout=20, return_when=asyncio.FIRST_COMPLETED)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while sum(task.done() for task in running) < 4:
                 await asyncio.sleep(0)
         told = [task.result() for task in running if task.done()]

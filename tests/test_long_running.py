@@ -39,7 +39,7 @@ async def _call(guard: Guard, tool: str, **arguments: object) -> Answer:
 
 
 async def _until(home: Path, *lines: str) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while worked(home) != list(lines):
             await asyncio.sleep(0.01)
 
@@ -77,7 +77,7 @@ async def test_what_takes_longer_goes_on_by_itself_and_the_same_call_is_the_same
         assert other.task != first.task
         go(desk.home)
         assert first.task is not None
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 found: Any = await guard.tasks.status(_who(guard), first.task, 5)
                 if found["task"]["status"] == "completed":
@@ -148,7 +148,7 @@ async def test_killed_in_the_middle_it_is_done_again_only_where_that_cannot_act_
         assert told is not None
         await _until(desk.home, "begun a")
         serving.process.kill()
-        serving.process.wait(timeout=20)
+        serving.process.wait(timeout=60)
     go(desk.home)
     with desk.http() as serving:
         found = await rests(serving, alice, told["guard"]["task_id"])

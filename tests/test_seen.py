@@ -257,7 +257,7 @@ async def test_a_result_that_is_asked_for_later_counts_from_when_it_is_shown(hom
         pending: Any = (await _call(guard, alice, "slow", seconds=0)).structured["guard"]
         bob = replace(guard.declare("user:bob", "agent:local"), auth="bearer", assurance="token")
         await guard.approvals.decide(bob, pending["approval_id"], "approved", "mcp")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while (await guard.tasks.status(alice, pending["task_id"], 1))["task"]["status"] != "completed":  # type: ignore[index]
                 pass
         with closing(sqlite3.connect(home / "var" / "guard.db")) as database, database:

@@ -246,7 +246,7 @@ async def test_without_subscriptions_nothing_is_looked_at(store: Store, journal:
         await asyncio.sleep(0)
     assert looks == [feed_module.TICK_SECONDS]
     again = await feed.subscribe(desk.who(ZOE), {}, lambda: None, lambda: None)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while len(looks) < 2:
             await asyncio.sleep(0)
     again()

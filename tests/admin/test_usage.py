@@ -76,7 +76,7 @@ async def test_rates_and_running_calls_are_told_while_they_count(home: Path) -> 
         bob = guard.declare("user:bob", "agent:local")
         running = asyncio.create_task(_call(guard, alice, "limited_wait", name="x"))
         await _call(guard, alice, "limited_look", what="x")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while "tool:limited_wait concurrency=2 everybody" not in (found := await _used(guard, bob)):
                 await asyncio.sleep(0.01)
         rate = found["tool:limited_look rate=5/hour/all everybody"]

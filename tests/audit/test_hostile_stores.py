@@ -92,7 +92,7 @@ async def test_a_poisoned_index_ends_searches_and_never_the_writer(told: Path, b
         while not rows(told, "SELECT 1 FROM meta WHERE key = 'indexed-2' AND CAST(value AS INTEGER) > 12"):
             await asyncio.sleep(0.01)
         rows(told, "UPDATE posting SET bits = ?", bits if bits is not None else _bomb())
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             for number in range(3):
                 await store.writer.submit(unit(f"after {number}"))
                 await asyncio.sleep(0.1)

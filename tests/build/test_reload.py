@@ -208,7 +208,7 @@ async def test_a_call_ends_under_what_it_began_with(served: Desk) -> None:
     waiting = asyncio.ensure_future(served.call("orders_wait"))
     import slow_tools  # type: ignore[import-not-found]
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await slow_tools.started.wait()
     before = served.guard.definition.policy.version
     served.edit("tool_manifests/orders.yaml", lambda text: text[: text.index("  - name: orders_wait")])
@@ -279,7 +279,7 @@ async def test_every_serving_process_follows_the_files(desk: Program) -> None:
             case.unlink()  # they are about Alice
         policy = desk.home / POLICY
         policy.write_text(policy.read_text(encoding="utf-8").replace("g, user:alice, role:support, acme\n", ""))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             for port in ports:
                 while "result" in (await exchange(port, request(port, looked_up, token=token))).json:
                     await asyncio.sleep(0.05)

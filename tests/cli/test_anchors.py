@@ -112,7 +112,7 @@ def test_an_older_copy_that_was_put_back(desk: Program, guard: Guard, witness: W
 @pytest.mark.holds("anchors:schedule")
 def test_a_serving_process_keeps_its_anchors_up_to_date(desk: Program, guard: Guard, witness: Witnessing) -> None:
     with desk.http():
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while guard("--json", "audit", "status").json["anchored"] == "never":
             assert time.monotonic() < deadline
             time.sleep(0.1)

@@ -81,7 +81,7 @@ def test_who_is_asked_by_now_is_listed_and_shown(desk: Program) -> None:
     text = rules.read_text(encoding="utf-8")
     rules.write_text(text.replace("expires=4h, refunds", "expires=4h; escalate=role:manager/1s, refunds"), "utf-8")
     pending = _ask(desk, 725)
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while (row := desk.run("--json", "approvals", "list").json[0])["approvers"] == ["role:finance"]:
         assert row["escalation"] | {"at": ""} == {"to": ["role:manager"], "at": "", "escalated": False}
         assert time.monotonic() < end

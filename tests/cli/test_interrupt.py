@@ -46,7 +46,7 @@ def test_an_interrupted_call_ends_in_one_outcome(desk: Program) -> None:
     while not any(record["kind"] == "intent" for record in _records(desk)):
         assert calling.poll() is None
     calling.send_signal(signal.SIGINT)
-    _, said = calling.communicate(timeout=40)
+    _, said = calling.communicate(timeout=60)
     assert calling.returncode == 130
     assert "interrupted" in said
     assert "error[cancelled]" in said

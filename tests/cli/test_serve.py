@@ -53,7 +53,7 @@ def test_the_address_as_data(desk: Program) -> None:
         assert process.stdout is not None
         url = json.loads(process.stdout.readline())["url"]
         process.send_signal(signal.SIGTERM)
-        rest, err = process.communicate(timeout=20)
+        rest, err = process.communicate(timeout=60)
     assert url.startswith("http://127.0.0.1:")
     assert (process.returncode, rest, err) == (0, "", "")
 
@@ -67,7 +67,7 @@ def test_observe_mode_is_said_at_the_start_also_quietly(desk: Program, guard: Gu
         assert process.stdout is not None
         process.stdout.readline()
         process.send_signal(signal.SIGTERM)
-        _, err = process.communicate(timeout=20)
+        _, err = process.communicate(timeout=60)
     assert err == "warning: OBSERVE MODE: policy is recorded and NOT obeyed at mail_send\n"
     assert guard("--json", "audit", "status").json["in_force"]["observed"] == ["mail_send"]
 

@@ -142,7 +142,7 @@ def agent(tmp_path: Path) -> Iterator[dict[str, str]]:
         yield environ | {"KEY": f"{key}.pub"}
     finally:
         process.terminate()
-        process.communicate(timeout=10)
+        process.communicate(timeout=60)
 
 
 @openssh

@@ -84,7 +84,7 @@ def invocation(arguments: Mapping[str, object] | None = None, *, timeout: float 
 
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for something that happens in another thread; fails after ten seconds."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.002)
 

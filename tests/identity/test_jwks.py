@@ -207,6 +207,6 @@ async def test_an_empty_key_set_is_believed(issuer: IssuerSimulator, accept: Ope
 
 
 async def _settled(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.002)

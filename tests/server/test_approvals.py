@@ -38,7 +38,7 @@ async def test_a_refund_is_approved_in_the_approvers_own_client(era: str, connec
             await bob.call_tool("approval_decide", {"approval_id": mine["id"], "decision": "approve"})
         ).structured_content
         assert decided["approval"]["state"] in ("approved", "used")
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while True:  # every move of it is an answer
                 done = await alice.call_tool(guard["next"]["tool"], guard["next"]["arguments"])
                 assert isinstance(done.structured_content, dict)

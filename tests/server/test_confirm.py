@@ -219,7 +219,7 @@ async def test_without_forms_it_waits_and_is_confirmed_in_person_elsewhere(
         assert served.program.run("approvals", "approve", guard["approval_id"], "--as", "user:alice").status == 5
         said = served.program.run("approvals", "approve", guard["approval_id"], "--token", served.tokens["alice"])
         assert said.status == 0, said.err
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 done: Any = (
                     await client.call_tool(guard["next"]["tool"], guard["next"]["arguments"])
@@ -271,7 +271,7 @@ async def test_others_are_asked_once_it_is_confirmed(
         assert _guard(own)["approval_id"] == second
         assert len(person.asked) == 2, "what finance is asked is nobody else's to confirm"
         await bob.call_tool("approval_decide", {"approval_id": second, "decision": "approve"})
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 status = {"task_id": _guard(first)["task_id"], "wait_s": 5}
                 done: Any = (await alice.call_tool("task_status", status)).structured_content
@@ -294,7 +294,7 @@ async def test_a_form_never_stands_in_for_another_person(era: str, connect: Conn
 @pytest.mark.holds("approval:confirm-bounded")
 async def test_a_form_that_is_never_answered_holds_up_nobody(connect: Connect) -> None:
     person = Person(release=asyncio.Event())
-    async with connect("stdio", "legacy", person) as client, asyncio.timeout(30), anyio.create_task_group() as group:
+    async with connect("stdio", "legacy", person) as client, asyncio.timeout(60), anyio.create_task_group() as group:
         found: list[Any] = []
 
         async def ask() -> None:
@@ -429,7 +429,7 @@ async def test_a_state_is_good_after_a_restart(tmp_path: Path, payments: sandbox
     with program.http() as serving:
         state = await _asked(Desk(program, serving, tokens), "restarted")
         serving.process.kill()
-        serving.process.wait(timeout=20)
+        serving.process.wait(timeout=60)
     with program.http() as serving:
         desk = Desk(program, serving, tokens)
         done = await _send(desk, _refund(reason="restarted"), requestState=state, inputResponses=YES)
@@ -455,7 +455,7 @@ async def test_killed_behind_the_yes_it_goes_on_and_happens_once(
         assert (await exchange(serving.port, sent)).status == 0, "it died"
     with program.http() as serving:
         desk = Desk(program, serving, tokens)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while True:
                 done = (await _send(desk, _refund(reason="killed"), requestState=state, inputResponses=YES))["result"]
                 if "amount" in done["structuredContent"]:

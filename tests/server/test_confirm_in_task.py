@@ -62,7 +62,7 @@ async def test_what_stands_in_a_task_is_answered_there_and_done_once(served: Des
     for _ in range(2):
         said = await _say(served, task, {key: YES})
         assert said["result"].keys() == {"resultType"} | said["result"].keys() & {"_meta"}
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while (done := await _get(served, task))["status"] != "completed":
             assert "inputRequests" not in done
     assert done["result"]["structuredContent"]["amount"] == 91
@@ -120,7 +120,7 @@ async def test_a_call_begun_and_cancelled_again_and_again_is_soon_not_asked_abou
 async def test_others_are_asked_afterwards_and_not_through_this_client(served: Desk, payments: sandbox.Sandbox) -> None:
     task = await _begun(served, "then others", amount=92)
     await _say(served, task, {await _key(served, task): YES})
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while "finance" not in (shown := await _get(served, task))["statusMessage"]:
             pass
     assert (shown["status"], "inputRequests" in shown) == ("working", False)

@@ -134,7 +134,7 @@ async def test_half_sent_requests_are_not_held_open(served: Desk) -> None:
         """Send, never again, and read until the server hangs up."""
         reader, writer = await asyncio.open_connection("127.0.0.1", served.serving.port)
         writer.write(data)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             received = await reader.read()
         writer.close()
         return received
@@ -186,7 +186,7 @@ async def test_a_revoked_token_is_refused_on_the_next_request(served: Desk) -> N
 
 async def test_an_expired_token_is_refused(served: Desk) -> None:
     token = served.program.token("user:alice", "--expires", "1s")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while (await _post(served, GOOD, token=token)).status == 200:
             await asyncio.sleep(0.05)
 

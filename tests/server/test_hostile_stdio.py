@@ -48,7 +48,7 @@ def _opened(program: Program) -> Iterator[Pipe]:
     finally:
         assert process.stdin is not None
         process.stdin.close()
-        assert process.wait(timeout=20) == 0
+        assert process.wait(timeout=60) == 0
         assert process.stdout is not None
         process.stdout.close()
 

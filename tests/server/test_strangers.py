@@ -191,7 +191,7 @@ def test_a_call_in_flight_is_answered_before_a_stopping_server_leaves(strange: P
         answer = json.loads(process.stdout.readline())
         assert answer["id"] == "slow"
         assert answer["result"]["structuredContent"] == {"done": True}
-        assert process.wait(timeout=20) == 0
+        assert process.wait(timeout=60) == 0
 
 
 def test_a_cancelled_request_does_not_keep_a_leaving_client_waiting(strange: Program) -> None:
@@ -200,4 +200,4 @@ def test_a_cancelled_request_does_not_keep_a_leaving_client_waiting(strange: Pro
         _send(process, b'{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":7}}')
         assert process.stdin is not None
         process.stdin.close()
-        assert process.wait(timeout=30) == 0
+        assert process.wait(timeout=60) == 0

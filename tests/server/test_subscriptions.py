@@ -25,7 +25,7 @@ from tests.simulators.raw import META, exchange, request
 MODERN = "2026-07-28"
 SURFACES = [pytest.param(transport, era, id=f"{transport}-{era}") for transport in TRANSPORTS for era in ERAS]
 LOOK: dict[str, Any] = {"order_id": "ORD-1001"}
-SECONDS = 30
+SECONDS = 60
 
 
 # The client warns that the legacy era is the legacy era.

@@ -47,7 +47,7 @@ async def approve(connect: Connect, task: str, decision: str = "approve") -> Non
 
 async def ended(served: Desk, client: Client, task: str) -> dict[str, Any]:
     """A task once it has ended, by `tasks/get`."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while True:
             await client.call_tool("task_status", {"task_id": task, "wait_s": 20})
             found: dict[str, Any] = (await ask(served, "tasks/get", {"taskId": task}))["result"]
@@ -240,7 +240,7 @@ async def test_to_a_client_of_the_sdk_an_approved_call_is_just_a_slow_one(served
         Client(
             streamable_http_client(served.serving.url, http_client=http), mode=ERAS[1], extensions=[Polling()]
         ) as alice,
-        asyncio.timeout(30),
+        asyncio.timeout(60),
     ):
         arguments = {"order_id": "ORD-1001", "amount": 1400}
         calling = asyncio.create_task(alice.call_tool("payments_refund", arguments))

@@ -15,9 +15,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.popen_forkserver import Popen
+from pathlib import Path
 from pkgutil import walk_packages
 
 import mcp_guard
+from tests.simulators.parsed import parsed
 
 LATER = ("aiosqlite", "casbin", "httpx", "jsonschema_rs", "rich.console", "rich.table", "ruamel.yaml", "uvicorn")
 """What the program loads where it is used."""
@@ -34,7 +36,8 @@ class Forked:
         # other one that starts, and of two who wait in two threads one would miss the status.
         pipes = [Connection(os.dup(descriptor), readable=False) for descriptor in (stdout, stderr)]
         try:
-            what = _context.Process(target=_main, args=(["mcp-guard", *arguments], dict(environ), *pipes))
+            told = (["mcp-guard", *arguments], dict(environ), *pipes, parsed.folder)
+            what = _context.Process(target=_main, args=told)
             self._started = Popen(what)
         finally:
             for pipe in pipes:
@@ -72,7 +75,9 @@ class Forked:
         self.send_signal(9)
 
 
-def _main(argv: list[str], environ: Mapping[str, str], stdout: Connection, stderr: Connection) -> None:
+def _main(
+    argv: list[str], environ: Mapping[str, str], stdout: Connection, stderr: Connection, known: Path | None
+) -> None:
     """What a forked process does: become the program."""
     from mcp_guard.cli import main
     from mcp_guard.kit import failpoint
@@ -85,5 +90,6 @@ def _main(argv: list[str], environ: Mapping[str, str], stdout: Connection, stder
     os.environ.clear()
     os.environ.update(environ)
     importlib.reload(failpoint)  # it reads the environment when it is loaded; its function stays the one others know
+    parsed.keep(known)
     sys.argv = argv
     main()

@@ -72,7 +72,7 @@ def brim(path: Path) -> None:
     say("outcomes:", len(ended))
     say("open:", len(rows(path, "SELECT * FROM inflight")))
     filler.unlink()
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while store.writer.endings_only and time.monotonic() < deadline:
         with suppress(StoreUnavailable):
             submit(unit("intent", opens=True))

@@ -97,7 +97,7 @@ def test_a_process_is_alive_until_it_is_killed(path: Path) -> None:
         store.liveness.bury(boot)
         assert store.liveness.is_alive(boot)
         actor.kill()
-        actor.communicate(timeout=20)
+        actor.communicate(timeout=60)
         assert not store.liveness.is_alive(boot)
         assert rows(path, "SELECT n, boot FROM inflight") == [(int(n), boot)]
         store.liveness.bury(boot)

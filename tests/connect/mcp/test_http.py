@@ -70,7 +70,7 @@ async def _serving() -> AsyncIterator[str]:
     app.user_middleware.append(Middleware(Watch))
     running = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error"))
     task = asyncio.create_task(running.serve())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not running.started:
             await asyncio.sleep(0.01)
     try:

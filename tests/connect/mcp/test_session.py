@@ -200,7 +200,7 @@ async def test_what_a_server_leaves_behind_is_killed_and_what_escaped_holds_up_n
     script.does(behaviour="leave")
     await _call(_connector(means, _spec(script)))
     kept, escaped = script.left
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await means.aclose()
     await until(lambda: not lives(kept))
     assert lives(escaped)
