@@ -10,7 +10,6 @@ from mcp_guard.model.call import Answer, ToolCall
 from mcp_guard.model.errors import StoreUnavailable, Unauthenticated
 from mcp_guard.model.principal import Principal
 from mcp_guard.model.tool import Tool
-from mcp_guard.relaying import relayed
 
 if TYPE_CHECKING:
     from mcp_guard.admin.approvals import Approvals
@@ -113,6 +112,8 @@ class Guard:
             async with self.progress.told(asked, report):
                 begun = await self.own_tools.call(principal, call)
         else:
+            from mcp_guard.relaying import relayed  # asyncio is not for commands that only look
+
             async with relayed(report) as back:
                 begun = await self.pipeline.call(principal, call, back=back)
         async with self.progress.told(begun.task, report):
