@@ -374,6 +374,9 @@ REQUIREMENTS: dict[str, Requirement] = {
     "tasks:polls-bounded": Requirement(
         "contract 4", "One person keeps only so many questions about tasks open, and that keeps nobody else's out."
     ),
+    "erase:decisions": Requirement(
+        "design 5", "Erasing who only ever decided leaves their name beside no decision and no grant."
+    ),
     "approval:survives-restart": Requirement("design 7", "A call that waits outlives the process."),
     "approval:not-in-clear": Requirement(
         "I8; contract 6",

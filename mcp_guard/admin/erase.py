@@ -17,7 +17,13 @@ from mcp_guard.audit.pseudonyms import Pseudonyms, forgetting, pseudonyms_of
 from mcp_guard.audit.query import Filters, Query
 from mcp_guard.model.errors import LogBroken, OnHold, StoreUnavailable, UsageError
 from mcp_guard.model.principal import Principal
-from mcp_guard.store.erasure import ending_connections, overwriting, overwriting_results, overwriting_tasks
+from mcp_guard.store.erasure import (
+    ending_connections,
+    overwriting,
+    overwriting_decisions,
+    overwriting_results,
+    overwriting_tasks,
+)
 from mcp_guard.store.errors import SidesChanged
 from mcp_guard.store.finder import Record, number_of
 from mcp_guard.store.side import unpack
@@ -35,7 +41,8 @@ class Erased:
     """What was erased: so many `fields` of so many `records`. `noted` are the numbers of the records that say so.
 
     `names` pseudonyms nobody can read any more. `tasks` ended tasks keep nothing of it any more, `results` kept results
-    are gone, and `connections` accounts at upstreams are not connected any more. `open` calls and tasks were still
+    are gone, and `connections` accounts at upstreams are not connected any more. `decisions` about calls of others, and
+    grants, name them no more. `open` calls and tasks were still
     running: what they leave when they end is not part of it.
     """
 
@@ -46,6 +53,7 @@ class Erased:
     tasks: int = 0
     results: int = 0
     connections: int = 0
+    decisions: int = 0
     open: int = 0
     noted: tuple[int, ...] = ()
 
@@ -97,9 +105,13 @@ class EraseAdmin:
                 found = found.plus(await self._plan(wanted, numbers))
             else:
                 found = await self._carry_out(request, numbers, found)
-        connections = await self._connections(wanted)
+        connections, (decisions, deciding) = await self._connections(wanted), await self._decisions(wanted)
+        found = replace(found, open=found.open + deciding)
         if dry_run:
-            return replace(found, names=len(names), tasks=len(ended), results=len(kept), connections=connections)
+            found = replace(found, connections=connections, decisions=decisions)
+            return replace(found, names=len(names), tasks=len(ended), results=len(kept))
+        if decisions:
+            found = await self._unname(request, decisions, found)
         if kept:
             found = await self._drop(request, kept, found)
         for start in range(0, len(ended), STEP_ROWS):
@@ -196,6 +208,23 @@ class EraseAdmin:
             return 0
         row = await self.store.reader.one("connections_count", {"subject": wanted.name})
         return 0 if row is None else int(str(row[0]))
+
+    async def _decisions(self, wanted: Wanted) -> tuple[int, int]:
+        """How many decisions and grants name a subject, and how many of what they decided is not decided yet."""
+        if wanted.what != "subject":
+            return 0, 0
+        row = await self.store.reader.one("decisions_count", {"subject": wanted.name})
+        return (0, 0) if row is None else (int(str(row[0])), int(str(row[1])))
+
+    async def _unname(self, request: Request, count: int, found: Erased) -> Erased:
+        """Remove the name of a subject beside what they decided about others' calls."""
+        note = self._note(request, {"records": 0, "fields": 0, "at": "", "decisions": count})
+        work = together(unchanged(await self._held(request.wanted)), overwriting_decisions(request.wanted.name, count))
+        try:
+            (stored,) = await self.store.writer.submit(Unit((note,), work=work))
+        except (SidesChanged, HoldsChanged):
+            raise StoreUnavailable("the decisions changed meanwhile", hint="run the command again") from None
+        return replace(found, decisions=count, noted=(*found.noted, stored.n))
 
     async def _disconnect(self, request: Request, count: int, found: Erased) -> Erased:
         """Remove the tokens of a subject."""

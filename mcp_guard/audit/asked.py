@@ -75,7 +75,7 @@ def asked(record: Mapping[str, object], packed: bytes, names: Mapping[str, str] 
         return None
     found = Asked(_number(record, "_n"), _number(record, "_t"), _word(record, "call"), _word(record, "tool"))
     try:
-        decision = Decision.from_record(_mapping(record["decision"]))
+        decision = Decision.from_record(_mapping(_named(record["decision"], names)))
     except (ValueError, _Unfit):
         return _with(found, lacking="unreadable")
     try:
@@ -135,6 +135,17 @@ def _question(
     request = to_request(context.value, actor, tool, None if listing else arguments)
     unknown = [("args", *where) for where in found.unknown] if found else []
     return request, arguments, (*unknown, *(_in_condition(where) for where in context.unknown))
+
+
+def _named(value: object, names: Mapping[str, str]) -> object:
+    """A value with people in it by their names, as far as that is still known."""
+    if not names:
+        return value
+    if isinstance(value, str):
+        return names.get(value, value)
+    if isinstance(value, Mapping):
+        return {key: _named(part, names) for key, part in value.items()}
+    return [_named(part, names) for part in value] if isinstance(value, list) else value
 
 
 def _readable(actor: Mapping[str, object], names: Mapping[str, str]) -> Mapping[str, object]:

@@ -145,7 +145,7 @@ class Journal:
         self, state: Mapping[str, object], actor: Principal | None = None, work: Work | None = None
     ) -> Stored:
         """Record what became of a task outside its calls; rows of `work` commit with the record."""
-        return await self._write(record.state(self._boot, "task", state, actor), work)
+        return await self._write(self._state("task", state, actor), work)
 
     async def listed(self, principal: Principal, state: Mapping[str, object]) -> None:
         """Record what a list showed (`listings.state`). The same list of a principal within 60 s is counted.
@@ -287,9 +287,12 @@ class Journal:
         """Redact what strangers may write secrets into: the name of a tool that is not there, the client's own name."""
         tool = facts.tool if facts.fingerprint or self._redact is None else str(self._redact(facts.tool))
         principal = self._known(facts.principal)
-        if tool == facts.tool and principal is facts.principal:
+        decision = facts.decision
+        if decision is not None and self._pseudonyms is not None:
+            decision = self._pseudonyms.decision(decision)
+        if tool == facts.tool and principal is facts.principal and decision is facts.decision:
             return facts
-        return replace(facts, tool=tool, principal=principal)
+        return replace(facts, tool=tool, principal=principal, decision=decision)
 
     def _known(self, principal: Principal) -> Principal:
         """The principal as records name them."""

@@ -19,6 +19,7 @@ import orjson
 
 from mcp_guard.kit.platform import is_private
 from mcp_guard.kit.private_file import make_once
+from mcp_guard.model.decision import Decision
 from mcp_guard.model.errors import Invalid, StoreUnavailable
 from mcp_guard.model.principal import Principal
 from mcp_guard.model.problem import Problem
@@ -106,6 +107,16 @@ class Pseudonyms:
         subject, chain = self.of(principal.subject), tuple(map(self.of, principal.chain))
         same = subject == principal.subject and chain == principal.chain
         return principal if same else replace(principal, subject=subject, chain=chain)
+
+    def decision(self, decision: Decision) -> Decision:
+        """A decision whose obligations name the people who are asked, under pseudonyms."""
+        then = decision.then
+        approvers, escalate = tuple(map(self.of, then.approvers)), then.escalate
+        if escalate is not None:
+            escalate = replace(escalate, to=tuple(map(self.of, escalate.to)))
+        if approvers == then.approvers and escalate == then.escalate:
+            return decision
+        return replace(decision, then=replace(then, approvers=approvers, escalate=escalate))
 
     def state(self, state: Mapping[str, object]) -> Mapping[str, object]:
         """What a record says happened, with every text that is somebody's name replaced."""

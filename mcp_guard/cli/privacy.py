@@ -94,14 +94,19 @@ def _shown(wanted: "Wanted", erased: "Erased", *, dry_run: bool) -> dict[str, ob
         "tasks": erased.tasks,
         "results": erased.results,
         "connections": erased.connections,
+        "decisions": erased.decisions,
         "open": erased.open,
         "noted": list(erased.noted),
         "dry_run": dry_run,
     }
 
 
+def _beside(erased: "Erased") -> tuple[int, ...]:
+    return erased.tasks, erased.results, erased.connections, erased.decisions
+
+
 def _told(erased: "Erased", *, dry_run: bool) -> str:
-    if not (erased.fields or erased.names or erased.tasks or erased.results or erased.connections):
+    if not any((*_beside(erased), erased.fields, erased.names)):
         return "nothing of it is left to erase"
     done = "would be erased" if dry_run else "erased"
     where = "" if dry_run else f", on record as {', '.join(map(str, erased.noted))}"
@@ -109,7 +114,8 @@ def _told(erased: "Erased", *, dry_run: bool) -> str:
     tasks = f" and what {erased.tasks} tasks kept" if erased.tasks else ""
     results = f" and {erased.results} kept results" if erased.results else ""
     accounts = f" and {erased.connections} connections" if erased.connections else ""
-    beside = f"{tasks}{results}{accounts}{names}"
+    decisions = f" and their name beside {erased.decisions} decisions" if erased.decisions else ""
+    beside = f"{tasks}{results}{accounts}{decisions}{names}"
     return f"{done}: {erased.fields} fields of {erased.records} records{beside}{where}"
 
 

@@ -53,6 +53,18 @@ def overwriting_tasks(tasks: Sequence[str], subject: str | None) -> Callable[[Tr
     return work
 
 
+def overwriting_decisions(subject: str, count: int) -> Callable[[Transaction], None]:
+    """The work of a unit: the name of a subject beside the `count` decisions and grants they made. What was granted is
+    none any more. Raises `SidesChanged` where there are more or fewer by now."""
+
+    def work(transaction: Transaction) -> None:
+        row: Parameters = {"subject": subject, "blank": "-" * len(subject)}
+        if transaction.run("votes_overwrite", row) + transaction.run("grantors_overwrite", row) != count:
+            raise SidesChanged
+
+    return work
+
+
 def overwriting_results(results: Sequence[str], subject: str | None) -> Callable[[Transaction], None]:
     """The work of a unit: the pages of these kept results, and of a `subject` also the name. Raises
     `SidesChanged` where one of them is not there any more."""

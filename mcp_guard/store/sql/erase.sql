@@ -46,6 +46,15 @@ WHERE approval IN (SELECT id FROM approval WHERE task IN (SELECT value FROM json
 UPDATE vote SET signature = printf('%.*c', length(signature), '='), subject = '-' || substr(hex(randomblob(64)), 1, max(16, length(subject) - 1))
 WHERE subject = :subject AND approval IN (SELECT id FROM approval WHERE state <> 'pending');
 
+-- name: decisions_count
+-- What somebody decided or granted under their name, and what is still being decided.
+SELECT (SELECT count(*) FROM vote WHERE subject = :subject AND approval IN (SELECT id FROM approval WHERE state <> 'pending'))
+       + (SELECT count(*) FROM approval_grant WHERE grantor = :subject),
+       (SELECT count(*) FROM vote WHERE subject = :subject AND approval IN (SELECT id FROM approval WHERE state = 'pending'));
+
+-- name: grantors_overwrite
+UPDATE approval_grant SET sealed = zeroblob(length(sealed)), grantor = :blank WHERE grantor = :subject;
+
 -- name: grants_overwrite
 -- One that does not open is none: what its calls would be like is not known any more.
 UPDATE approval_grant SET sealed = zeroblob(length(sealed)), grantor = iif(grantor = :subject, :blank, grantor)
