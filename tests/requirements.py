@@ -1544,6 +1544,10 @@ REQUIREMENTS: dict[str, Requirement] = {
         "RFC 8414 section 3.3; OAuth 2.1",
         "Metadata of another issuer, unprotected endpoints, or no PKCE with S256: not used.",
     ),
+    "oauth:client": Requirement(
+        "RFC 6749 section 2.3; client id metadata documents",
+        "The guard shows itself as the manifest or its document says, with its secret as the issuer wants it; answers that are no usable token are refused and never quoted.",
+    ),
     "oauth:own": Requirement(
         "I12", "A connection serves one principal, for what the manifest means now; nobody else's call uses it."
     ),

@@ -126,7 +126,7 @@ class Connected:
             await self._end(who, found, "invalid_grant")
         except Refused:
             await self.store.unlease(found)
-            await self.journal.fault("connection_refresh", found.upstream, id=found.id)
+            await self.journal.fault("connection_refresh", "connection", upstream=found.upstream, id=found.id)
             raise
         else:
             renewed = found.renewed(tokens)

@@ -112,8 +112,8 @@ def specs_of(home: Home, *, strict: bool = False) -> dict[str, OAuthSpec]:
 
 def public_base(home: Home) -> str | None:
     """Where browsers reach `serve --http` as the home says; `None` where it says nothing of it."""
-    audience = home.settings.identity.oidc.audience
-    return home.settings.connections.url or (origin_of(audience) if audience else None)
+    said = home.settings.connections.url or home.settings.identity.oidc.audience
+    return None if said is None else origin_of(said)
 
 
 def _of_catalog(catalog: Callable[[], Catalog]) -> Spec:

@@ -74,13 +74,14 @@ class HttpConnector:
         started = time.monotonic()
         secrets = await self._obtain(invocation.timeout)
         issued = NOTHING if self._credentials is None else await self._credentials.make_out(invocation)
-        own = await self._own_token(invocation)
+        end = started + invocation.timeout
+        own = await self._own_token(invocation, end)
         try:
             return await self._act(invocation, secrets, issued, own, started)
         except Unauthorized:
             if own is None:
                 raise
-            own = await self._own_token(invocation, refused=own)
+            own = await self._own_token(invocation, end, refused=own)
             return await self._act(invocation, secrets, issued, own, started)
 
     async def _act(
@@ -101,14 +102,15 @@ class HttpConnector:
     async def aclose(self) -> None:
         """The client is shared; whoever made it closes it."""
 
-    async def _own_token(self, invocation: Invocation, refused: str | None = None) -> str | None:
-        """The caller's token for the service, where it has accounts; another one than was refused. Raises `Refused`."""
+    async def _own_token(self, invocation: Invocation, end: float, refused: str | None = None) -> str | None:
+        """The caller's token for the service, where it has accounts, before `end` (monotonic); another one than was
+        refused. Raises `Refused`."""
         spec, who = self._plan.spec.oauth, invocation.principal
         if spec is None:
             return None
         if who is None or self._tokens is None:
             raise Failed("upstream_unavailable", "nobody's account can be used here")
-        limit = asyncio.timeout(invocation.timeout)
+        limit = asyncio.timeout(max(0.0, end - time.monotonic()))
         try:
             async with limit:
                 asking = self._tokens.token(who, spec) if refused is None else self._tokens.renewed(who, spec, refused)

@@ -34,7 +34,7 @@ NOT_DONE: Final = (
     b"Nothing was connected. The link may have been used or be too old, or it was opened in another browser.\n"
     b"Ask your agent for a new one, and open it yourself.\n"
 )
-NOT_NOW: Final = b"Nothing was connected, because the service could not be asked. Try the link again later.\n"
+NOT_NOW: Final = b"Nothing was connected, because the service could not be asked. Try it again later.\n"
 
 _TEXT: Final = b"text/plain; charset=utf-8"
 _HTML: Final = b"text/html; charset=utf-8"

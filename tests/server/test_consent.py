@@ -277,3 +277,11 @@ async def test_a_grant_that_is_over_is_asked_for_anew(world: World) -> None:
     assert [one["state"]["what"] for one in records(world.home, "config")][-1] == "connection-ended"
     assert (await world.browser.connect(link_of(refused))).status_code == 200
     assert await world.connected()
+
+
+@pytest.mark.holds("oauth:client")
+async def test_issuers_can_read_who_the_guard_is(world: World) -> None:
+    document = (await world.browser.get(f"{world.base}/oauth/client.json")).json()
+    assert document["client_id"] == f"{world.base}/oauth/client.json"
+    assert document["redirect_uris"] == [f"{world.base}/oauth/callback", "http://127.0.0.1/oauth/callback"]
+    assert document["token_endpoint_auth_method"] == "none"

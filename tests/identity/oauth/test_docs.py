@@ -12,7 +12,7 @@ from mcp_guard.manifest.home import HomeFiles
 from mcp_guard.manifest.load import load as load_tools
 from tests.simulators.process import Program
 
-TEXT = (Path(__file__).parents[2] / "docs" / "connections.md").read_text(encoding="utf-8")
+TEXT = (Path(__file__).parents[3] / "docs" / "connections.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
 YAML = [text for kind, text in BLOCKS if kind == "yaml"]
 SETTINGS = [text for text in YAML if text.startswith("connections:")]
