@@ -20,7 +20,7 @@ $(STAMP): pyproject.toml requirements/run.txt requirements/dev.txt requirements/
 demo: install
 	$(BIN)/mcp-guard demo
 
-# One process a core, a file of tests to one of them at a time.
+# Two processes a core (`make test` waits as much as it works), a file of tests to one of them at a time.
 test: install
 	$(BIN)/python -m pytest -n auto --dist loadfile
 

@@ -29,6 +29,12 @@ settings.register_profile("unhurried", deadline=None, suppress_health_check=[Hea
 settings.load_profile("unhurried")
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Two workers a processor (`-n auto`): half of the time a test waits, for processes, sockets and deadlines."""
+    return 2 * (os.cpu_count() or 1)
+
+
 @pytest.fixture(autouse=True)
 def _logging() -> Iterator[None]:
     """Commands and guards in this process set the loggers up for themselves; the next test finds them as they were."""

@@ -20,7 +20,7 @@ async def rests(serving: Serving, token: str, task: str) -> dict[str, Any]:
     """A task once it has ended or somebody has to say what became of a step."""
     async with asyncio.timeout(60):
         while True:
-            found: Any = await structured(serving, token, "task_status", task_id=task, wait_s=5)
+            found: Any = await structured(serving, token, "task_status", task_id=task, wait_s=1)
             shown = found["task"]
             doubt = any(step["state"] == "in_doubt" for step in shown["steps"])
             if doubt or shown["status"] in ("completed", "failed", "cancelled"):

@@ -38,7 +38,7 @@ async def _until_it_rests(serving: Serving, token: str, task: str) -> dict[str, 
     """The task once it has ended, or waits for an operator."""
     async with asyncio.timeout(60):
         while True:
-            result = await _call(serving, token, "task_status", task_id=task, wait_s=5)
+            result = await _call(serving, token, "task_status", task_id=task, wait_s=1)
             assert result is not None
             found: Any = result["structuredContent"]["task"]
             in_doubt = any(step["state"] == "in_doubt" for step in found["steps"])

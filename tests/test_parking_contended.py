@@ -49,7 +49,7 @@ async def test_of_fifty_decisions_through_two_processes_one_counts_and_one_act_f
     assert len([record for record in records(desk.home, "approval") if record["verdict"] == "approved"]) == 1
     async with asyncio.timeout(60):
         while True:
-            found = await _call(served[1], alice, "task_status", task_id=pending["task_id"], wait_s=5)
+            found = await _call(served[1], alice, "task_status", task_id=pending["task_id"], wait_s=1)
             if found["task"]["status"] == "completed":
                 break
     assert refunds(payments, 871) == before + 1
