@@ -14,7 +14,7 @@ from mcp_guard.identity.directory import Directory
 from mcp_guard.manifest.catalog import Catalog
 from mcp_guard.model.decision import AccessRequest, Act, Decision
 from mcp_guard.model.principal import Principal
-from mcp_guard.model.tool import Tool
+from mcp_guard.model.tool import PRIMITIVES, TOOLS, Primitive, Tool
 from mcp_guard.policy.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -79,16 +79,21 @@ class Generation:
         return AccessRequest(principal, act, name, now, arguments, self.environment, seen, spent)
 
     def listing(
-        self, principal: Principal, now: datetime, seen: frozenset[str] | None = None
+        self,
+        principal: Principal,
+        now: datetime,
+        seen: frozenset[str] | None = None,
+        of: Collection[Primitive] = PRIMITIVES,
     ) -> list[tuple[Tool, Decision]]:
-        """Every tool by name, each with the decision whether `principal` may see it."""
-        decisions = self.policy.decide_all(principal, "list", list(self.catalog), now, self.environment, seen=seen)
-        tools = (entry.tool for entry in self.catalog.values())
-        return list(zip(tools, decisions, strict=True))
+        """Everything of some kinds by name, each with the decision whether `principal` may see it."""
+        names = self.catalog.of(*of)
+        decisions = self.policy.decide_all(principal, "list", names, now, self.environment, seen=seen)
+        return list(zip((self.catalog[name].tool for name in names), decisions, strict=True))
 
     def visible(self, principal: Principal, now: datetime, seen: frozenset[str] | None = None) -> Sequence[Tool]:
         """The tools `principal` sees, by name: exactly those a call does not answer as unknown."""
-        return [tool for tool, decision in self.listing(principal, now, seen) if is_shown(tool, decision)]
+        listing = self.listing(principal, now, seen, TOOLS)
+        return [tool for tool, decision in listing if is_shown(tool, decision)]
 
     def as_of_now(self, principal: Principal) -> Principal | None:
         """A principal that was kept, as they are known now: what was taken from them meanwhile is gone. `None` for

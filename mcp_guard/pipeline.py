@@ -1,7 +1,7 @@
 """One call, in one order. This page is the product; read `_govern` from top to bottom.
 
     identity      who is acting comes in as a `Principal`; nothing here believes a name in a message
-    catalog       the tool, if policy lets the caller see it: hidden and unknown look alike
+    catalog       the tool (or resource, or prompt), if policy lets the caller see it: hidden and unknown look alike
     validate      strict arguments against the tool's schema, bound values filled in
     policy        what an operator stopped, scopes, then allow | require_approval | deny, with the rule and its reason;
                   at a tool in observe mode it is recorded as what would have been, and only an operator stops the call
@@ -26,7 +26,7 @@ import asyncio
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Literal
@@ -82,7 +82,7 @@ from mcp_guard.model.disclosure import Disclosure, denial, disclosed, disclosing
 from mcp_guard.model.errors import Refused, StoreUnavailable, UnknownTool
 from mcp_guard.model.oauth import NotConnected
 from mcp_guard.model.principal import Principal
-from mcp_guard.model.tool import Tool, WorkflowSpec
+from mcp_guard.model.tool import TOOLS, Primitive, Tool, WorkflowSpec
 from mcp_guard.parking import Parking, Wish
 from mcp_guard.store.errors import InDoubt
 from mcp_guard.store.transaction import joined
@@ -144,20 +144,23 @@ class Pipeline:
         under = self._in_force.current
         return under.visible(principal, self._now(), under.seen_by(principal, self._seen))
 
-    async def list_tools(self, principal: Principal, own: Sequence[str] = ()) -> Sequence[Tool]:
-        """`visible_tools`, on record with what was withheld and the guard's `own` tools that are shown beside them.
+    async def list_tools(
+        self, principal: Principal, own: Sequence[str] = (), of: Collection[Primitive] = TOOLS
+    ) -> Sequence[Tool]:
+        """`visible_tools`, on record with what was withheld and the guard's `own` tools that are shown beside them; or
+        what else of some kinds `principal` sees.
 
         Raises `StoreUnavailable` where it cannot be recorded.
         """
         under = self._in_force.current
-        listing = under.listing(principal, self._now(), under.seen_by(principal, self._seen))
+        listing = under.listing(principal, self._now(), under.seen_by(principal, self._seen), of)
         shown = [tool for tool, decision in listing if is_shown(tool, decision)]
         denied = [(tool, decision.rule) for tool, decision in listing if not decision.allowed]
         withheld = Counter(rule for tool, rule in denied if not tool.observed)
         observed = Counter(rule for tool, rule in denied if tool.observed)
-        await self._journal.listed(
-            principal, listings.state([*own, *(tool.name for tool in shown)], withheld, observed)
-        )
+        names = [*own, *(tool.name for tool in shown)]
+        what = " ".join(f"{one}s" for one in of)
+        await self._journal.listed(principal, listings.state(names, withheld, observed, what))
         return shown
 
     async def call(
@@ -238,6 +241,8 @@ class Pipeline:
         # Before the catalog is asked: a store that fails must not tell a hidden tool from an unknown one.
         trail.seen = under.seen_by(trail.principal, self._seen)
         entry = under.catalog.get(trail.call.tool)
+        if entry is not None and trail.carried is None and entry.tool.method != trail.call.method:
+            entry = None  # by the name of something else there is nothing
         trail.asked = under.question(trail.principal, "list", trail.call.tool, self._now(), seen=trail.seen)
         if entry is None:
             trail.decision = Decision(Effect.DENY, RULE_DEFAULT, NO_SUCH_TOOL, under.policy.version)

@@ -1,4 +1,4 @@
-"""Letting other people's tools in: what servers and descriptions say of them now, against what was locked."""
+"""Letting in what servers offer and descriptions describe: what they say of it now, against what was locked."""
 
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,18 +12,22 @@ from mcp_guard.manifest.imports import DeclaredImport
 from mcp_guard.manifest.lock import Imported, Lock, ToolDefinition
 from mcp_guard.manifest.upstreams import Declared
 from mcp_guard.model.errors import Refused
+from mcp_guard.model.tool import PRIMITIVES, Primitive
 
 State = Literal["same", "new", "changed", "gone", "unusable"]
 Kind = Literal["upstream", "import"]
 Listing = Mapping[str, ToolDefinition]
-Listed = tuple[Listing, str]
-"""What is listed, and the sha256 (hex) of the description it is from; empty for a server's."""
+Listed = tuple[Mapping[Primitive, Listing], str]
+"""What is listed of each kind, and the sha256 (hex) of the description it is from; empty for a server's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What became of one tool. `now` is missing where it is `gone`, `before` where it is `new`; `why` says what keeps
-    one that is `unusable` out; `warnings` what in its words speaks to the model instead of describing it."""
+    """What became of one tool, or of something else a server offers (`what`).
+
+    `now` is missing where it is `gone`, `before` where it is `new`; `why` says what keeps one that is `unusable` out;
+    `warnings` what in its words speaks to the model instead of describing it.
+    """
 
     kind: Kind
     name: str
@@ -33,9 +37,10 @@ class Difference:
     now: ToolDefinition | None
     why: str = ""
     warnings: tuple[str, ...] = ()
+    what: Primitive = "tool"
 
     def as_dict(self) -> dict[str, object]:
-        shown: dict[str, object] = {self.kind: self.name, "tool": self.tool, "state": self.state}
+        shown: dict[str, object] = {self.kind: self.name, self.what: self.tool, "state": self.state}
         if self.why:
             shown["why"] = self.why
         if self.warnings:
@@ -67,14 +72,40 @@ class Compared:
 
 
 def compare(declared: Declared | DeclaredImport, lock: Lock, listed: Listed, others: Collection[str] = ()) -> Compared:
-    """Every tool that is allowed here or locked, by name. `others` are the tools of the home that are not a server's
-    own."""
-    name = declared.name
-    kind: Kind = "import" if isinstance(declared, DeclaredImport) else "upstream"
-    locked = lock.imported(name).operations if kind == "import" else lock.tools(name)
-    now = {tool: found for tool, found in listed[0].items() if declared.allows(tool, found)}
-    found = [_difference(declared, kind, tool, locked.get(tool), now.get(tool)) for tool in sorted({*locked, *now})]
-    return Compared(kind, name, listed[1], [_warned(one, others) for one in found])
+    """Everything that is allowed here or locked, by kind and name. `others` are the tools of the home that are not a
+    server's own."""
+    name, found = declared.name, list[Difference]()
+    if isinstance(declared, DeclaredImport):
+        now = {one: said for one, said in listed[0]["tool"].items() if declared.allows(one, said)}
+        locked = lock.imported(name).operations
+        found += [_difference(declared, one, locked.get(one), now.get(one)) for one in sorted({*locked, *now})]
+        return Compared("import", name, listed[1], [_warned(one, others) for one in found])
+    for what in PRIMITIVES:
+        said = listed[0].get(what, {})
+        now, locked = {one: said[one] for one in said if declared.allows(one, said[one], what)}, lock.of(name, what)
+        alike = _alike(declared, what, {**locked, **now})
+        for one in sorted({*locked, *now}):
+            differs = _difference(declared, one, locked.get(one), now.get(one), what)
+            found.append(differs if one not in alike else _confused(differs))
+    return Compared("upstream", name, listed[1], [_warned(one, others) for one in found])
+
+
+def _alike(declared: Declared, what: Primitive, found: Listing) -> set[str]:
+    """Those that would be called the same here: which of them a rule means must not depend on their order."""
+    if what == "tool":
+        return set()
+    names: dict[str, list[str]] = {}
+    for one, said in found.items():
+        names.setdefault(declared.called(one, said, what).casefold(), []).append(one)
+    return {one for same in names.values() if len(same) > 1 for one in same}
+
+
+def _confused(one: Difference) -> Difference:
+    if one.state not in ("new", "changed"):
+        return one
+    return replace(
+        one, state="unusable", why=f"another {one.what} would be called the same; say name: under overrides:"
+    )
 
 
 def _warned(one: Difference, others: Collection[str]) -> Difference:
@@ -86,34 +117,49 @@ def _warned(one: Difference, others: Collection[str]) -> Difference:
 
 def _difference(
     declared: Declared | DeclaredImport,
-    kind: Kind,
-    tool: str,
+    name: str,
     before: ToolDefinition | None,
     now: ToolDefinition | None,
+    what: Primitive = "tool",
 ) -> Difference:
+    kind: Kind = "import" if isinstance(declared, DeclaredImport) else "upstream"
     if now is None:
-        return Difference(kind, declared.name, tool, "gone", before, None)
+        return Difference(kind, declared.name, name, "gone", before, None, what=what)
     if now == before:
-        return Difference(kind, declared.name, tool, "same", before, now)
-    if objections := declared.objections(tool, now):
-        return Difference(kind, declared.name, tool, "unusable", before, now, "; ".join(objections))
-    return Difference(kind, declared.name, tool, "new" if before is None else "changed", before, now)
+        return Difference(kind, declared.name, name, "same", before, now, what=what)
+    if isinstance(declared, DeclaredImport):
+        objections = declared.objections(name, now)
+    else:
+        objections = declared.objections(name, now, what)
+    if objections:
+        return Difference(kind, declared.name, name, "unusable", before, now, "; ".join(objections), what=what)
+    return Difference(kind, declared.name, name, "new" if before is None else "changed", before, now, what=what)
 
 
 def taken_in(lock: Lock, compared: Sequence[Compared]) -> Lock:
     """The lock with what is there now. What cannot be used is not let in; where it was, it stays as it was, and is not
     called (`quarantined`)."""
     upstreams, imports = dict(lock.upstreams), dict(lock.imports)
+    offers: dict[Primitive, dict[str, Listing]] = {
+        what: dict(lock.offers.get(what, {})) for what in PRIMITIVES if what != "tool"
+    }
     for one in compared:
         if one.kind == "import":
             tools = _with(lock.imported(one.name).operations, one.differences)
             imports[one.name] = Imported(one.document if one.is_settled else "", tools)
         else:
-            upstreams[one.name] = _with(lock.tools(one.name), one.differences)
+            for what, servers in ("tool", upstreams), *offers.items():
+                of_it = [differs for differs in one.differences if differs.what == what]
+                servers[one.name] = _with(lock.of(one.name, what), of_it)
     return Lock(
-        {name: tools for name, tools in upstreams.items() if tools},
+        _kept(upstreams),
         {name: found for name, found in imports.items() if found.operations},
+        {what: _kept(servers) for what, servers in offers.items() if _kept(servers)},
     )
+
+
+def _kept(servers: Mapping[str, Listing]) -> dict[str, Listing]:
+    return {name: found for name, found in servers.items() if found}
 
 
 def _with(locked: Listing, differences: Sequence[Difference]) -> dict[str, ToolDefinition]:

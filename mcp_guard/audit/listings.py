@@ -33,14 +33,17 @@ Write = Callable[[Principal, State], Coroutine[Any, Any, Stored]]
 _Key = tuple[object, ...]
 
 
-def state(shown: list[str], withheld: Mapping[str, int], observed: Mapping[str, int] = _NOTHING) -> State:
-    """What is recorded of one list: the names shown, as a digest, and how many tools which rule withheld.
+def state(
+    shown: list[str], withheld: Mapping[str, int], observed: Mapping[str, int] = _NOTHING, what: str = "tools"
+) -> State:
+    """What is recorded of one list of tools, or of `what` else: the names shown, as a digest, and how many which rule
+    withheld.
 
     `observed` are those that were shown although a rule would have withheld them (observe mode). `shown` is sha256
     (hex) of the names in ascending order, each followed by a line feed.
     """
     digest = sha256("".join(f"{name}\n" for name in sorted(shown)).encode()).hexdigest()
-    found = {"what": "tools", "shown": digest, "count": len(shown)}
+    found = {"what": what, "shown": digest, "count": len(shown)}
     found |= {"withheld": sum(withheld.values()), "by": _ranked(withheld)}
     if observed:
         found |= {"would_withhold": sum(observed.values()), "would_by": _ranked(observed)}

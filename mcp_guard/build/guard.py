@@ -9,7 +9,7 @@ from mcp_guard.build.live import Live
 from mcp_guard.model.call import Answer, ToolCall
 from mcp_guard.model.errors import StoreUnavailable, Unauthenticated
 from mcp_guard.model.principal import Principal
-from mcp_guard.model.tool import Tool
+from mcp_guard.model.tool import Primitive, Tool
 
 if TYPE_CHECKING:
     from mcp_guard.admin.approvals import Approvals
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from mcp_guard.identity.outward import OutwardCredentials
     from mcp_guard.identity.protected_resource import ProtectedResource
     from mcp_guard.inline import Inline
+    from mcp_guard.manifest.readable import Reading
     from mcp_guard.model.back_channel import Report
     from mcp_guard.pipeline import Pipeline
     from mcp_guard.progress import Progress
@@ -97,6 +98,15 @@ class Guard:
         own = self.own_tools.listed(principal)
         visible = await self.pipeline.list_tools(principal, [tool.name for tool in own])
         return sorted([*visible, *own], key=lambda tool: tool.name)
+
+    def offers(self, what: Primitive) -> bool:
+        return bool(self.definition.catalog.of(what))
+
+    async def list_offers(self, principal: Principal, what: Primitive) -> Sequence[Tool]:
+        return await self.pipeline.list_tools(principal, of=(what,)) if self.offers(what) else []
+
+    def find_resource(self, uri: str) -> "Reading | None":
+        return self.definition.catalog.readable.find(uri)
 
     def redacted_tools(self) -> frozenset[str]:
         from mcp_guard.policy.redacting import redacted_tools

@@ -67,12 +67,13 @@ async def _asked(home: Home, name: str | None, connections: Collection[str], ver
         async def listing(one: "Declared | DeclaredImport") -> "Listed":
             if isinstance(one, DeclaredImport):
                 source = one.source()
-                return described(source), source.digest
+                return {"tool": described(source)}, source.digest
             lender = lenders.get(one.name)
             if lender is None:
-                return await means.sessions.take(one.server).tools(), ""
+                session = means.sessions.take(one.server)
+                return {what: await session.offered(what) for what in one.kinds}, ""
             async with means.sessions.own(one.server, lender, "") as session:
-                return await session.tools(), ""
+                return {what: await session.offered(what) for what in one.kinds}, ""
 
         return await ask(declared, lock.read(home.directory), listing, _others(home))
 

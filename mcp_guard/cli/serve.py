@@ -100,7 +100,7 @@ def _warn_of_observing(guard: "Guard") -> None:
 
 
 def _announce_visible(output: Output, guard: "Guard", local: "Principal") -> None:
-    visible, total = len(guard.visible_tools(local)), len(guard.definition.catalog)
+    visible, total = len(guard.visible_tools(local)), len(guard.definition.catalog.of("tool"))
     output.note(f"{local.subject} sees {visible} of {total} tools")
     if not visible:
         output.note("  hint: no policy row lets this subject list a tool; `mcp-guard policy check` says why")

@@ -148,7 +148,8 @@ def _differences(output: Output, found: "Sequence[Difference]") -> None:
     for one in found:
         if one.state != "same":
             why = f" ({visible(one.why)})" if one.why else ""
-            lines.append(f"{one.state:8} {one.name}: {visible(one.tool)}{why}")
+            of = "" if one.what == "tool" else f"{one.what} "
+            lines.append(f"{one.state:8} {one.name}: {of}{visible(one.tool)}{why}")
         lines += [f"         WARNING {warning}" for warning in one.warnings]
         if one.state in ("new", "changed"):
             lines += [f"         {line}" for line in one.lines()]

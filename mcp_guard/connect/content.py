@@ -27,10 +27,11 @@ def blocks_of(structured: Mapping[str, object]) -> tuple[Block, ...]:
     found = structured.get("content")
     if len(structured) != 1 or not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
         return ()
-    return tuple(_shown(one) or {"type": "text", "text": dumps(one).decode()} for one in found)
+    return tuple(shown_block(one) or {"type": "text", "text": dumps(one).decode()} for one in found)
 
 
-def _shown(block: Block) -> Block | None:
+def shown_block(block: Block) -> Block | None:
+    """As much of a block as may be shown; `None` for one that may not."""
     kind = block.get("type")
     if kind == "text":
         return _of(block, "type", "text")

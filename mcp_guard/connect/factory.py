@@ -162,8 +162,10 @@ def connect(tool: Tool, means: Means) -> Connector:
 
 def _mcp(spec: McpSpec, means: Means) -> Connector:
     from mcp_guard.connect.mcp.connector import McpConnector
+    from mcp_guard.connect.mcp.reading import PromptConnector, ResourceConnector
 
-    return McpConnector(spec, means.sessions, means.redactor, means.tokens)
+    kinds = {"tool": McpConnector, "prompt": PromptConnector}
+    return kinds.get(spec.primitive, ResourceConnector)(spec, means.sessions, means.redactor, means.tokens)
 
 
 def _sql(tool: Tool, spec: SqlSpec, means: Means) -> Connector:

@@ -49,6 +49,12 @@ def media_value(response: Response, media: tuple[str, ...], redact: Callable[[st
     return {"content": [_block(kind, body)]}
 
 
+def begins_as(kind: str, body: bytes) -> bool:
+    """Whether content begins as its type does; of types that are not known here nothing is known."""
+    pattern = _PATTERNS.get(kind.partition(";")[0].strip().lower())
+    return pattern is None or not body or pattern.match(body) is not None
+
+
 def _block(kind: str, body: bytes) -> dict[str, object]:
     data = b64encode(body).decode("ascii")
     family = kind.partition("/")[0]

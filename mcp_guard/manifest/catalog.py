@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import orjson
 
 from mcp_guard.manifest import schema_check
+from mcp_guard.manifest.readable import Readable
 from mcp_guard.manifest.schemas import JUSTIFICATION
 from mcp_guard.manifest.violation import Violation, violations
-from mcp_guard.model.tool import Tool
+from mcp_guard.model.tool import Primitive, Tool
 
 if TYPE_CHECKING:
     from jsonschema_rs import ValidationError, Validator
@@ -63,12 +64,18 @@ class Entry:
 
 
 class Catalog(Mapping[str, Entry]):
-    """Tool names to entries, in the order of their names. Immutable."""
+    """Names to entries, in the order of their names: tools, and what is called like them. Immutable."""
 
-    __slots__ = ("_entries",)
+    __slots__ = ("_entries", "_primitives", "readable")
 
     def __init__(self, tools: Iterable[Tool]) -> None:
         self._entries = MappingProxyType({tool.name: Entry(tool) for tool in sorted(tools, key=lambda tool: tool.name)})
+        self._primitives = [(name, entry.tool.primitive) for name, entry in self._entries.items()]
+        self.readable = Readable(entry.tool for entry in self._entries.values())
+
+    def of(self, *what: Primitive) -> list[str]:
+        """The names of what is of these kinds, in order."""
+        return [name for name, primitive in self._primitives if primitive in what]
 
     @property
     def observed(self) -> tuple[str, ...]:

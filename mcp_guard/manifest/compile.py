@@ -23,7 +23,18 @@ from mcp_guard.manifest.schemas import compile_schemas
 from mcp_guard.manifest.sql import compile_sql, writes
 from mcp_guard.manifest.workflow import check_keys, compile_workflow, retry_of
 from mcp_guard.model.limit import Limit
-from mcp_guard.model.tool import ConnectorSpec, Effects, HttpSpec, McpSpec, Mode, PostgresSpec, Retry, SqlSpec, Tool
+from mcp_guard.model.tool import (
+    OBJECTS,
+    ConnectorSpec,
+    Effects,
+    HttpSpec,
+    McpSpec,
+    Mode,
+    PostgresSpec,
+    Retry,
+    SqlSpec,
+    Tool,
+)
 
 CONNECTORS = ("http", "sql", "python", "command", "workflow")
 RESERVED_NAMES = frozenset({"task_status", "task_cancel", "approval_list", "approval_decide"})
@@ -51,8 +62,8 @@ class Surroundings:
 def compile_tool(
     entry: ToolEntry, around: Surroundings, report: Report, mirrored: McpSpec | None = None, *, ours: bool = True
 ) -> Tool | None:
-    """The tool, or `None` where the report now holds an error about it. One that is `mirrored` is carried out by
-    another server. Schemas that are not `ours` are taken as they are."""
+    """The tool, or `None` where the report now holds an error about it. What is `mirrored` is carried out by another
+    server, which may know it as something else than a tool. Schemas that are not `ours` are taken as they are."""
     before = len(report.problems)
     _check_name(entry.name, report.at("name"))
     mode = entry.justification or around.defaults.justification
@@ -64,6 +75,7 @@ def compile_tool(
     if schemas is None:
         return None
     arguments = Arguments.of(schemas.given, entry.bind)
+    name = entry.name if mirrored is None else OBJECTS[mirrored.primitive] + entry.name
     effects: Effects = "once" if entry.workflow else entry.effects or around.defaults.effects
     timeout = _timeout(entry, around.defaults, report)
     connector = mirrored or _connector(entry, arguments, around, Said(effects, timeout, built), report)
@@ -83,7 +95,7 @@ def compile_tool(
     if connector is None or any(problem.severity == "error" for problem in report.problems[before:]):
         return None
     tool = Tool(
-        name=entry.name,
+        name=name,
         title=entry.title,
         description=entry.description,
         annotations=entry.annotations.model_dump(exclude_none=True),
@@ -106,16 +118,23 @@ def compile_tool(
         long_running=entry.task is not None,
         probe=probe,
         cost=cost,
-        limits=_limits(entry, around),
+        limits=_limits(name, entry, around),
         largest_answer=units.size(entry.result.largest) if entry.result and entry.result.largest else None,
-        refuses_larger=entry.result is not None and not entry.result.keep,
+        refuses_larger=_refuses_larger(entry, mirrored),
     )
     return replace(tool, fingerprint=fingerprint(tool, around.home))
 
 
-def _limits(entry: ToolEntry, around: Surroundings) -> tuple[Limit, ...]:
+def _limits(name: str, entry: ToolEntry, around: Surroundings) -> tuple[Limit, ...]:
     asked = merged(entry.limits, around.defaults.limits, workflow=entry.workflow is not None)
-    return limits_of(f"tool:{entry.name}", asked)
+    return limits_of(f"tool:{name}", asked)
+
+
+def _refuses_larger(entry: ToolEntry, mirrored: McpSpec | None) -> bool:
+    """Whether a result that is larger than an answer is none. Of a resource or a prompt no part is answered for it."""
+    if mirrored is not None and mirrored.primitive != "tool":
+        return True
+    return entry.result is not None and not entry.result.keep
 
 
 def _check_name(name: str, report: Report) -> None:

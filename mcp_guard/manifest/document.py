@@ -24,6 +24,7 @@ from mcp_guard.manifest.fields import (
     between,
 )
 from mcp_guard.manifest.limits import CostRule, ToolLimits
+from mcp_guard.manifest.offers import Offers
 from mcp_guard.model.tool import Effects, JustificationMode, Mode, RetryOn
 
 Binding = Annotated[
@@ -404,7 +405,8 @@ class Override(Strict):
 
 
 class UpstreamEntry(Strict):
-    """Another MCP server. Those of its tools that are allowed here and locked appear as NAME_TOOL."""
+    """Another MCP server. Those of its tools that are allowed here and locked appear as NAME_TOOL, and so do its
+    resources, templates of resources and prompts."""
 
     name: Annotated[str, Matching(r"^[a-z][a-z0-9]{0,23}$", "a short name of lower-case letters and digits")]
     command: Annotated[list[Annotated[str, Field(max_length=4096)]], Field(min_length=1, max_length=64)] | None = None
@@ -414,9 +416,16 @@ class UpstreamEntry(Strict):
     auth: Literal["oauth"] | None = Field(default=None, description="Each person's own account there is used.")
     oauth: OAuthRule | None = Field(default=None, description="Beside auth: oauth; all of it can be left out.")
     egress: Egress = Egress()
-    allow: Annotated[list[Glob], Field(min_length=1)]
+    allow: Annotated[list[Glob], Field(min_length=1)] | None = Field(
+        default=None, description="Tools; none without it."
+    )
     deny: list[Glob] = Field(default=[])
     overrides: dict[str, Override] = Field(default={})
+    resources: Offers | None = Field(default=None, description="By their URIs there; they are at NAME+URI here.")
+    templates: Offers | None = Field(
+        default=None, description="By template. `deny` also keeps what it names from being read."
+    )
+    prompts: Offers | None = None
     start: Duration = Field(default="30s", description="How long the server may take to answer for the first time.")
     max_output: Size = "4MiB"
 

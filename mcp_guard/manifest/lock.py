@@ -17,15 +17,21 @@ from mcp_guard.kit import bounded_file, strict_json
 from mcp_guard.kit.strict_json import JsonError
 from mcp_guard.model.errors import Invalid
 from mcp_guard.model.problem import Problem
+from mcp_guard.model.tool import Primitive
 
 LOCK_FILE: Final = "tools.lock"
 MAX_BYTES: Final = 16 * 1024 * 1024
 MAX_ELEMENTS: Final = 2_000_000
-VERSION: Final = 2
-_KNOWN: Final = (1, VERSION)  # 1 had no imports
+VERSION: Final = 3
+_KNOWN: Final = (1, 2, VERSION)  # 1 had no imports, 2 only tools
+_OTHERS: Final[Mapping[str, Primitive]] = {"resources": "resource", "templates": "template", "prompts": "prompt"}
+"""The keys of what is no tool."""
 
 ToolDefinition = Mapping[str, object]
-"""What a server said of a tool (`model.tool.definition`), or a description of an operation (`manifest.openapi`)."""
+"""What a server said of a tool, or of something else (`model.tool.definition`); what a description said of an operation
+(`manifest.openapi`)."""
+Definitions = Mapping[str, ToolDefinition]
+_NONE: Final[Definitions] = {}
 _HINT = "restore it, or make it again with `mcp-guard tools lock`"
 
 
@@ -40,13 +46,16 @@ class Imported:
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """The locked definitions, by server and by the server's own name of the tool; and of imports, by prefix."""
+    """The locked definitions, by server and by the server's own name of the tool; of imports, by prefix; and of what
+    else servers offer, by kind, server, and name or URI."""
 
-    upstreams: Mapping[str, Mapping[str, ToolDefinition]] = field(default_factory=dict)
+    upstreams: Mapping[str, Definitions] = field(default_factory=dict)
     imports: Mapping[str, Imported] = field(default_factory=dict)
+    offers: Mapping[Primitive, Mapping[str, Definitions]] = field(default_factory=dict)
 
-    def tools(self, upstream: str) -> Mapping[str, ToolDefinition]:
-        return self.upstreams.get(upstream, {})
+    def of(self, upstream: str, what: Primitive = "tool") -> Definitions:
+        found = self.upstreams if what == "tool" else self.offers.get(what, {})
+        return found.get(upstream, _NONE)
 
     def imported(self, prefix: str) -> Imported:
         return self.imports.get(prefix, Imported())
@@ -71,7 +80,12 @@ def read(home: Path) -> Lock:
         raise _broken(f"is not a lock of version {VERSION}")
     if not isinstance(imports, dict) or not all(map(_is_imported, imports.values())):
         raise _broken(f"is not a lock of version {VERSION}")
-    return Lock(upstreams, {name: Imported(one["document"], one["operations"]) for name, one in imports.items()})
+    offers = {what: found.get(key, {}) for key, what in _OTHERS.items()}
+    for servers in offers.values():
+        if not isinstance(servers, dict) or not all(map(_is_tools, servers.values())):
+            raise _broken(f"is not a lock of version {VERSION}")
+    described = {name: Imported(one["document"], one["operations"]) for name, one in imports.items()}
+    return Lock(upstreams, described, {what: servers for what, servers in offers.items() if servers})
 
 
 def write(home: Path, lock: Lock) -> None:
@@ -97,8 +111,15 @@ def _text(lock: Lock) -> str:
     imports = {
         name: {"document": one.document, "operations": dict(one.operations)} for name, one in lock.imports.items()
     }
-    upstreams = {name: dict(tools) for name, tools in lock.upstreams.items()}
-    return strict_json.pretty({"version": VERSION, "upstreams": upstreams, "imports": imports}) + "\n"
+    offers = {key: _plain(lock.offers[what]) for key, what in _OTHERS.items() if lock.offers.get(what)}
+    return (
+        strict_json.pretty({"version": VERSION, "upstreams": _plain(lock.upstreams), "imports": imports, **offers})
+        + "\n"
+    )
+
+
+def _plain(servers: Mapping[str, Definitions]) -> dict[str, object]:
+    return {name: dict(found) for name, found in servers.items()}
 
 
 def _is_tools(value: object) -> bool:

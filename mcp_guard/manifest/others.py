@@ -24,7 +24,19 @@ class Mirrored:
 
 def matches(glob: str, name: str) -> bool:
     """Whether a name is one that a pattern means; `*` stands for any characters."""
-    return re.fullmatch(".*".join(map(re.escape, glob.split("*"))), name, re.DOTALL) is not None
+    first, *rest = glob.split("*")
+    if not rest:
+        return glob == name
+    *middle, last = rest
+    at, end = len(first), len(name) - len(last)
+    if at > end or not name.startswith(first) or not name.endswith(last):
+        return False
+    for part in middle:  # the first place is as good as any: time grows with the name alone
+        found = name.find(part, at, end)
+        if found < 0:
+            return False
+        at = found + len(part)
+    return True
 
 
 def is_strange(found: ToolDefinition, report: Report) -> bool:

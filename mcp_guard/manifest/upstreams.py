@@ -1,7 +1,7 @@
-"""The tools of another MCP server: from what was locked, narrowed and judged by what the manifest says.
+"""What another MCP server offers: from what was locked, narrowed and judged by what the manifest says.
 
-Nothing the server says about its tools grants anything. A tool is here if `allow` names it, `deny` does not, and it was
-locked; it acts `once` unless somebody here says otherwise, whatever its hints say.
+Nothing the server says about it grants anything. A tool, resource, template or prompt is here if `allow` names it,
+`deny` does not, and it was locked; it acts `once` unless somebody here says otherwise, whatever its hints say.
 """
 
 from collections.abc import Mapping
@@ -10,20 +10,23 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from mcp_guard.kit import references, strict_json, units
+from mcp_guard.kit import references, units
 from mcp_guard.manifest import suggest
 from mcp_guard.manifest.compile import Surroundings, compile_tool
 from mcp_guard.manifest.document import Annotations, Override, ToolEntry, UpstreamEntry
 from mcp_guard.manifest.foreign import adapted
 from mcp_guard.manifest.http import check_address, check_fixed_headers, max_output, networks
-from mcp_guard.manifest.lock import Lock, ToolDefinition
+from mcp_guard.manifest.lock import Definitions, Lock, ToolDefinition
+from mcp_guard.manifest.mirroring import KEYS, Locked, choice, own_name, spec, written
 from mcp_guard.manifest.oauth import oauth_of_upstream
-from mcp_guard.manifest.others import NOT_IN_NAMES, Mirrored, explain, is_strange, matches
+from mcp_guard.manifest.offers import OfferOverride
+from mcp_guard.manifest.others import Mirrored, explain, is_strange
 from mcp_guard.manifest.process import Place, check_env
 from mcp_guard.manifest.report import Report
-from mcp_guard.model.tool import McpSpec, Tool, Upstream
+from mcp_guard.model.tool import OBJECTS, PRIMITIVES, Primitive, Tool, Upstream
 
 _HINTS = frozenset(Annotations.model_fields)
+_NEEDS = (("env", "command"), ("headers", "url"), ("egress", "url"), ("deny", "allow"), ("overrides", "allow"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,40 +50,39 @@ class Declared:
         """What is wrong with the entry itself goes to the report."""
         server(self.entry, self.around, self.report)
 
-    def allows(self, tool: str, found: ToolDefinition) -> bool:
-        return is_allowed(self.entry, tool)
+    @property
+    def kinds(self) -> list[Primitive]:
+        """What of the server is let in at all: nobody is asked for anything else."""
+        return [what for what in PRIMITIVES if choice(self.entry, what).allow]
 
-    def objections(self, name: str, found: ToolDefinition) -> list[str]:
-        """Why a tool cannot be let in as it is; empty where it can."""
+    def allows(self, name: str, found: ToolDefinition, what: Primitive = "tool") -> bool:
+        return choice(self.entry, what).allows(name)
+
+    def objections(self, name: str, found: ToolDefinition, what: Primitive = "tool") -> list[str]:
+        """Why something cannot be let in as it is; empty where it can."""
         here = Report(self.report.document, [], self.report.where)
-        _Mirror(self.entry, self.server, self.around).tool(name, found, here)
+        _Mirror(self.entry, self.server, self.around).one(what, name, found, here)
         return [problem.message for problem in here.problems if problem.severity == "error"]
+
+    def called(self, name: str, found: ToolDefinition, what: Primitive) -> str:
+        """What something is called here by policy."""
+        return OBJECTS[what] + own_name(self.entry, what, name, found)
 
 
 def compile_upstream(entry: UpstreamEntry, around: Surroundings, locked: Lock, report: Report) -> list[Mirrored]:
-    """The tools of a server; problems go to the report."""
+    """What is let in of a server; problems go to the report."""
     mirror = _Mirror(entry, server(entry, around, report), around)
-    definitions = locked.tools(entry.name)
-    chosen = [name for name in sorted(definitions) if is_allowed(entry, name)]
-    if not chosen:
-        message = "none of its tools is served, because none that is allowed here is locked"
-        report.warning("not_locked", message, "`mcp-guard tools lock` looks at them and writes tools.lock")
-    for name in sorted(set(entry.overrides) - set(chosen)):
-        place = report.at("overrides", name)
-        place.warning("unknown_tool", "no tool of this name is served", suggest.hint(name, chosen))
-    return [mirror.tool(name, definitions[name], report) for name in chosen]
-
-
-def is_allowed(entry: UpstreamEntry, tool: str) -> bool:
-    """Whether a manifest lets a tool of a server in, by the server's own name of it."""
-    return any(matches(glob, tool) for glob in entry.allow) and not any(matches(glob, tool) for glob in entry.deny)
+    return [one for what in PRIMITIVES for one in mirror.all(what, locked.of(entry.name, what), report)]
 
 
 def server(entry: UpstreamEntry, around: Surroundings, report: Report) -> Upstream:
     """How a server is reached; problems go to the report."""
     if (entry.command is None) == (entry.url is None):
         report.error("upstream", "a server is either a program or an address", "keep one of command and url")
-    for key, needs in (("env", "command"), ("headers", "url"), ("egress", "url")):
+    if not any(choice(entry, what).allow for what in PRIMITIVES):
+        hint = "say allow: for tools, or resources:, templates: or prompts:"
+        report.error("upstream", "nothing of this server is let in", hint)
+    for key, needs in _NEEDS:
         if key in entry.model_fields_set and getattr(entry, needs) is None:
             report.at(key).error("upstream", f"{key} means nothing without {needs}", "remove it")
     if entry.url is not None:
@@ -125,30 +127,50 @@ def _check_argument(text: str, around: Surroundings, report: Report) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Mirror:
-    """Makes tools of what one server said of them."""
+    """Makes tools, and what is called like them, of what one server said of them."""
 
     entry: UpstreamEntry
     upstream: Upstream
     around: Surroundings
 
-    def tool(self, name: str, found: ToolDefinition, report: Report) -> Mirrored:
-        here = f"{self.entry.name}_{NOT_IN_NAMES.sub('_', name)}"
-        place = report.at("overrides", name) if name in self.entry.overrides else report
-        own = Report(place.document, [], place.where)
-        tool = self._compiled(here, name, found, own)
-        report.problems.extend(replace(problem, message=f"{here}: {problem.message}") for problem in own.problems)
-        return Mirrored(here, tool)
+    def all(self, what: Primitive, locked: Definitions, report: Report) -> list[Mirrored]:
+        """Everything of one kind that is allowed and locked."""
+        asked, place = choice(self.entry, what), report.at(*KEYS[what])
+        chosen = [name for name in sorted(locked) if asked.allows(name)]
+        if asked.allow and not chosen:
+            message = f"none of its {what}s is served, because none that is allowed here is locked"
+            place.warning("not_locked", message, "`mcp-guard tools lock` looks at them and writes tools.lock")
+        for name in sorted(set(asked.overrides) - set(chosen)):
+            hint = suggest.hint(name, chosen)
+            place.at("overrides", name).warning("unknown_tool", f"no {what} of this name is served", hint)
+        return [self.one(what, name, locked[name], report) for name in chosen]
 
-    def _compiled(self, here: str, name: str, found: ToolDefinition, report: Report) -> Tool | None:
+    def one(self, what: Primitive, name: str, found: ToolDefinition, report: Report) -> Mirrored:
+        here = own_name(self.entry, what, name, found)
+        overridden = name in choice(self.entry, what).overrides
+        place = report.at(*KEYS[what], "overrides", name) if overridden else report.at(*KEYS[what])
+        own = Report(place.document, [], place.where)
+        tool, called = self._compiled(what, here, name, found, own), OBJECTS[what] + here
+        report.problems.extend(replace(problem, message=f"{called}: {problem.message}") for problem in own.problems)
+        return Mirrored(called, tool)
+
+    def _compiled(self, what: Primitive, here: str, name: str, found: ToolDefinition, report: Report) -> Tool | None:
         if is_strange(found, report):
             return None
+        override = choice(self.entry, what).overrides.get(name)
         try:
-            written = _entry(here, found, self.entry.overrides.get(name, Override()))
+            if what == "tool":
+                assert override is None or isinstance(override, Override)
+                entry: ToolEntry | None = _entry(here, found, override or Override())
+            else:
+                assert override is None or isinstance(override, OfferOverride)
+                entry = written(here, Locked(what, name, found), override or OfferOverride(), report)
         except ValidationError as error:
             explain(error, report)
             return None
-        spec = McpSpec("mcp", self.upstream, name, strict_json.digest(dict(found)))
-        return compile_tool(written, self.around, report, spec)
+        if entry is None:
+            return None
+        return compile_tool(entry, self.around, report, spec(self.entry, self.upstream, what, name, found))
 
 
 def _entry(name: str, found: ToolDefinition, override: Override) -> ToolEntry:

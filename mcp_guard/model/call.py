@@ -13,6 +13,7 @@ from mcp_guard.model.disclosure import Disclosure, disclosed
 from mcp_guard.model.errors import Refused
 from mcp_guard.model.oauth import ConsentLink, NotConnected
 from mcp_guard.model.principal import Principal
+from mcp_guard.model.tool import Method
 from mcp_guard.model.trace import Trace
 
 DryRun = Literal["no", "yes", "malformed"]
@@ -44,7 +45,8 @@ _EMPTY: Mapping[str, object] = MappingProxyType({})
 class ToolCall:
     """What a client asked for, before anything is believed. `arguments` came through the strict JSON reader.
 
-    `trace` is where the caller's trace stands. A `dry_run` is decided and not carried out; a malformed wish for one is
+    `method` says how it was asked for: what is something else than a client took it for is not there. `trace` is where
+    the caller's trace stands. A `dry_run` is decided and not carried out; a malformed wish for one is
     refused, never taken for a wish to act.
     """
 
@@ -53,6 +55,7 @@ class ToolCall:
     arguments: Mapping[str, object] = field(default_factory=lambda: _EMPTY)
     trace: Trace | None = None
     dry_run: DryRun = "no"
+    method: Method = "tools/call"
 
 
 @dataclass(frozen=True, slots=True)

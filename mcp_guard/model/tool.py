@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from mcp_guard.model.decision import Escalation
 from mcp_guard.model.limit import Cost, Limit
@@ -279,22 +279,70 @@ class Upstream:
     oauth: OAuthSpec | None = field(default=None, metadata=LATER)
 
 
-def definition(listed: Mapping[str, object]) -> dict[str, object]:
-    """What counts of a tool as another server lists it: all an agent is shown, and all that decides what a call is."""
-    return {part: listed[part] for part in _DEFINITION if listed.get(part) is not None}
+Primitive = Literal["tool", "resource", "template", "prompt"]
+"""What an MCP server offers: tools by name, resources by URI, templates of URIs (RFC 6570), prompts by name."""
+PRIMITIVES: Final[tuple[Primitive, ...]] = get_args(Primitive)
+TOOLS: Final[tuple[Primitive, ...]] = ("tool",)
+Method = Literal["tools/call", "resources/read", "prompts/get"]
+"""The request by which a client makes a call of something."""
+METHODS: Final[Mapping[Primitive, Method]] = {
+    "tool": "tools/call",
+    "resource": "resources/read",
+    "template": "resources/read",
+    "prompt": "prompts/get",
+}
+OBJECTS: Final[Mapping[Primitive, str]] = {
+    "tool": "",
+    "resource": "resource:",
+    "template": "resource:",
+    "prompt": "prompt:",
+}
+"""What names begin with that policy, records and limits know things by. No tool's name holds a colon."""
 
 
-_DEFINITION = ("title", "description", "inputSchema", "outputSchema", "annotations")
+def definition(listed: Mapping[str, object], primitive: Primitive = "tool") -> dict[str, object]:
+    """What counts of something as another server lists it: all an agent is shown, and all that decides what a call is.
+
+    What a resource holds, how large it is and when it was changed are no part of it.
+    """
+    return {part: listed[part] for part in _DEFINITION[primitive] if listed.get(part) is not None}
+
+
+def uri_here(upstream: str, uri: str) -> str:
+    """The URI here of what is at a URI of another server. The name of a server holds no `+`, and no scheme of the guard
+    does: no two of these are alike, and none is the guard's own."""
+    return f"{upstream}+{uri}"
+
+
+_RESOURCE = ("name", "title", "description", "mimeType")
+_DEFINITION: Final[Mapping[Primitive, tuple[str, ...]]] = {
+    "tool": ("title", "description", "inputSchema", "outputSchema", "annotations"),
+    "resource": _RESOURCE,
+    "template": _RESOURCE,
+    "prompt": ("title", "description", "arguments"),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class McpSpec:
-    """A tool of another MCP server. `definition` is the sha256 (hex) of what was said of it when it was locked."""
+    """Something of another MCP server; a tool where `offers` says nothing.
+
+    `tool` is what it is called there: a name, a URI or a template. `definition` is the sha256 (hex) of what was said of
+    it when it was locked, `mime` the type it was said to have, and `deny` are patterns of URIs that are not read
+    through a template.
+    """
 
     kind: Literal["mcp"]
     upstream: Upstream
     tool: str
     definition: str
+    offers: Primitive | None = field(default=None, metadata=LATER)
+    mime: str = field(default="", metadata=LATER)
+    deny: tuple[str, ...] = field(default=(), metadata=LATER)
+
+    @property
+    def primitive(self) -> Primitive:
+        return self.offers or "tool"
 
 
 @dataclass(frozen=True, slots=True)
@@ -387,7 +435,19 @@ class Tool:
     def gives_blocks(self) -> bool:
         """Whether `{"content": [...]}` of it are content blocks of MCP."""
         connector = self.connector
-        return isinstance(connector, McpSpec) or (isinstance(connector, HttpSpec) and connector.media != ())
+        if isinstance(connector, McpSpec):
+            return connector.primitive == "tool"
+        return isinstance(connector, HttpSpec) and connector.media != ()
+
+    @property
+    def primitive(self) -> Primitive:
+        """What clients know it as: a tool, unless it is another server's and something else there."""
+        return self.connector.primitive if isinstance(self.connector, McpSpec) else "tool"
+
+    @property
+    def method(self) -> Method:
+        """How clients call it."""
+        return METHODS[self.primitive]
 
     @property
     def observed(self) -> bool:

@@ -12,26 +12,22 @@ from pydantic import ValidationError
 
 from mcp_guard import __version__
 from mcp_guard.admin.feed import Who
-from mcp_guard.model.call import Answer, DryRun, ToolCall
+from mcp_guard.model.call import Answer, ToolCall
 from mcp_guard.model.errors import GuardError, UnknownTool
 from mcp_guard.model.principal import Principal
 from mcp_guard.model.trace import Trace
-from mcp_guard.model.trace import parse as parse_trace
 from mcp_guard.server.asgi import PRINCIPAL
+from mcp_guard.server.asked import TRACE_KEY, dry_run_of, trace_of
 from mcp_guard.server.eliciting import NOT_OUR_STATE, Eliciting
-from mcp_guard.server.failures import rpc_error
+from mcp_guard.server.failures import not_now, rpc_error
 from mcp_guard.server.gate import AGAIN, DISPATCHED, NEEDED_SCOPES
+from mcp_guard.server.mirrored import Mirrored, is_mirrored
 from mcp_guard.server.resources import Resources, UnknownResource
 from mcp_guard.server.results import advertised_output_schema
 from mcp_guard.server.software import claimed
 from mcp_guard.server.subscriptions import Subscriptions
 from mcp_guard.server.surface import Listed, Surface
 from mcp_guard.server.tasks import TasksExtension
-
-DRY_RUN_KEY: Final = "mcp-guard/dry_run"
-TRACE_KEY: Final = "mcp-guard/trace"
-TRACEPARENT: Final = "traceparent"
-"""The key of `_meta` (SEP-414) and the HTTP header (W3C Trace Context) that carry a trace."""
 
 _PLAIN_CALL: Final = frozenset({"name", "arguments", "_meta"})
 
@@ -47,12 +43,14 @@ _INSTRUCTIONS: Final = (
 def build_server(surface: Surface, local: Callable[[], Principal] | None) -> Server[Any]:
     """The MCP server over a guard. `local` is who acts where no HTTP request carries an identity (stdio, in memory)."""
     handlers = _Handlers(surface, local)
-    server: Server[Any] = Server(
-        surface.name,
+    server: Server[Any] = _Server(
+        surface,
         version=__version__,
         instructions=_INSTRUCTIONS,
         get_tool_input_schema=_no_header_parameters,
         on_list_tools=handlers.list_tools,
+        on_list_prompts=handlers.mirrored.list_prompts,
+        on_get_prompt=handlers.mirrored.get_prompt,
         on_list_resources=handlers.list_resources,
         on_list_resource_templates=handlers.list_templates,
         on_read_resource=handlers.read_resource,
@@ -66,6 +64,18 @@ def build_server(surface: Surface, local: Callable[[], Principal] | None) -> Ser
     # Without an exporter the preinstalled tracing costs a tenth of a call and says nothing.
     server.middleware[:] = [_Shortcut(handlers, server.server_info_stamp)]
     return server
+
+
+class _Server(Server[Any]):
+    """Offers prompts only where there are any: they come and go with the home's files, and its handlers stay."""
+
+    def __init__(self, surface: Surface, **options: Any) -> None:
+        super().__init__(surface.name, **options)
+        self._surface = surface
+
+    def get_capabilities(self, *arguments: Any, **options: Any) -> types.ServerCapabilities:
+        found = super().get_capabilities(*arguments, **options)
+        return found if self._surface.offers("prompt") else found.model_copy(update={"prompts": None})
 
 
 def _no_header_parameters(_: str) -> None:
@@ -82,6 +92,7 @@ class _Handlers:
         self._surface = surface
         self._local = local
         self._resources = Resources(surface)
+        self.mirrored = Mirrored(surface, self._who)
         self.eliciting = Eliciting(surface, self._who)
         self.tasks = TasksExtension(surface, self._who, self.eliciting)
         self.subscriptions = Subscriptions(surface, self._who_later, self.tasks)
@@ -90,7 +101,7 @@ class _Handlers:
         try:
             visible = await self._surface.list_tools(self._who(ctx))
         except GuardError as error:
-            raise MCPError(types.INTERNAL_ERROR, "The tools cannot be listed now", {"code": error.code}) from None
+            raise not_now("tools", error) from None
         redacted = self._surface.redacted_tools()
         tools = [_describe(tool, redacted=tool.name in redacted) for tool in visible]
         return types.ListToolsResult(tools=tools, cache_scope="private", ttl_ms=0)
@@ -100,8 +111,8 @@ class _Handlers:
 
     async def answer(self, ctx: Context, name: str, arguments: Mapping[str, object]) -> dict[str, Any]:
         """One governed call as its wire result, or what its client is asked for first."""
-        trace = _trace(ctx)
-        call = ToolCall(self._surface.new_call_id(), name, arguments, trace, _dry_run(ctx.params))
+        trace = trace_of(ctx)
+        call = ToolCall(self._surface.new_call_id(), name, arguments, trace, dry_run_of(ctx.params))
         who = self._who(ctx)
         try:
             answer = await self.eliciting.call(ctx, who, call)
@@ -115,11 +126,11 @@ class _Handlers:
         return _result(answer, trace) if begun is None else _with_meta(begun, answer, trace)
 
     async def recording(self, ctx: Context, call_next: CallNext) -> HandlerResult:
-        """Go the SDK's way; a `tools/call` whose parameters it refuses is on record too, and says what was expected."""
+        """Go the SDK's way; a call whose parameters it refuses is on record too, and says what was expected."""
         try:
             return await self.eliciting.boundary(ctx, call_next)
         except ValidationError:
-            if ctx.method != "tools/call":
+            if ctx.method not in ("tools/call", "prompts/get"):
                 raise
             await self._surface.note_fault("params", "mcp", self._who(ctx))
             raise MCPError(types.INVALID_PARAMS, _CALL_FORM) from None
@@ -132,23 +143,32 @@ class _Handlers:
         self, ctx: Context, params: types.PaginatedRequestParams | None
     ) -> types.ListResourcesResult:
         try:
-            resources = self._resources.listed(self._who(ctx))
+            own = self._resources.listed(self._who(ctx))
+            mirrored, cursor = await self.mirrored.resources(ctx, params)
         except GuardError as error:
-            raise _not_now(error) from None
-        return types.ListResourcesResult(resources=resources, cache_scope="private", ttl_ms=0)
+            raise not_now("resources", error) from None
+        resources = mirrored if params is not None and params.cursor else [*own, *mirrored]
+        return types.ListResourcesResult(resources=resources, next_cursor=cursor, cache_scope="private", ttl_ms=0)
 
     async def list_templates(
         self, ctx: Context, params: types.PaginatedRequestParams | None
     ) -> types.ListResourceTemplatesResult:
         try:
-            templates = self._resources.templates(self._who(ctx))
+            own = self._resources.templates(self._who(ctx))
+            mirrored, cursor = await self.mirrored.templates(ctx, params)
         except GuardError as error:
-            raise _not_now(error) from None
-        return types.ListResourceTemplatesResult(resource_templates=templates, cache_scope="private", ttl_ms=0)
+            raise not_now("resources", error) from None
+        templates = mirrored if params is not None and params.cursor else [*own, *mirrored]
+        return types.ListResourceTemplatesResult(
+            resource_templates=templates, next_cursor=cursor, cache_scope="private", ttl_ms=0
+        )
 
     async def read_resource(self, ctx: Context, params: types.ReadResourceRequestParams) -> types.ReadResourceResult:
+        uri = str(params.uri)
+        if is_mirrored(uri):
+            return await self.mirrored.read(ctx, uri)
         try:
-            text = await self._resources.read(self._who(ctx), str(params.uri))
+            text = await self._resources.read(self._who(ctx), uri)
         except (UnknownResource, GuardError) as error:
             raise rpc_error(error) from None
         content = types.TextResourceContents(uri=params.uri, mime_type="application/json", text=text)
@@ -189,10 +209,6 @@ class _Handlers:
         return principal
 
 
-def _not_now(error: GuardError) -> MCPError:
-    return MCPError(types.INTERNAL_ERROR, "The resources cannot be listed now", {"code": error.code})
-
-
 _CALL_FORM: Final = "Invalid params: name is a string, arguments an object"
 
 
@@ -220,26 +236,6 @@ class _Shortcut:
         result = await self._handlers.answer(ctx, name, arguments)
         result.setdefault("_meta", {})[types.SERVER_INFO_META_KEY] = self._server_info
         return await self._handlers.eliciting.sealed(ctx, result)
-
-
-def _dry_run(params: Mapping[str, Any] | None) -> DryRun:
-    """Read from the message itself: what a model would coerce or drop must not become an act."""
-    meta = (params or {}).get("_meta")
-    if not isinstance(meta, Mapping) or DRY_RUN_KEY not in meta:
-        return "no"
-    return "yes" if meta[DRY_RUN_KEY] is True else "malformed"
-
-
-def _trace(ctx: Context) -> Trace | None:
-    """The caller's trace: what the message says, and only where it says nothing, what its HTTP request says.
-
-    The message travels from the caller to here; headers may be an intermediary's. Neither is believed for anything.
-    """
-    meta = (ctx.params or {}).get("_meta")
-    if isinstance(meta, Mapping) and TRACEPARENT in meta:
-        return parse_trace(meta[TRACEPARENT])
-    sent = [] if ctx.request is None else ctx.request.headers.getlist(TRACEPARENT)
-    return parse_trace(sent[0]) if len(sent) == 1 else None
 
 
 def _describe(tool: Listed, *, redacted: bool) -> types.Tool:

@@ -18,3 +18,8 @@ def rpc_error(error: UnknownResource | GuardError) -> MCPError:
     if isinstance(error, UnknownResource | Refused):
         return MCPError(types.INVALID_PARAMS, "Unknown resource")
     return MCPError(types.INTERNAL_ERROR, "The resource cannot be read now", {"code": error.code})
+
+
+def not_now(what: str, error: GuardError) -> MCPError:
+    """The JSON-RPC error of a list that cannot be recorded, and so not be shown."""
+    return MCPError(types.INTERNAL_ERROR, f"The {what} cannot be listed now", {"code": error.code})

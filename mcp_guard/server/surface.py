@@ -6,9 +6,11 @@ from typing import Protocol
 from mcp_guard.admin.feed import Who
 from mcp_guard.admin.records import Completion
 from mcp_guard.confirming import Confirming, Question
+from mcp_guard.manifest.readable import Reading
 from mcp_guard.model.back_channel import Report
 from mcp_guard.model.call import Answer, ToolCall
 from mcp_guard.model.principal import Principal
+from mcp_guard.model.tool import Primitive, Tool
 
 
 class Listed(Protocol):
@@ -45,6 +47,19 @@ class Surface(Protocol):
 
         Raises `StoreUnavailable` where it cannot be.
         """
+        ...
+
+    def offers(self, what: Primitive) -> bool:
+        """Whether the home has anything of a kind, for whomever."""
+        ...
+
+    async def list_offers(self, principal: Principal, what: Primitive) -> Sequence[Tool]:
+        """What of other servers' resources, templates or prompts policy lets this principal see, by name, once that is
+        on record. Raises `StoreUnavailable`."""
+        ...
+
+    def find_resource(self, uri: str) -> Reading | None:
+        """What is meant by a URI of another server's, for whomever."""
         ...
 
     def redacted_tools(self) -> Collection[str]:

@@ -123,7 +123,7 @@ def test_a_tool_of_ours_keeps_its_name(lint_texts: Lint, home: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"version": 3, "upstreams": {}}', '{"version":1,"upstreams":[]}', "{"]
+    "text", ["", "[]", "{}", '{"version": 4, "upstreams": {}}', '{"version":1,"upstreams":[]}', "{"]
 )
 def test_a_lock_that_is_none_stops_the_start(lint_texts: Lint, home: Path, text: str) -> None:
     (home / lock.LOCK_FILE).write_text(text)

@@ -22,6 +22,29 @@ def tool(name: str, description: str = "Says it.", **more: object) -> dict[str, 
     return {"name": name, "description": description, "inputSchema": OBJECT, **more}
 
 
+def resource(uri: str, name: str, **more: object) -> dict[str, object]:
+    return {"uri": uri, "name": name, **more}
+
+
+def template(text: str, name: str, **more: object) -> dict[str, object]:
+    return {"uriTemplate": text, "name": name, **more}
+
+
+def prompt(name: str, *arguments: str, **more: object) -> dict[str, object]:
+    """Its first argument is required."""
+    said = [{"name": one, "required": one == arguments[0]} for one in arguments]
+    return {"name": name, "description": "Asks for it.", "arguments": said, **more}
+
+
+def text(uri: str, words: str, kind: str | None = "text/plain") -> dict[str, object]:
+    """One content of a resource."""
+    return {"uri": uri, "text": words, **({"mimeType": kind} if kind else {})}
+
+
+def message(words: str, role: str = "user") -> dict[str, object]:
+    return {"role": role, "content": {"type": "text", "text": words}}
+
+
 class Script:
     """The test's side: what the server is to do, and what reached it."""
 
@@ -98,18 +121,36 @@ def _answer(asked: Mapping[str, Any], script: Mapping[str, Any], directory: Path
     if method == "initialize":
         return {
             "protocolVersion": asked["params"]["protocolVersion"],
-            "capabilities": {"tools": {}},
+            "capabilities": script.get("capabilities", {"tools": {}}),
             "serverInfo": {"name": "simulated", "version": "1"},
         }
     if method == "tools/list":
         _note(directory, "list")
         return _page(script, asked)
+    if method in _LISTS:
+        _note(directory, method)
+        key = _LISTS[method]
+        return {key: script.get(key, [])}
+    if method in _ASKS:
+        params = asked["params"]
+        _note(directory, f"{method} {json.dumps({key: params[key] for key in sorted(params) if key != '_meta'})}")
+        _behave(script.get("behaviour", ""), script, directory)
+        return script.get(_ASKS[method])
     if method != "tools/call":
         return None
     _note(directory, f"call {asked['params']['name']} {json.dumps(asked['params'].get('arguments'))}")
     _behave(script.get("behaviour", ""), script, directory)
     _tell_progress(script.get("moves", []), asked, directory)
     return script.get("result", {"content": [{"type": "text", "text": "done"}]})
+
+
+_LISTS = {
+    "resources/list": "resources",
+    "resources/templates/list": "resourceTemplates",
+    "prompts/list": "prompts",
+}
+_ASKS = {"resources/read": "read", "prompts/get": "got", "completion/complete": "completion"}
+"""What is answered with what the script says under a key, as it is."""
 
 
 def _page(script: Mapping[str, Any], asked: Mapping[str, Any]) -> object:
@@ -175,7 +216,7 @@ def main(directory: Path) -> None:
             continue
         result = _answer(asked, script, directory)
         body = {"result": result} if result is not None else {"error": {"code": -32601, "message": "no such method"}}
-        if asked["method"] == "tools/call" and "error" in script:
+        if asked["method"] in ("tools/call", *_ASKS) and "error" in script:
             body = {"error": script["error"]}
         _say({"id": asked["id"], **body})
         if asked["method"] == "tools/call":

@@ -2,7 +2,7 @@
 
 A server may send requests and notifications at any time, in any number. Here the only question that is answered is
 `ping`; every other one is refused, in turn, so that a server that asks and does not listen makes nothing grow. Of its
-notifications two count: that its tools changed, and how far a call is. One that does not stop talking is not
+notifications two count: that what it offers changed, and how far a call is. One that does not stop talking is not
 listened to any more.
 """
 
@@ -24,14 +24,14 @@ _log = logging.getLogger("mcp_guard.upstream")
 MOST_UNASKED: Final = 5_000
 UNASKED_SECONDS: Final = 10.0
 """A server that says more than so much within so long, without being asked, has lost its session."""
-_TOOLS_CHANGED: Final = "notifications/tools/list_changed"
+_CHANGED: Final = frozenset(f"notifications/{what}/list_changed" for what in ("tools", "resources", "prompts"))
 _PROGRESS: Final = "notifications/progress"
 _REFUSED: Final = ErrorData(code=METHOD_NOT_FOUND, message="this client offers nothing to servers")
 
 
 class Screened:
-    """The answers of a server. `changed` is called where it says that its tools changed, `ended` at the end;
-    `listeners` hear how far their calls are."""
+    """The answers of a server. `changed` is called where it says that what it offers changed, `ended` at the
+    end; `listeners` hear how far their calls are."""
 
     def __init__(
         self,
@@ -98,7 +98,7 @@ class Screened:
 
     async def _screen(self, item: SessionMessage) -> None:
         said = item.message
-        if isinstance(said, JSONRPCNotification) and said.method == _TOOLS_CHANGED:
+        if isinstance(said, JSONRPCNotification) and said.method in _CHANGED:
             self._changed()
         elif isinstance(said, JSONRPCNotification) and said.method == _PROGRESS:
             self._listeners.progress(said.params)

@@ -7,30 +7,30 @@ from wherever they are.
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from mcp.client import Client
 from mcp.client._transport import TransportStreams
 from mcp.shared.exceptions import MCPError
-from mcp_types import Implementation, Tool
+from mcp_types import Implementation
 from pydantic import ValidationError
 
 from mcp_guard import __version__
 from mcp_guard.connect.addresses import Denied
 from mcp_guard.connect.failure import Failed
 from mcp_guard.connect.mcp.listeners import Listeners
+from mcp_guard.connect.mcp.listing import Listing, listed
 from mcp_guard.connect.mcp.screen import Screened
-from mcp_guard.model.tool import definition
+from mcp_guard.model.tool import Primitive
 
 _log = logging.getLogger("mcp_guard.upstream")
 
 RECHECK_SECONDS: Final = 60.0
-"""How long what a server said of its tools is believed before it is asked again."""
-MOST_TOOLS: Final = 2000
-MOST_PAGES: Final = 100
+"""How long what a server said of what it offers is believed before it is asked again."""
 STEADY_SECONDS: Final = 30.0
 """A session that lived so long went well; one that ends sooner, twice in a row, is not begun anew by every call."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
@@ -40,38 +40,45 @@ class Lost(Failed):
     """The session broke, or may have."""
 
 
-Listing = Mapping[str, Mapping[str, object]]
-"""What a server says of its tools, by name."""
 Open = Callable[[], AbstractAsyncContextManager[TransportStreams]]
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A session as one call uses it: what its server says of its tools, and who listens to it meanwhile."""
+    """A session as one call uses it: what its server says of what is called, and who listens to it meanwhile."""
 
     client: Client
-    tools: Listing
+    listed: Listing
     listeners: Listeners
+
+
+@dataclass(slots=True, eq=False)
+class _Known:
+    """What a server says of its tools, or of something else it offers. What is `listed` counts until `checked_at` is
+    too long ago; `listing` asks for it."""
+
+    listing: "asyncio.Task[Exception | None] | None" = None
+    listed: Listing = field(default_factory=dict)
+    checked_at: float = float("-inf")
 
 
 @dataclass(slots=True, eq=False)
 class _Held:
     """A session from its beginning to its end. `ready` has the client once it is connected; `ended` ends the session.
-    `calls` are under way. What is `listed` counts until `checked_at` is too long ago; every doubt of it is counted.
+    `calls` are under way. Every doubt of what is `known` is counted.
     """
 
     ready: "asyncio.Future[Client]"
     ended: asyncio.Event = field(default_factory=asyncio.Event)
-    listing: "asyncio.Task[Exception | None] | None" = None
-    listed: Listing = field(default_factory=dict)
-    checked_at: float = float("-inf")
+    known: dict[Primitive, _Known] = field(default_factory=lambda: defaultdict(_Known))
     doubts: int = 0
     calls: int = 0
     listeners: Listeners = field(default_factory=Listeners)
 
     def doubt(self) -> None:
-        """Its tools are asked for again before the next call."""
-        self.checked_at = float("-inf")
+        """What it offers is asked for again before the next call."""
+        for known in self.known.values():
+            known.checked_at = float("-inf")
         self.doubts += 1
 
 
@@ -90,17 +97,17 @@ class Session:
         self._not_before = float("-inf")
 
     @asynccontextmanager
-    async def use(self) -> AsyncIterator[Link]:
-        """A client that is connected, for one call, and what its server says of its tools: at most `RECHECK_SECONDS`
-        old, and not older than its last word about them. Raises `Failed`, with nothing executed.
+    async def use(self, of: Primitive = "tool") -> AsyncIterator[Link]:
+        """A client that is connected, for one call, and what its server says of its tools, or what else it is about: at
+        most `RECHECK_SECONDS` old, and not older than its last word about them. Raises `Failed`, with nothing executed.
 
         A call that was given up leaves it open whether the server still answers: that is asked before the next one.
         """
         held = await self._session()
-        await self._look(held)
+        known = await self._look(held, of)
         held.calls += 1
         try:
-            yield Link(held.ready.result(), held.listed, held.listeners)
+            yield Link(held.ready.result(), known.listed, held.listeners)
         except asyncio.CancelledError:
             held.doubt()
             raise
@@ -110,12 +117,11 @@ class Session:
         finally:
             held.calls -= 1
 
-    async def tools(self) -> Listing:
-        """What the server says of its tools now. Raises `Failed`."""
+    async def offered(self, what: Primitive = "tool") -> Listing:
+        """What the server says now of its tools, or of what else it offers. Raises `Failed`."""
         held = await self._session()
         held.doubt()
-        await self._look(held)
-        return held.listed
+        return (await self._look(held, what)).listed
 
     async def aclose(self) -> None:
         """End the session, and wait for those that are ending. No call follows."""
@@ -127,33 +133,29 @@ class Session:
         if self._tasks:
             await asyncio.wait(list(self._tasks.values()))
 
-    async def _look(self, held: _Held) -> None:
+    async def _look(self, held: _Held, what: Primitive) -> _Known:
+        known = held.known[what]
         for _ in range(2):  # again where it changed meanwhile; one that changes all the time is not waited for
-            if not self._is_old(held):
+            if self._monotonic() - known.checked_at <= RECHECK_SECONDS:
                 break
-            if (error := await asyncio.shield(self._listing(held))) is not None:
+            if known.listing is None or known.listing.done():
+                # One question for all who wait, who may be gone before it is answered.
+                known.listing = asyncio.create_task(self._ask(held, what))
+            if (error := await asyncio.shield(known.listing)) is not None:
                 raise self._unavailable(error)
+        return known
 
-    def _is_old(self, held: _Held) -> bool:
-        return self._monotonic() - held.checked_at > RECHECK_SECONDS
-
-    def _listing(self, held: _Held) -> "asyncio.Task[Exception | None]":
-        """One question for all who wait, who may be gone before it is answered."""
-        if held.listing is None or held.listing.done():
-            held.listing = asyncio.create_task(self._ask_for_tools(held))
-        return held.listing
-
-    async def _ask_for_tools(self, held: _Held) -> Exception | None:
-        doubts = held.doubts
+    async def _ask(self, held: _Held, what: Primitive) -> Exception | None:
+        doubts, known = held.doubts, held.known[what]
         try:
             async with asyncio.timeout(self._start):
-                held.listed = await _listed(held.ready.result())
+                known.listed = await listed(held.ready.result(), what)
         except (MCPError, ValidationError, TimeoutError, OSError, RuntimeError) as error:
             if not held.calls:  # one that does one thing at a time may be busy with it
                 held.ended.set()
             return error
         if held.doubts == doubts:  # a change that is told while the server answers counts for the next call
-            held.checked_at = self._monotonic()
+            known.checked_at = self._monotonic()
         return None
 
     async def _session(self) -> _Held:
@@ -249,22 +251,3 @@ def _causes(error: BaseException) -> list[BaseException]:
         found.append(at)
         at = at.__cause__ or at.__context__
     return found
-
-
-async def _listed(client: Client) -> Listing:
-    """Every tool a server lists, as it is locked. Raises `RuntimeError` for a list without an end."""
-    found: dict[str, Mapping[str, object]] = {}
-    cursor: str | None = None
-    for _ in range(MOST_PAGES):
-        page = await client.list_tools(cursor=cursor)
-        found |= {tool.name: definition(_plain(tool)) for tool in page.tools}
-        if len(found) > MOST_TOOLS:
-            break
-        cursor = page.next_cursor
-        if not cursor:
-            return found
-    raise RuntimeError("too many tools")
-
-
-def _plain(tool: Tool) -> Mapping[str, Any]:
-    return tool.model_dump(mode="json", by_alias=True, exclude_none=True)

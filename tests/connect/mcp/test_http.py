@@ -103,7 +103,7 @@ def _upstream(url: str, networks: tuple[str, ...] = LOOPBACK, max_bytes: int = 6
 async def _definition(means: Means, upstream: Upstream, name: str = "shout") -> str:
     sessions = Sessions(means.home, means.resolver, means.redactor)
     try:
-        return strict_json.digest((await sessions.take(upstream).tools())[name])
+        return strict_json.digest((await sessions.take(upstream).offered())[name])
     finally:
         await sessions.aclose()
 
