@@ -715,6 +715,14 @@ REQUIREMENTS: dict[str, Requirement] = {
         "contract 2",
         "Of another server's tools only those a manifest allows and somebody locked are there, as they were locked.",
     ),
+    "upstream:offers": Requirement(
+        "contract 2",
+        "Another server's resources and prompts are decided, limited and recorded like its tools; hidden ones are unknown, and none is called as something else.",
+    ),
+    "upstream:templates": Requirement(
+        "contract 2",
+        "A server is sent the URI that the values policy decided about make, and no value or escape leads to another.",
+    ),
     "upstream:quarantine": Requirement(
         "contract 2",
         "A tool that is not any more what was locked is not called, also where it changes while its session lives.",

@@ -75,6 +75,7 @@ async def test_what_policy_lets_somebody_see_is_listed(guard: Guard, desk: Progr
     assert lists["templates"]["withheld"] == 0
 
 
+@pytest.mark.holds("upstream:offers")
 @pytest.mark.parametrize("era", ERAS)
 async def test_a_resource_is_read_and_a_prompt_got(guard: Guard, script: Script, desk: Program, era: str) -> None:
     async with client(guard, era) as alice:
@@ -100,6 +101,7 @@ async def test_a_resource_is_read_and_a_prompt_got(guard: Guard, script: Script,
     assert (outcome["status"], outcome["executed"], outcome["_n"]) == ("ok", "yes", receipt["n"])
 
 
+@pytest.mark.holds("upstream:offers")
 @pytest.mark.parametrize("era", ERAS)
 async def test_what_is_hidden_is_unknown(guard: Guard, script: Script, era: str) -> None:
     """By every name there is, and by the name of something else."""
@@ -135,6 +137,7 @@ async def _refused_resource(client: Client, uri: str) -> tuple[int, str]:
     return code, message
 
 
+@pytest.mark.holds("upstream:templates")
 async def test_a_template_is_judged_by_its_values_and_read_as_they_say(guard: Guard, script: Script) -> None:
     script.does(read={"contents": [text("docs://notes/team-1", "a note")]})
     async with client(guard) as alice:
@@ -161,6 +164,7 @@ async def test_a_read_can_wait_for_people(guard: Guard, script: Script) -> None:
         assert (task["status"], task["result"]["contents"][0]["text"]) == ("completed", "the board")
 
 
+@pytest.mark.holds("upstream:offers")
 async def test_arguments_scopes_freezes_and_dry_runs(guard: Guard, script: Script, desk: Program) -> None:
     async with client(guard) as alice:
         code, _, data = await _refused(alice.get_prompt("docs_monthly", {}))
