@@ -1580,7 +1580,7 @@ REQUIREMENTS: dict[str, Requirement] = {
     ),
     "oauth:elicited": Requirement(
         "MCP 2026-07-28 and 2025-11-25, client/elicitation",
-        "A client that opens links is asked to, once for each, and the call is carried out after its person went through it; everybody else has the refusal with the link.",
+        "A client that opens links is asked to, a bounded number of times and never after a no, and the call is carried out after its person went through it; its model never reads the link. Everybody else has it in the refusal.",
     ),
     "oauth:cli": Requirement(
         "RFC 8252 section 7.3", "An account is connected, listed and revoked from the command line."

@@ -28,6 +28,13 @@ def knows_tasks(ctx: Context) -> bool:
     return isinstance(found, Mapping)
 
 
+def opens_links(ctx: Context) -> bool:
+    """Whether the client says that it can have its person open a link (MCP 2025-11-25 and later)."""
+    capabilities = ctx.session.client_capabilities
+    found = None if capabilities is None else capabilities.elicitation
+    return found is not None and found.url is not None
+
+
 def shows_forms(ctx: Context) -> bool:
     """Whether the client says that it can show a form. Saying nothing of modes means forms (MCP 2025-11-25)."""
     capabilities = ctx.session.client_capabilities

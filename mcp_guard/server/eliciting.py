@@ -68,22 +68,26 @@ class Eliciting:
 
         Raises `UnknownTool`.
         """
-        report = reporting(ctx)
         state = (ctx.params or {}).get(STATE) if is_modern(ctx) else None
-        if isinstance(state, str) and state.startswith(PREFIX):
-            await self._leading.came_back(ctx, who, state)
-            state = None
+        came_back = isinstance(state, str) and state.startswith(PREFIX)
+        if came_back:
+            await self._leading.came_back(ctx, who, str(state))
+        answer = await self._confirmed(ctx, who, call, None if came_back else state)
+        if not isinstance(answer, Answer) or answer.link is None:
+            return answer
+        led = await self._leading.lead(ctx, who, answer, answer.link, came_back=came_back)
+        if led is not None:
+            return led
+        return await self.call(ctx, who, replace(call, id=self._surface.new_call_id()))  # each has one outcome
+
+    async def _confirmed(self, ctx: Context, who: Principal, call: ToolCall, state: object) -> Answer | dict[str, Any]:
+        """The answer of a call, or a question for confirmation; `state` is what came back with one."""
+        report = reporting(ctx)
         if state is not None and call.dry_run == "no":
             known = await self._surface.confirmed_before(who, call, str(state), report)
             if known is not None:
                 return known
         answer = await self._surface.call(who, call, report)
-        if answer.link is not None:
-            led = await self._leading.lead(ctx, who, answer.link)
-            if isinstance(led, dict):
-                return led
-            if led:  # another call, so that each has one outcome
-                return await self.call(ctx, who, replace(call, id=self._surface.new_call_id()))
         question = None if state is None and knows_tasks(ctx) else await self._question(ctx, who, answer.task)
         if question is None:
             return answer

@@ -2,12 +2,16 @@
 
 Modern (2026-07-28): the refused call is answered with the link, and sent again once the person agreed to open it.
 Legacy (2025-11-25): the request stays open meanwhile. Either way the call is made again once the account is connected,
-for which is waited within a bound. Each link is put to people once: a model that calls on and on must not get its way
-from somebody's weariness. Whoever is not asked here finds the link in the refusal.
+for which is waited within a bound. A link is put to people a few times, and not again after a no: a model that calls on
+and on must not get its way from somebody's weariness.
+
+Whoever opens a link connects an account of theirs for the person it names. So where the client can show it to its
+person it is shown to nobody else: the refusal that the model reads is without it. Other clients find it there.
 """
 
 from collections import OrderedDict
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 import mcp_types as types
@@ -15,9 +19,12 @@ from mcp.shared.exceptions import MCPError
 from mcp.shared.message import ServerMessageMetadata
 from pydantic import ValidationError
 
+from mcp_guard.confirming import MOST_QUESTIONS
+from mcp_guard.identity.oauth.flow import hashed
+from mcp_guard.model.call import Answer
 from mcp_guard.model.oauth import ConsentLink
 from mcp_guard.model.principal import Principal
-from mcp_guard.server.declared import Context, is_modern
+from mcp_guard.server.declared import Context, is_modern, opens_links
 from mcp_guard.server.surface import Surface
 
 KEY: Final = "connect"
@@ -32,40 +39,49 @@ class Leading:
 
     def __init__(self, surface: Surface) -> None:
         self._surface = surface
-        self._put: OrderedDict[str, None] = OrderedDict()
+        self._put: OrderedDict[str, int] = OrderedDict()
 
     async def came_back(self, ctx: Context, who: Principal, state: str) -> None:
         """Wait for the account, where the person agreed to open the link that this request state is about."""
         said = ((ctx.params or {}).get("inputResponses") or {}).get(KEY)
-        if isinstance(said, Mapping) and said.get("action") == "accept":
-            await self._wait(who, state.removeprefix(PREFIX))
+        action = said.get("action") if isinstance(said, Mapping) else None
+        upstream, _, put = state.removeprefix(PREFIX).partition(" ")
+        if action == "accept":
+            await self._wait(who, upstream)
+        elif action == "decline":
+            self._note(put, MOST_QUESTIONS)
 
-    async def lead(self, ctx: Context, who: Principal, link: ConsentLink) -> dict[str, Any] | bool:
-        """What the client has to ask (an `InputRequiredResult`), or whether the call is to be made again now."""
-        capabilities = ctx.session.client_capabilities
-        elicitation = None if capabilities is None else capabilities.elicitation
-        if elicitation is None or elicitation.url is None or link.url in self._put:
-            return False
+    async def lead(
+        self, ctx: Context, who: Principal, answer: Answer, link: ConsentLink, *, came_back: bool
+    ) -> Answer | dict[str, Any] | None:
+        """The refusal as it may go out, or what the client has to ask first (an `InputRequiredResult`); nothing where
+        the call is to be made again now. What just `came_back` is not asked at once again."""
+        if not opens_links(ctx):
+            return answer
+        times = self._put.get(_named(link), 0)
+        if times >= MOST_QUESTIONS or came_back:
+            return _without(answer, link)
+        self._note(_named(link), times + 1)
         if is_modern(ctx):
-            self._note(link)
             asking = {"method": "elicitation/create", "params": _plain(_asking(link, None))}
             return {
                 "resultType": "input_required",
                 "inputRequests": {KEY: asking},
-                "requestState": f"{PREFIX}{link.upstream}",
+                "requestState": f"{PREFIX}{link.upstream} {_named(link)}",
             }
-        return await self._ask(ctx, who, link)
+        return None if await self._ask(ctx, who, link) else _without(answer, link)
 
     async def _ask(self, ctx: Context, who: Principal, link: ConsentLink) -> bool:
         """Whether the account was connected while a legacy request stayed open for it."""
         if not ctx.session.can_send_request:
             return False
-        self._note(link)
         identifier = self._surface.new_call_id()
         asking = types.ElicitRequest(params=_asking(link, identifier))
         about = ServerMessageMetadata(related_request_id=ctx.request_id)
         try:
             said = await ctx.session.send_request(asking, types.ElicitResult, self._surface.confirming.seconds, about)
+            if said.action == "decline":
+                self._note(_named(link), MOST_QUESTIONS)
             if said.action != "accept" or not await self._wait(who, link.upstream):
                 return False
             await ctx.session.send_elicit_complete(identifier, ctx.request_id)
@@ -76,10 +92,25 @@ class Leading:
     async def _wait(self, who: Principal, upstream: str) -> bool:
         return await self._surface.connected_within(who, upstream, self._surface.confirming.seconds)
 
-    def _note(self, link: ConsentLink) -> None:
-        self._put[link.url] = None
+    def _note(self, put: str, times: int) -> None:
+        self._put[put] = times
+        self._put.move_to_end(put)
         while len(self._put) > _MOST_KNOWN:
             self._put.popitem(last=False)
+
+
+def _named(link: ConsentLink) -> str:
+    """What tells a link apart, and does not open it."""
+    return hashed(link.url)
+
+
+def _without(answer: Answer, link: ConsentLink) -> Answer:
+    """The refusal without the link."""
+    reason = f"your account at {link.upstream} is not connected; the person you act for is asked to in their client"
+    guard = answer.structured["guard"]
+    assert isinstance(guard, Mapping), "a refusal"
+    told = {**guard, "reason": reason, "connect": {"upstream": link.upstream}}
+    return replace(answer, structured={"guard": told}, text=f"denied: {reason}")
 
 
 def _asking(link: ConsentLink, identifier: str | None) -> types.ElicitRequestURLParams:

@@ -13,6 +13,7 @@ from mcp.client.client import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp_types import ElicitRequestURLParams, ElicitResult
 
+from mcp_guard.confirming import MOST_QUESTIONS
 from tests.accounts import Browser, Ledger, browser, make_home, serving
 from tests.inside import records
 from tests.server.conftest import ERAS
@@ -96,17 +97,31 @@ async def test_a_person_who_opens_the_link_finds_the_call_carried_out(world: Wor
 
 @pytest.mark.holds("oauth:elicited")
 @pytest.mark.parametrize("era", ERAS)
-@pytest.mark.parametrize("action", ["decline", "cancel", "accept"])
-async def test_whoever_does_not_go_through_it_gets_the_refusal_and_is_not_asked_again(
-    world: World, era: str, action: str
+@pytest.mark.parametrize(("action", "times"), [("decline", 1), ("cancel", MOST_QUESTIONS)])
+async def test_whoever_does_not_go_through_it_is_not_asked_for_ever_and_no_model_reads_the_link(
+    world: World, era: str, action: str, times: int
 ) -> None:
     world.person.action, world.person.connects = action, False
     async with world.client(era) as client:
-        results = [await client.call_tool("ledger_note", {}) for _ in range(2)]
-    guards: list[Any] = [result.structured_content["guard"] for result in results if result.structured_content]
-    assert [guard["code"] for guard in guards] == ["connection_required"] * 2
-    assert guards[0]["connect"]["url"] == world.person.asked[0]
-    assert len(world.person.asked) == 1
+        results = [await client.call_tool("ledger_note", {}) for _ in range(MOST_QUESTIONS + 1)]
+    assert len(set(world.person.asked)) == 1
+    assert len(world.person.asked) == times
+    for result in results:
+        assert "/oauth/connect/" not in result.model_dump_json()
+        assert result.structured_content is not None
+        assert result.structured_content["guard"]["code"] == "connection_required"
+
+
+@pytest.mark.holds("oauth:elicited")
+@pytest.mark.parametrize("era", ERAS)
+async def test_an_account_that_is_not_connected_in_time_is_waited_for_no_longer(world: World, era: str) -> None:
+    world.person.connects = False
+    async with world.client(era) as client:
+        result = await client.call_tool("ledger_note", {})
+        assert result.is_error
+        assert len(world.person.asked) == 1
+        await world.person.browser.connect(world.person.asked[0])
+        assert not (await client.call_tool("ledger_note", {})).is_error
 
 
 @pytest.mark.holds("oauth:elicited")
