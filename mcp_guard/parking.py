@@ -13,7 +13,7 @@ from mcp_guard.approval.outbox import Outbox
 from mcp_guard.approval.request import RULE_STEP, ApprovalRequest, binding, binding_of_question, due
 from mcp_guard.approval.rules import is_hasty, stands
 from mcp_guard.approval.signed import Signed, as_record, check_signed
-from mcp_guard.approval.store import ApprovalStore, Channel, Checks, Verdict, Vote, using
+from mcp_guard.approval.store import ApprovalStore, Channel, Checks, Verdict, Vote, approved, using
 from mcp_guard.approval.summary import summary
 from mcp_guard.audit.journal import Journal
 from mcp_guard.kit import strict_json
@@ -27,13 +27,14 @@ from mcp_guard.model.sshsig import SshKey, SshsigError
 from mcp_guard.model.tool import CallStep, Tool, WorkflowSpec
 from mcp_guard.model.trace import Trace
 from mcp_guard.secrets.vault import SealBroken, Vault
-from mcp_guard.store.transaction import Work, together
+from mcp_guard.store.transaction import Transaction, Work, together
 from mcp_guard.tasks.carried import ApprovalWait, Carried
 from mcp_guard.tasks.engine import Alike, Engine, NewTask
 from mcp_guard.tasks.on_record import StepRecords
 from mcp_guard.tasks.plan import CALL
 from mcp_guard.tasks.task import Content, Step, Task, step_of
 
+AGREED = "agreed to, about to be carried on"
 WITHDRAWN = "withdrawn by whoever asked"
 WITHDRAWN_FOR_THEM = "withdrawn by somebody other than whoever asked"
 
@@ -225,11 +226,21 @@ class Parking:
         if verdict == "denied":
             then = self._ending(request, TaskStatus.FAILED, "approval_denied", "somebody decided against it", now)
         else:
-            then = self.tasks.waking(request.task, now)
+            then = self._agreeing(request, now)
         if beside is not None:
             then, said = together(then, beside.work), {**said, **beside.said}
         await self._record(who, request, verdict, together(vote, then), **said)
         failpoint("approvals.decided")
+
+    def _agreeing(self, request: ApprovalRequest, now: int) -> Work:
+        """Wake what a request is about; once as many have agreed as are needed it waits for nobody any more."""
+        waiting, waits = self.tasks.waking(request.task, now), TaskStatus.INPUT_REQUIRED
+        agreed = self.tasks.moving(request.task, waits, waits, message=AGREED, now=now, wake_at=now)
+
+        def work(transaction: Transaction) -> None:
+            (agreed if approved(transaction, request.id) else waiting)(transaction)
+
+        return work
 
     async def revoke(self, request: ApprovalRequest, who: Principal, channel: Channel, beside: Beside) -> None:
         """Take back what was granted with a decision. Raises what the rows raise."""

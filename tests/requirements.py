@@ -377,6 +377,15 @@ REQUIREMENTS: dict[str, Requirement] = {
     "erase:decisions": Requirement(
         "design 5", "Erasing who only ever decided leaves their name beside no decision and no grant."
     ),
+    "approval:list-fair": Requirement(
+        "design 7", "However much some people ask, what anybody else asked is listed for whoever decides."
+    ),
+    "ids:short": Requirement(
+        "contract 5", "Tasks, approvals and grants are named by a beginning of their id where it names one of them."
+    ),
+    "approval:agreed-is-said": Requirement(
+        "design 7", "Once people agreed a task says so, and waits for nobody any more."
+    ),
     "approval:survives-restart": Requirement("design 7", "A call that waits outlives the process."),
     "approval:not-in-clear": Requirement(
         "I8; contract 6",

@@ -153,7 +153,7 @@ async def test_who_gave_it_or_may_approve_takes_it_back_and_nobody_else(desk: Pr
         assert len(await guard.grants.all()) == 2
         assert (await guard.grants.revoke(bob, first[:12], "cli"))["state"] == "revoked"
         assert (await guard.grants.revoke(fred, second, "cli"))["state"] == "revoked"
-        with pytest.raises(UsageError):
+        with pytest.raises(UsageError, match="revoked before"):
             await guard.grants.revoke(bob, first, "cli")
         before = len(payments.ledger.entries())
         assert waits(await refund(guard, 840))
@@ -300,3 +300,14 @@ async def test_a_workflow_s_own_question_is_answered_one_by_one(desk: Program) -
         (request,) = await guard.approvals.all()
         with pytest.raises(UsageError):
             await guard.grants.plan(person(guard, "user:dana"), request, TEN)
+
+
+@pytest.mark.holds("grant:bounded")
+async def test_what_is_used_up_is_not_said_to_be_revoked(desk: Program, payments: Sandbox) -> None:
+    async with guarded(desk.home) as guard:
+        grant = await granted(guard, 848, WantedGrant(HOUR_S, 1))
+        assert done(await refund(guard, 848))
+        with pytest.raises(UsageError, match="used up"):
+            await guard.grants.revoke(person(guard, "user:bob"), grant, "cli")
+        assert [row["state"] for row in await guard.grants.all(everything=True)] == ["used"]
+    assert "revoked" not in {record["verdict"] for record in records(desk.home, "approval")}

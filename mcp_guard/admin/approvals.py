@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from mcp_guard.admin.short_ids import MOST_NAMED, can_begin, the_one
 from mcp_guard.approval.request import ApprovalRequest
 from mcp_guard.approval.rules import is_hasty, shortfall
 from mcp_guard.approval.signed import Exhibit, Signed, ToSign, read_signature
@@ -35,18 +36,21 @@ class Approvals:
     by_key: Callable[[str, str | None], Principal]
 
     async def all(
-        self, state: ApprovalState | None = ApprovalState.PENDING, *, tenant: str | None = None
+        self,
+        state: ApprovalState | None = ApprovalState.PENDING,
+        *,
+        tenant: str | None = None,
+        requester: str | None = None,
     ) -> list[ApprovalRequest]:
         """Approvals in a state, oldest first. One whose time is over does not wait, whatever its row says."""
-        now = self.clock.now_us()
-        found = await self.parking.approvals.all(state, tenant=tenant)
-        return [it for it in found if state is not ApprovalState.PENDING or it.expires_at > now]
+        after = self.clock.now_us() if state is ApprovalState.PENDING else 0
+        return await self.parking.approvals.all(state, tenant=tenant, requester=requester, after=after)
 
-    async def for_decider(self, principal: Principal) -> list[ApprovalRequest]:
-        """What waits and `principal` may decide as an approver, in their client."""
+    async def for_decider(self, principal: Principal, requester: str | None = None) -> list[ApprovalRequest]:
+        """What waits and `principal` may decide as an approver, in their client; perhaps only what one person asked."""
         mine = self.deciders.objection
         # Asked for by tenant: however much waits in another, it hides nothing here.
-        waiting = await self.all(tenant=principal.tenant)
+        waiting = await self.all(tenant=principal.tenant, requester=requester)
         return [request for request in waiting if mine(principal, request, "mcp") is None]
 
     def may_decide_any(self, principal: Principal) -> bool:
@@ -84,10 +88,12 @@ class Approvals:
         exact = await self.parking.approvals.find(identifier)
         if exact is not None:
             return exact
-        near = [it for it in await self.parking.approvals.all() if len(identifier) > 5 and it.id.startswith(identifier)]
-        if len(near) != 1:
-            raise UsageError(NO_SUCH, hint=_LISTED)
-        return near[0]
+        missing = UsageError(NO_SUCH, hint=_LISTED)
+        near = await self.parking.approvals.like(identifier, MOST_NAMED + 1) if can_begin(identifier) else []
+        found = await self.parking.approvals.find(the_one(identifier, near, missing))
+        if found is None:
+            raise missing
+        return found
 
     async def decide(
         self,

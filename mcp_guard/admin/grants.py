@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mcp_guard.admin.approvals import Approvals
+from mcp_guard.admin.short_ids import can_begin, the_one
 from mcp_guard.approval.grant_store import Kept
 from mcp_guard.approval.grants import (
     LONGEST_S,
@@ -28,6 +29,12 @@ from mcp_guard.model.errors import Refused, UsageError
 from mcp_guard.model.principal import Principal
 from mcp_guard.parking import Beside, new_id
 
+_EVERY = "`mcp-guard approvals grants --all` shows what became of each"
+_OVER = {
+    "used": "All its uses were used up.",
+    "expired": "Its time is over.",
+    "revoked": "This grant was revoked before.",
+}
 NO_SUCH = "There is no such grant."
 _LISTED = "`mcp-guard approvals grants` shows what stands"
 _ONCE = "approve it without --for and --uses"
@@ -112,6 +119,8 @@ class Grants:
         request = await self.granting.parking.approvals.find(grant.approval)
         if request is None:
             raise UsageError(NO_SUCH, hint=_LISTED)
+        if (over := _OVER.get(str((await self._shown(kept))["state"]))) is not None:
+            raise UsageError(f"{over} There is nothing left to take back.", hint=_EVERY)
         work = self.granting.grants.revoking(grant, self.clock.now_us())
         try:
             await self.granting.parking.revoke(request, principal, channel, Beside(work, {"grant": grant.id}))
@@ -121,14 +130,8 @@ class Grants:
 
     async def _find(self, identifier: str) -> Kept:
         found = await self.granting.grants.all()
-        near = [
-            kept
-            for kept in found
-            if kept.grant.id == identifier or (len(identifier) > 5 and kept.grant.id.startswith(identifier))
-        ]
-        if len(near) != 1:
-            raise UsageError(NO_SUCH, hint=_LISTED)
-        return near[0]
+        near = {it.grant.id: it for it in found if can_begin(identifier) and it.grant.id.startswith(identifier)}
+        return near[the_one(identifier, list(near), UsageError(NO_SUCH, hint=_LISTED))]
 
     async def _asked(self, request: ApprovalRequest) -> tuple[Entry, Principal, Mapping[str, object]]:
         """The tool, who asked, and the arguments of a request, where exactly they are what it is bound to.

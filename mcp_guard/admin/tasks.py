@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from mcp_guard.admin.operator import operator
 from mcp_guard.admin.polls import Polls
+from mcp_guard.admin.short_ids import MOST_NAMED, can_begin, the_one
 from mcp_guard.approval.store import NotPending
 from mcp_guard.audit.journal import Journal
 from mcp_guard.generation import InForce
@@ -31,6 +32,7 @@ _POLL_SECONDS = 0.05
 NO_SUCH = "There is no such task."
 LISTED = "`mcp-guard tasks list` shows them"
 WAITS = "waiting for somebody"
+IN_DOUBT = "It is not known whether the call took effect, so it cannot be withdrawn: say what became of it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +91,25 @@ class Tasks:
         """A task of the store, for its operator."""
         return await self.parking.tasks.find(identifier)
 
+    async def named(self, identifier: str) -> str:
+        """The whole id of a task of the store, given a beginning of it that names one. Raises `UsageError`."""
+        tasks = self.parking.tasks
+        near = await tasks.like(identifier, MOST_NAMED + 1) if can_begin(identifier) else []
+        return the_one(identifier, near, UsageError(NO_SUCH, hint=LISTED))
+
     async def withdraw(self, identifier: str) -> None:
-        """End a task that waits, as its operator. Raises `UsageError` where there is none."""
+        """End a task that waits, as its operator. Raises `UsageError` where there is none, or nothing to withdraw."""
         task = await self.find(identifier)
         if task is None:
             raise UsageError(NO_SUCH, hint=LISTED)
-        if not task.is_erased:
-            await self._withdraw(task, operator())
+        if task.is_erased:
+            return
+        doubt = next((it for it in await self.parking.tasks.steps(task.id) if it.state is StepState.IN_DOUBT), None)
+        if doubt is not None and self.parking.content(task).workflow is None:
+            raise UsageError(
+                IN_DOUBT, hint=f"look, then `mcp-guard tasks resume {task.id} --as-done | --retry | --fail`"
+            )
+        await self._withdraw(task, operator())
 
     def head(self, task: Task) -> dict[str, object]:
         """What a task is and where it stands, without its steps and its result."""

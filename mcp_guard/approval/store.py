@@ -14,6 +14,8 @@ from mcp_guard.store.transaction import Parameters, Row, Transaction, Work
 Verdict = Literal["approved", "denied"]
 Channel = Literal["cli", "mcp", "elicitation"]
 
+MOST_LISTED = 500
+"""Approvals a list holds at most. One requester has at most `tasks.MOST_WAITING` waiting."""
 ASKS_MORE = "the rule asks for more by now than was agreed to, or for others: ask again"
 NOBODY = "nobody approved exactly this, or not as surely as the rule asks by now"
 TOO_LATE = "its time was over, or it was not decided"
@@ -70,17 +72,31 @@ class ApprovalStore:
         row = await self.store.reader.one("approval_get", {"id": identifier})
         return None if row is None else _request(row)
 
+    async def like(self, prefix: str, limit: int) -> list[str]:
+        """The ids of approvals that begin so."""
+        rows = await self.store.reader.all("approval_like", {"prefix": prefix, "limit": limit})
+        return [str(row[0]) for row in rows]
+
     async def of_step(self, task: str, step: str) -> ApprovalRequest | None:
         """The newest approval of a step."""
         row = self.store.reader.peek("approval_of_step", {"task": task, "step": step})
         return None if row is None else _request(row)
 
     async def all(
-        self, state: ApprovalState | None = None, limit: int = 500, tenant: str | None = None
+        self,
+        state: ApprovalState | None = None,
+        *,
+        tenant: str | None = None,
+        requester: str | None = None,
+        after: int = 0,
+        limit: int = MOST_LISTED,
     ) -> list[ApprovalRequest]:
-        """Approvals, oldest first; perhaps only those of one tenant."""
-        asked: Parameters = {"state": None if state is None else state.value, "tenant": tenant, "limit": limit}
-        rows = await self.store.reader.all("approval_list", asked)
+        """Approvals that last beyond `after` (unix µs), oldest first; perhaps only those of one tenant or requester.
+
+        Where there are more, as many of everybody's as there is room for.
+        """
+        asked: Parameters = {"state": None if state is None else state.value, "tenant": tenant, "requester": requester}
+        rows = await self.store.reader.all("approval_list", {**asked, "after": after, "limit": limit})
         return [_request(row) for row in rows]
 
     async def is_late(self, request: ApprovalRequest, now: int) -> bool:
@@ -227,6 +243,12 @@ def using(task: str, step: str, now: int, checks: Checks, *, further: bool = Fal
             raise NotApproved(ASKS_MORE if until < request.expires_at else TOO_LATE)
 
     return work
+
+
+def approved(transaction: Transaction, identifier: str) -> bool:
+    """Whether an approval is agreed to and waits for being used."""
+    row = transaction.one("approval_get", {"id": identifier})
+    return row is not None and _request(row).state is ApprovalState.APPROVED
 
 
 def _move(transaction: Transaction, identifier: str, before: ApprovalState, after: ApprovalState) -> None:

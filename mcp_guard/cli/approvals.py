@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _COLUMNS = ("id", "tool", "requester", "what", "approvers", "expires", "state")
 _SHORT = 12
+_MOST = 500
 _signing = click.option(
     "--sign",
     "key",
@@ -43,14 +44,19 @@ approvals.add_command(webhooks)
 
 @approvals.command("list")
 @click.option("--all", "everything", is_flag=True, help="Also what was decided, withdrawn or has expired.")
+@click.option("--requester", help="Only what this person or service asked for.")
 @pass_output
-def list_approvals(output: Output, *, everything: bool) -> None:
-    """What waits for a decision, oldest first. Sensitive values are left out; `show` has the rest."""
+def list_approvals(output: Output, *, everything: bool, requester: str | None) -> None:
+    """What waits for a decision, oldest first. Sensitive values are left out; `show` has the rest.
+
+    Where more than 500 wait, some of everybody's are shown, and said on stderr.
+    """
 
     async def ask(guard: "Guard") -> list[Mapping[str, Any]]:
         from mcp_guard.model.moves import ApprovalState
 
-        found = await guard.approvals.all(None if everything else ApprovalState.PENDING)
+        state = None if everything else ApprovalState.PENDING
+        found = await guard.approvals.all(state, requester=requester)
         return [await guard.approvals.shown(request) for request in found]
 
     shown = with_guard(output, ask)
@@ -69,6 +75,8 @@ def list_approvals(output: Output, *, everything: bool) -> None:
     output.table(shown, _COLUMNS, rows)
     if not shown:
         output.note("nothing waits")
+    elif len(shown) >= _MOST:
+        output.note(f"there may be more than these {_MOST}: --requester NAME shows all of somebody's")
 
 
 @approvals.command()

@@ -75,6 +75,7 @@ async def _follow(output: Output, identifier: str) -> int:
     home = output.load_recorded_home()
     async with stop_on_signals() as stop, open_guard(home, serving=False, verbosity=output.verbosity) as guard:
         overview, screen = Overview(guard.tasks), Screen(output)
+        identifier = await guard.tasks.named(identifier)
         while not stop.is_set():
             row = await overview.one(identifier)
             screen.show(row)

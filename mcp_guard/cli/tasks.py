@@ -71,8 +71,9 @@ def cancel(output: Output, *, identifier: str) -> None:
     """End a task that waits. What is being carried out is not stopped."""
 
     async def ask(guard: "Guard") -> Mapping[str, Any]:
-        await guard.tasks.withdraw(identifier)
-        return await _shown(guard, identifier)
+        named = await guard.tasks.named(identifier)
+        await guard.tasks.withdraw(named)
+        return await _shown(guard, named)
 
     row = with_guard(output, ask)
     output.data(row, (f"{row['id']}: {row['status']}: {row['message']}",))
@@ -93,21 +94,22 @@ def resume(output: Output, *, identifier: str, as_done: bool, retry: bool, fail:
     async def ask(guard: "Guard") -> tuple[Mapping[str, Any], bool]:
         from mcp_guard.model.moves import StepState
 
+        named = await guard.tasks.named(identifier)
         for how in said:
-            await guard.tasks.resolve(identifier, StepState(how), None)
-        carried = await guard.runner.carry_on(identifier)
-        return await _shown(guard, identifier), carried
+            await guard.tasks.resolve(named, StepState(how), None)
+        carried = await guard.runner.carry_on(named)
+        return await _shown(guard, named), carried
 
     row, carried = with_guard(output, ask)
     if not carried and not has_ended(row):
-        output.note(f"a living process works on it now: `mcp-guard tasks show {identifier} --watch` follows it")
+        output.note(f"a living process works on it now: `mcp-guard tasks show {row['id']} --watch` follows it")
     output.data(row, (f"{row['id']}: {row['status']}: {row['message']}",))
 
 
 async def _shown(guard: "Guard", identifier: str) -> Mapping[str, Any]:
     from mcp_guard.admin.overview import Overview
 
-    return await Overview(guard.tasks).one(identifier)
+    return await Overview(guard.tasks).one(await guard.tasks.named(identifier))
 
 
 def _cells(row: Mapping[str, Any]) -> tuple[object, ...]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from mcp_guard.kit import pointer, yaml
+from mcp_guard.kit.text import visible
 from mcp_guard.model.errors import Invalid
 from mcp_guard.model.problem import Problem
 from mcp_guard.model.sshsig import SshKey, SshsigError
@@ -17,6 +18,7 @@ _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,128}")  # scope-token of RFC 6749 section 3.3
 _FIELDS = ("tenant", "scopes", "attributes", "keys")
 _MOST_KEYS = 16
+_LONGEST_NAMED = 64
 _KEY_HINT = "a line of a .pub file, such as ssh-ed25519 AAAA… comment"
 
 
@@ -85,7 +87,12 @@ def _entries(document: yaml.Document, problems: list[Problem]) -> Mapping[str, o
         problems.append(document.problem("", "type", "expected a mapping", "start with apiVersion: mcp-guard/v1"))
         return {}
     problems += [
-        document.problem(pointer.join([key]), "unknown_key", "is not known here", "apiVersion, kind, principals")
+        document.problem(
+            pointer.join([key]),
+            "unknown_key",
+            f"{_named(key)} is not known here",
+            "known here: apiVersion, kind, principals",
+        )
         for key in root
         if key not in ("apiVersion", "kind", "principals")
     ]
@@ -101,6 +108,11 @@ def _entries(document: yaml.Document, problems: list[Problem]) -> Mapping[str, o
     return principals
 
 
+def _named(key: object) -> str:
+    """A key as a message may name it: on one line, and not all of something long."""
+    return visible(str(key))[:_LONGEST_NAMED]
+
+
 def _profile(document: yaml.Document, name: str, entry: object, problems: list[Problem]) -> Profile:
     where = pointer.join(["principals", name])
 
@@ -114,7 +126,12 @@ def _profile(document: yaml.Document, name: str, entry: object, problems: list[P
         return _NOBODY
     for key in entry:
         if key not in _FIELDS:
-            complain(pointer.join([key]), "unknown_key", "is not known here", f"known here: {', '.join(_FIELDS)}")
+            complain(
+                pointer.join([key]),
+                "unknown_key",
+                f"{_named(key)} is not known here",
+                f"known here: {', '.join(_FIELDS)}",
+            )
     tenant = entry.get("tenant")
     if tenant is not None and not (isinstance(tenant, str) and is_tenant_name(tenant)):
         complain("/tenant", "value", "a tenant is a plain name", "letters, digits, dot, dash, underscore")

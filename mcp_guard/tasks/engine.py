@@ -100,6 +100,10 @@ class Engine(Protocol):
 
     async def find(self, identifier: str) -> Task | None: ...
 
+    async def like(self, prefix: str, limit: int) -> list[str]:
+        """The ids of tasks that begin so."""
+        ...
+
     async def steps(self, identifier: str) -> list[Step]:
         """The steps of a task, in the order they came up."""
         ...

@@ -43,6 +43,10 @@ class SqliteEngine:
         row = self.store.reader.peek("task_get", {"id": identifier})
         return None if row is None else _task(row)
 
+    async def like(self, prefix: str, limit: int) -> list[str]:
+        rows = await self.store.reader.all("task_like", {"prefix": prefix, "limit": limit})
+        return [str(row[0]) for row in rows]
+
     async def steps(self, identifier: str) -> list[Step]:
         """The steps of a task, in the order they came up."""
         return [_step(row) for row in self.store.reader.peek_all("steps_of", {"task": identifier})]

@@ -56,6 +56,14 @@ def test_refuses_with_position(tmp_path: Path, text: str, expected: list[tuple[s
     assert _load(tmp_path, text) == expected
 
 
+@pytest.mark.parametrize("text", ["principals: {}\nextra: 1\n", 'principals:\n  "user:a": {extra: 1}\n'])
+def test_a_key_nobody_knows_is_named(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "principals.yaml"
+    path.write_text(HEAD + text, encoding="utf-8")
+    with pytest.raises(Invalid, match="extra is not known here"):
+        load(path, "p.yaml")
+
+
 BOB, SECURITY_KEY, ON_P256 = SshKeyPair(), SshKeyPair(SK_ED25519_KEY), SshKeyPair(ECDSA_KEY)
 SAME_POINT = SshKeyPair(SK_ED25519_KEY, ed25519=BOB.ed25519)
 

@@ -51,6 +51,9 @@ class ReferenceEngine:
     async def find(self, identifier: str) -> Task | None:
         return self._tables.tasks.get(identifier)
 
+    async def like(self, prefix: str, limit: int) -> list[str]:
+        return sorted(name for name in self._tables.tasks if name.startswith(prefix))[:limit]
+
     async def steps(self, identifier: str) -> list[Step]:
         return list(self._tables.steps.get(identifier, {}).values())
 

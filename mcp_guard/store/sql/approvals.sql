@@ -7,6 +7,9 @@ VALUES (:id, :task, :step, :tool, :binds, :requester, :client, :tenant, :chain, 
 -- name: approval_get
 SELECT * FROM approval WHERE id = :id;
 
+-- name: approval_like
+SELECT id FROM approval WHERE id >= :prefix AND id < :prefix || 'g' ORDER BY id LIMIT :limit;
+
 -- name: approval_of_step
 SELECT * FROM approval WHERE task = :task AND step = :step ORDER BY created_at DESC LIMIT 1;
 
@@ -18,8 +21,14 @@ SELECT * FROM approval WHERE task = :task AND step = :step ORDER BY created_at D
 SELECT * FROM approval WHERE state = 'pending' AND task IN (SELECT value FROM json_each(:tasks)) ORDER BY created_at, id;
 
 -- name: approval_list
-SELECT * FROM approval WHERE (:state IS NULL OR state = :state) AND (:tenant IS NULL OR tenant = :tenant)
-ORDER BY created_at, id LIMIT :limit;
+-- One of everybody's before the second of anybody's: however many one asks, nobody else's are hidden by them.
+SELECT * FROM approval WHERE id IN (
+    SELECT id FROM (
+        SELECT id, created_at, row_number() OVER (PARTITION BY tenant, requester ORDER BY created_at, id) AS turn FROM approval
+        WHERE (:state IS NULL OR state = :state) AND (:tenant IS NULL OR tenant = :tenant)
+          AND (:requester IS NULL OR requester = :requester) AND expires_at > :after)
+    ORDER BY turn, created_at, id LIMIT :limit)
+ORDER BY created_at, id;
 
 -- name: approval_move
 UPDATE approval SET state = :after WHERE id = :id AND state = :before;

@@ -6,6 +6,9 @@ VALUES (:id, :tool, :status, :subject, :client, :tenant, :alike, :sealed, :messa
 SELECT id, tool, status, subject, client, tenant, sealed, result, message, created_at, updated_at, wake_at, owner
 FROM task WHERE id = :id;
 
+-- name: task_like
+SELECT id FROM task WHERE id >= :prefix AND id < :prefix || 'g' ORDER BY id LIMIT :limit;
+
 -- name: task_alike
 -- The same call of the same requester that has not ended yet.
 SELECT id FROM task WHERE alike = :alike AND status IN ('working', 'input_required') LIMIT 1;
