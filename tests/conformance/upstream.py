@@ -45,18 +45,67 @@ CONTENTS: dict[str, list[types.ContentBlock]] = {
 }
 
 
+PROMPTS: dict[str, list[str]] = {
+    "simple_prompt": [],
+    "prompt_with_arguments": ["arg1", "arg2"],
+    "prompt_with_embedded_resource": ["resourceUri"],
+    "prompt_with_image": [],
+}
+"""The names of what each prompt takes."""
+PROGRESS = "tool_with_progress"
+STEPS = (0, 50, 100)
+
+
 async def _list_tools(ctx: Any, params: Any) -> types.ListToolsResult:
-    tools = [types.Tool(name=name, description="Answers with blocks.", input_schema=ANYTHING) for name in CONTENTS]
+    names = [*CONTENTS, PROGRESS]
+    tools = [types.Tool(name=name, description="For the suite.", input_schema=ANYTHING) for name in names]
     return types.ListToolsResult(tools=tools, cache_scope="private", ttl_ms=0)
 
 
 async def _call_tool(ctx: Any, params: types.CallToolRequestParams) -> types.CallToolResult:
-    return types.CallToolResult(content=CONTENTS[params.name])
+    if params.name == PROGRESS:
+        for step in STEPS:
+            await ctx.session.report_progress(step, STEPS[-1])
+            await anyio.sleep(0.15)
+    return types.CallToolResult(content=CONTENTS.get(params.name, [TEXT]))
+
+
+async def _list_prompts(ctx: Any, params: Any) -> types.ListPromptsResult:
+    prompts = [
+        types.Prompt(
+            name=name,
+            description="For the suite.",
+            arguments=[types.PromptArgument(name=one, description="A text.", required=True) for one in arguments],
+        )
+        for name, arguments in PROMPTS.items()
+    ]
+    return types.ListPromptsResult(prompts=prompts, cache_scope="private", ttl_ms=0)
+
+
+async def _get_prompt(ctx: Any, params: types.GetPromptRequestParams) -> types.GetPromptResult:
+    given = params.arguments or {}
+    blocks: list[types.ContentBlock] = [types.TextContent(type="text", text=f"A prompt with {sorted(given.items())}")]
+    if params.name == "prompt_with_image":
+        blocks.insert(0, IMAGE)
+    if "resourceUri" in given:
+        blocks.insert(0, _embedded(given["resourceUri"], "text/plain", "What was to be embedded."))
+    return types.GetPromptResult(messages=[types.PromptMessage(role="user", content=block) for block in blocks])
+
+
+async def _complete(ctx: Any, params: types.CompleteRequestParams) -> types.CompleteResult:
+    fitting = [word for word in ("test", "tested") if word.startswith(params.argument.value)]
+    return types.CompleteResult(completion=types.Completion(values=fitting))
 
 
 async def _main() -> None:
     server: Server[Any] = Server(
-        "suite", on_list_tools=_list_tools, on_call_tool=_call_tool, get_tool_input_schema=lambda _: ANYTHING
+        "suite",
+        get_tool_input_schema=lambda _: ANYTHING,
+        on_list_tools=_list_tools,
+        on_call_tool=_call_tool,
+        on_list_prompts=_list_prompts,
+        on_get_prompt=_get_prompt,
+        on_completion=_complete,
     )
     async with stdio_server() as (read, write):
         await server.run(read, write, server.create_initialization_options())
