@@ -13,7 +13,7 @@ from mcp_guard.connect.shape import Shaped
 from mcp_guard.kit.clock import Clock, as_datetime
 from mcp_guard.kit.strict_json import dumps
 from mcp_guard.model.errors import Refused, StoreUnavailable
-from mcp_guard.model.kept import KeptView, Whole
+from mcp_guard.model.kept import LEAST_ANSWER, KeptView, Whole
 from mcp_guard.model.tool import Tool
 from mcp_guard.results.beginning import beginning
 from mcp_guard.results.store import Bounds, NoRoom, Owner, Result, ResultStore, pages_of
@@ -48,7 +48,10 @@ class Keeping:
 
         A step of a workflow has its whole result or none: what comes behind it must not go by a part.
         """
-        rules, size = self.rules(), len(shaped.encoded)
+        size = len(shaped.encoded)
+        if size <= LEAST_ANSWER:
+            return shaped
+        rules = self.rules()
         most = tool.largest_answer or rules.answer
         if size <= most:
             return shaped

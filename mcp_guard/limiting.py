@@ -33,7 +33,7 @@ class Limiting:
 
     def prepare(self, trail: Trail, tool: Tool, arguments: Mapping[str, object], decision: Decision) -> None:
         """Work out what the call would use. Raises `Refused` where the arguments do not say what it costs."""
-        if not (tool.limits or tool.cost or decision.then.limits or self.limits.common):
+        if not (tool.limits or tool.cost or decision.then.limits or self.limits.common()):
             return
         carried, call = trail.carried, trail.call.id
         use_id = call if carried is None else f"{carried.task}/{carried.step}"

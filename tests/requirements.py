@@ -1841,4 +1841,11 @@ REQUIREMENTS: dict[str, Requirement] = {
         "contract 2",
         "Fields of forms are arguments and bytes are files; what no form can be sent as is refused with the reason.",
     ),
+    "reload:limits": Requirement(
+        "I10; docs/limits.md",
+        "Limits of the configuration come in force while calls run; under change control at the next start.",
+    ),
+    "policy:spent": Requirement(
+        "contract 5", "A question can say what was spent before; the answer is that of a call then."
+    ),
 }

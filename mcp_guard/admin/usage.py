@@ -3,7 +3,7 @@
 Everybody may see their own use as policy says; of others' as much as they may read of the log (`rows`).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from mcp_guard.admin.records import RECORDS, Decide, admission
@@ -25,7 +25,7 @@ class UsageReader:
 
     usage: Usage
     in_force: InForce
-    common: tuple[Limit, ...]
+    common: Callable[[], tuple[Limit, ...]]
     decide: Decide
     journal: Journal
     refusals: Disclosure = "why"
@@ -56,7 +56,7 @@ class UsageReader:
 
     def _limits(self) -> Iterable[Limit]:
         under = self.in_force.current
-        yield from self.common
+        yield from self.common()
         for entry in under.catalog.values():
             yield from entry.tool.limits
         for row in under.policy.rules.rows:

@@ -99,8 +99,7 @@ def place(value: object, where: str) -> str | None:
     for token in pointer.parse(where):
         if value is None:
             return None
-        is_index = token.isascii() and token.isdigit()
-        if not isinstance(value, dict | list) or (isinstance(value, list) and not is_index):
+        if not isinstance(value, dict | list) or (isinstance(value, list) and not pointer.is_index(token)):
             break
         found.append(int(token) if isinstance(value, list) else token)
         value = pointer.get(value, pointer.join(found[-1:]))

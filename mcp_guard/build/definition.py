@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from mcp_guard.config.home import CONFIG_FILE, Home
@@ -32,19 +33,24 @@ class Definition:
         return {"name": self.home.settings.environment}
 
     def says_the_same(self, other: "Definition") -> bool:
-        """Whether tools, policy and people of both are the same; how their files are written makes no difference."""
+        """Whether tools, policy, people and settings of both are the same; how their files are written makes no
+        difference."""
         return (
             self.policy.version == other.policy.version
             and self.directory == other.directory
+            and self.home.settings == other.home.settings
             and {name: entry.tool for name, entry in self.catalog.items()}
             == {name: entry.tool for name, entry in other.catalog.items()}
         )
 
-    def what_if(self, seen: frozenset[str] = frozenset()) -> "WhatIf":
-        """Questions to this definition's policy, by somebody who was shown data of these labels."""
+    def what_if(
+        self, seen: frozenset[str] = frozenset(), spent: Mapping[str, int | float] = MappingProxyType({})
+    ) -> "WhatIf":
+        """Questions to this definition's policy, by somebody who was shown data of these labels, and who spent so much
+        (by `UNIT_today` and `UNIT_month`)."""
         from mcp_guard.admin.what_if import WhatIf
 
-        return WhatIf(self.catalog, self.policy, self.environment, SystemClock(), seen)
+        return WhatIf(self.catalog, self.policy, self.environment, SystemClock(), seen, spent)
 
 
 def observing(tools: Sequence[str]) -> str:

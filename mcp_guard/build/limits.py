@@ -11,10 +11,13 @@ if TYPE_CHECKING:
 
 
 def limits_of(live: Live, store: "Store") -> "Limits":
-    """The counters of a store, and the limits of the home over all tools. The key is made when it is first needed."""
+    """The counters of a store, and the limits of the home over all tools, as they are in force.
+
+    The key is made when it is first needed.
+    """
     from mcp_guard.limits.limits import Limits
     from mcp_guard.secrets.vault import load_or_make
 
     home = live.definition.home
     vault = cache(lambda: load_or_make(home.keys))
-    return Limits(store, home.settings.limits.all(), lambda data: vault().digest(data))
+    return Limits(store, lambda: live.common_limits, lambda data: vault().digest(data))

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 
 class Live:
-    """What is in force. `definition` and `in_force` change together, on the event loop's thread.
+    """What is in force. `definition`, `in_force` and `common_limits`, those over all tools, change together, on the
+    event loop's thread.
 
     Between `__init__` and `connect` people are known and nothing can be called.
     """
@@ -25,6 +26,7 @@ class Live:
     def __init__(self, definition: Definition) -> None:
         self.definition = definition
         self.in_force = InForce(_generation(definition, {}))
+        self.common_limits = definition.home.settings.limits.all()
         self._means: Means | None = None
         self._retiring: set[asyncio.Task[None]] = set()
 
@@ -63,6 +65,7 @@ class Live:
         kept = set(map(id, generation.connectors.values()))
         dropped = [found for found in self.in_force.current.connectors.values() if id(found) not in kept]
         self.definition, self.in_force.current = definition, generation
+        self.common_limits = definition.home.settings.limits.all()
         if dropped:
             task = asyncio.get_running_loop().create_task(_close_after(settled, dropped))
             self._retiring.add(task)

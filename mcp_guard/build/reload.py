@@ -9,24 +9,28 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from mcp_guard.build.change import Waiting, judge
 from mcp_guard.build.definition import Definition, observing
 from mcp_guard.build.live import Live
 from mcp_guard.build.questions import define_tested
-from mcp_guard.build.watch import Stamp, stamp_of, stamp_of_configuration
+from mcp_guard.build.watch import Stamp, stamp_of
+from mcp_guard.config.load import load
 from mcp_guard.model.errors import Invalid, StoreUnavailable
 from mcp_guard.model.problem import Problem
 
 if TYPE_CHECKING:
     from mcp_guard.admin.change_control import ChangeControl
     from mcp_guard.audit.journal import Journal
+    from mcp_guard.config.settings import Settings
     from mcp_guard.pipeline import Pipeline
 
 _log = logging.getLogger("mcp_guard.reload")
 
+RENEWED = ("limits", "results")
+"""What of `mcp-guard.yaml` comes in force while calls run."""
 WATCH_SECONDS = 1.0
 """How often the files are looked at. A change is in force within about twice that."""
 
@@ -80,7 +84,7 @@ class Reloader:
         self._pipeline = pipeline
         self._control = control
         self._judged = self._moving = stamp
-        self._configuration = stamp_of_configuration(self._home)
+        self._started_with = live.definition.home.settings
         self._stays = False
         self._waiting: str | None = None
 
@@ -93,13 +97,12 @@ class Reloader:
 
     async def look(self) -> None:
         """One look at the files. Raises `StoreUnavailable` where a verdict about them could not be recorded."""
-        self._mention_configuration(await asyncio.to_thread(stamp_of_configuration, self._home))
         stamp = await asyncio.to_thread(stamp_of, self._home)
         settled, self._moving = stamp == self._moving, stamp
         if not settled or (stamp == self._judged and not await self._was_confirmed()):
             return
         try:
-            definition = await asyncio.to_thread(define_tested, self._home)
+            definition = await asyncio.to_thread(self._define)
             if await asyncio.to_thread(stamp_of, self._home) != stamp:
                 return
             await self._take_over(definition)
@@ -156,21 +159,40 @@ class Reloader:
         for problem in problems:
             _log.error("not reloaded: %s", problem)
 
-    def _mention_configuration(self, stamp: Stamp) -> None:
-        if stamp != self._configuration:
-            self._configuration = stamp
-            _log.warning("mcp-guard.yaml changed; it is read at the next start")
+    def _define(self) -> Definition:
+        """What the files say now. Of the configuration what `RENEWED` names; the rest is read at the next start, and so
+        is all of it under change control: it is not held against what people confirmed. Raises `Invalid`."""
+        found = load(self._home.directory).settings
+        renewed = () if self._control is not None else RENEWED
+        self._mention_configuration(found, renewed)
+        settings = self._home.settings.model_copy(update={name: getattr(found, name) for name in renewed})
+        return define_tested(replace(self._home, settings=settings))
+
+    def _mention_configuration(self, found: "Settings", renewed: Sequence[str]) -> None:
+        aside = {*renewed, "server"}  # where it listens may have been said on the command line
+        said, before = found.model_dump(exclude=aside), self._started_with.model_dump(exclude=aside)
+        if said != before:
+            self._started_with = found
+            changed = ", ".join(sorted(name for name in said if said[name] != before[name]))
+            _log.warning("mcp-guard.yaml changed: %s is read at the next start", changed)
 
 
 def _reloaded(old: Definition, new: Definition) -> Mapping[str, object]:
-    """The `state` of the record: both policy versions, and how many tools and principals came, went or changed."""
+    """The `state` of the record: both policy versions, and how many tools and principals came, went or changed, and
+    which parts of the configuration."""
     return {
         "what": "reloaded",
         "old": old.policy.version,
         "new": new.policy.version,
         "tools": _moved(_fingerprints(old), _fingerprints(new)),
         "principals": _moved(old.directory.profiles, new.directory.profiles),
+        **({"settings": said} if (said := _renewed(old, new)) else {}),
     } | ({"observed": list(new.catalog.observed)} if new.catalog.observed else {})
+
+
+def _renewed(old: Definition, new: Definition) -> list[str]:
+    """What of the configuration is not what it was."""
+    return [name for name in RENEWED if getattr(old.home.settings, name) != getattr(new.home.settings, name)]
 
 
 def _fingerprints(definition: Definition) -> Mapping[str, object]:

@@ -1,6 +1,6 @@
 """Wiring of results that are kept."""
 
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 from mcp_guard.build.live import Live
@@ -26,10 +26,10 @@ def results_of(live: Live, store: "Store") -> "ResultStore":
 def keeping_of(live: Live, store: "Store") -> "Keeping":
     from mcp_guard.keeping import Keeping
 
-    rules = rules_of(live.definition.home.settings.results)
-    return Keeping(results_of(live, store), lambda: rules, SystemClock())
+    return Keeping(results_of(live, store), lambda: rules_of(live.definition.home.settings.results), SystemClock())
 
 
+@lru_cache(maxsize=4)
 def rules_of(said: "Results") -> "Rules":
     """What a home says of results, in numbers."""
     from mcp_guard.keeping import Rules

@@ -13,18 +13,14 @@ Stamp = frozenset[tuple[str, int, int, int]]
 
 
 def stamp_of(home: Home) -> Stamp:
-    """The look of everything a definition is read from. The configuration itself is read only at the start."""
+    """The look of everything a definition is read from."""
     return frozenset(_looks(path for path in _files(home)))
-
-
-def stamp_of_configuration(home: Home) -> Stamp:
-    """The look of `mcp-guard.yaml`."""
-    return frozenset(_looks(iter([home.directory / CONFIG_FILE])))
 
 
 def _files(home: Home) -> Iterator[Path]:
     from mcp_guard.manifest.load import documents, find
 
+    yield home.directory / CONFIG_FILE
     yield from policy_files(home)
     yield home.path(home.settings.policy.principals)
     yield from test_files(home)

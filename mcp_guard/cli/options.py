@@ -1,6 +1,7 @@
 """Values on the command line that have a form: checked before a command runs, so that a wrong one is a usage error."""
 
 import re
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -127,6 +128,27 @@ class _Duration(click.ParamType):  # type: ignore[type-arg]  # generic in newer 
             self.fail(str(error), param, ctx)
 
 
+class _Spent(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions of click only
+    """`usd_today=400`, `usd_month=400`, or `usd=400` for both; the amounts by what conditions call them."""
+
+    name = "unit=n"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> dict[str, float | int]:
+        match = re.fullmatch(r"([a-z][a-z0-9]{0,15})(_today|_month)?=([0-9]{1,12}(?:\.[0-9]{1,6})?)", str(value))
+        if match is None:
+            self.fail("expected UNIT=N, UNIT_today=N or UNIT_month=N, for example usd=400", param, ctx)
+        unit, when, text = match.groups()
+        amount = float(text) if "." in text else int(text)
+        return {f"{unit}{each}": amount for each in ((when,) if when else ("_today", "_month"))}
+
+
+def merged(given: Iterable[Mapping[str, float | int]]) -> dict[str, float | int]:
+    """Several of `SPENT` as one; of two about the same the later."""
+    return {name: amount for one in given for name, amount in one.items()}
+
+
 class _OnRecord(_Principal):
     """A subject as records may name them: by their name, or by the pseudonym that is left."""
 
@@ -138,6 +160,7 @@ class _OnRecord(_Principal):
 SUBJECT = _Principal("subject", ("user:", "service:"))
 SUBJECT_ON_RECORD = _OnRecord("subject", ("user:", "service:"))
 CLIENT = _Principal("agent", ("agent:",))
+SPENT = _Spent()
 HOP = _Principal("principal", ("user:", "service:", "agent:"))
 ACT = click.Choice(["list", "call", "approve", "task", "audit"])
 TENANT = _Tenant()

@@ -1,12 +1,13 @@
 """`mcp-guard policy …`."""
 
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import click
 
 from mcp_guard.cli.arguments import from_document
-from mcp_guard.cli.options import ACT, CLIENT, SUBJECT, TENANT
+from mcp_guard.cli.options import ACT, CLIENT, SPENT, SUBJECT, TENANT, merged
 from mcp_guard.cli.output import Output, pass_output
 from mcp_guard.cli.policy_cases import run_tests
 from mcp_guard.cli.policy_confirm import confirm
@@ -36,6 +37,7 @@ for command in (run_tests, explain, who_can, what_can, diff, replay, confirm):
 @click.option("--tenant", type=TENANT, help="Default: the subject's tenant.")
 @click.option("--act", type=ACT, help="Default: call, and audit for audit:records.")
 @click.option("--seen", multiple=True, metavar="LABEL", help="A label of what was returned before; can be repeated.")
+@click.option("--spent", type=SPENT, multiple=True, help="What was spent: usd_today=N, usd_month=N, or usd=N for both.")
 @pass_output
 def check(
     output: Output,
@@ -47,6 +49,7 @@ def check(
     tenant: str | None,
     act: "Act | None",
     seen: tuple[str, ...],
+    spent: tuple[Mapping[str, int | float], ...],
 ) -> None:
     """What policy says if SUBJECT calls TOOL with ARGS (a JSON object), and which rows came close.
 
@@ -61,7 +64,7 @@ def check(
     local = definition.home.settings.identity.local
     belongs = tenant or definition.directory.profile(subject).tenant or local.tenant
     principal = principal_of(definition.directory, subject, client or local.client, belongs)
-    verdict = definition.what_if(frozenset(seen)).ask(principal, act, tool, given)
+    verdict = definition.what_if(frozenset(seen), merged(spent)).ask(principal, act, tool, given)
     output.data(verdict.as_dict(), _explain(verdict))
     say_beside(output, tool, verdict)
 

@@ -9,7 +9,7 @@ import click
 
 from mcp_guard.cli.arguments import from_document
 from mcp_guard.cli.audit import with_query
-from mcp_guard.cli.options import ACT, CLIENT, HOP, SUBJECT, TENANT
+from mcp_guard.cli.options import ACT, CLIENT, HOP, SPENT, SUBJECT, TENANT, merged
 from mcp_guard.cli.output import Output, pass_output
 from mcp_guard.model.errors import UsageError
 
@@ -33,6 +33,7 @@ _ABOUT = {"applied": "applies", "false": "condition not met", "failed": "conditi
 @click.option("--act", type=ACT, help="Default: call, and audit for audit:records.")
 @click.option("--chain", type=HOP, multiple=True, help="A further hop of a delegation; repeat for more, nearest first.")
 @click.option("--seen", multiple=True, metavar="LABEL", help="A label of what was returned before; can be repeated.")
+@click.option("--spent", type=SPENT, multiple=True, help="What was spent: usd_today=N, usd_month=N, or usd=N for both.")
 @click.option("--stock", is_flag=True, help="Add what stock Casbin answers, and why it may differ.")
 @pass_output
 def explain(output: Output, /, question: tuple[str, ...], stock: bool, **who: Any) -> None:
@@ -66,6 +67,7 @@ def _explain_question(
     act: "Act | None",
     chain: Sequence[str],
     seen: Sequence[str],
+    spent: Sequence[Mapping[str, int | float]],
 ) -> None:
     from dataclasses import replace
 
@@ -76,7 +78,9 @@ def _explain_question(
     local = definition.home.settings.identity.local
     belongs = tenant or definition.directory.profile(subject).tenant or local.tenant
     principal = principal_of(definition.directory, subject, client or local.client, belongs)
-    found = definition.what_if(frozenset(seen)).explain(replace(principal, chain=tuple(chain)), act, tool, given)
+    found = definition.what_if(frozenset(seen), merged(spent)).explain(
+        replace(principal, chain=tuple(chain)), act, tool, given
+    )
     opinion = _stock(definition, found.explanation) if stock else None
     output.data(found.as_dict() | _shown(opinion), [*_answer(found), *_reasons(found.explanation), *_said(opinion)])
     say_beside(output, tool, found.verdict)

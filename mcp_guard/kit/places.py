@@ -50,7 +50,7 @@ def hidden(value: object, places: Iterable[str]) -> tuple[object, int]:
     for place in places:
         node = root
         for token in pointer.parse(place):
-            node.whole = node.whole or (token != EVERY and not _is_index(token))
+            node.whole = node.whole or (token != EVERY and not pointer.is_index(token))
             node = node.below.setdefault(token, _Node())
         node.ends = True
     return _hidden(value, [root])
@@ -91,7 +91,3 @@ def _items(value: Sequence[object], nodes: Sequence[_Node]) -> tuple[object, int
         changed[position], places = _hidden(value[position], each + at.get(position, []))
         count += places
     return changed, count
-
-
-def _is_index(token: str) -> bool:
-    return token.isascii() and token.isdigit()

@@ -19,6 +19,11 @@ def join(tokens: Iterable[object]) -> str:
     return "".join("/" + str(token).replace("~", "~0").replace("/", "~1") for token in tokens)
 
 
+def is_index(token: str) -> bool:
+    """Whether a token is the index of an item: digits, and no zero in front of others (RFC 6901, section 4)."""
+    return token.isascii() and token.isdigit() and (len(token) == 1 or not token.startswith("0"))
+
+
 def get(value: object, pointer: str) -> object:
     """The part a pointer names, or `MISSING`."""
     for token in parse(pointer):
@@ -50,6 +55,6 @@ def _replace(value: object, tokens: tuple[str, ...], change: Callable[[object], 
 def _step(value: object, token: str) -> object:
     if isinstance(value, dict):
         return value.get(token, MISSING)
-    if isinstance(value, list) and token.isascii() and token.isdigit() and int(token) < len(value):
+    if isinstance(value, list) and is_index(token) and int(token) < len(value):
         return value[int(token)]
     return MISSING

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from mcp_guard.kit import bounded_file, pointer
 from mcp_guard.kit.text import first_hidden
@@ -16,6 +17,8 @@ MAX_NODES = 200_000
 Position = tuple[int, int]
 
 _MIN_INT, _MAX_INT = -(2**63), 2**64 - 1  # what JSON writers keep without loss
+_TOO_MANY = "holds too many values once its aliases are expanded"
+_OWN_PARENT = "an alias refers to its own parent, or the nesting is too deep"
 _UNSPEAKABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -98,6 +101,8 @@ def _compose(text: str, shown_as: str, foreign: bool) -> Document:
     reader = YAML(typ="rt", pure=True)
     reader.version = (1, 2)
     try:
+        if "&" in text and "*" in text:
+            _check_aliases(reader.compose(text), shown_as)
         root = reader.load(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -117,6 +122,36 @@ def _compose(text: str, shown_as: str, foreign: bool) -> Document:
     return Document(shown_as, value, positions)
 
 
+def _check_aliases(root: object, shown_as: str) -> None:
+    """Refuse what would have no end, or too many values, once its aliases are expanded: found by counting each node
+    once, however often it is meant. Raises `Invalid`."""
+    sizes: dict[int, int] = {}
+    parents: set[int] = set()
+    waiting: list[tuple[Any, bool]] = [(root, False)]
+    while waiting:
+        node, is_done = waiting.pop()
+        below = _below(node)
+        if is_done:
+            parents.discard(id(node))
+            sizes[id(node)] = 1 + sum(sizes[id(child)] for child in below)
+            if sizes[id(node)] > MAX_NODES:
+                raise Invalid([Problem("yaml", _TOO_MANY, shown_as)])
+        elif id(node) in parents:
+            mark = node.start_mark
+            raise Invalid([Problem("alias", _OWN_PARENT, shown_as, mark.line + 1, mark.column + 1)])
+        elif id(node) not in sizes:
+            parents.add(id(node))
+            waiting += [(node, True), *((child, False) for child in below if id(child) not in sizes)]
+
+
+def _below(node: Any) -> list[Any]:
+    """What a node of YAML's own graph is made of."""
+    found = getattr(node, "value", None)
+    if not isinstance(found, list):
+        return []
+    return [child for part in found for child in (part if isinstance(part, tuple) else (part,))]
+
+
 def _cause(error: object) -> str:
     problem = getattr(error, "problem", None)
     return str(problem).splitlines()[0] if problem else "is not a YAML document"
@@ -134,12 +169,10 @@ def _plain(
     """Plain dicts, lists and scalars; positions on the way down."""
     here = pointer.join(path)
     if len(positions) > MAX_NODES:
-        raise Invalid([Problem("yaml", "holds too many values once its aliases are expanded", shown_as)])
+        raise Invalid([Problem("yaml", _TOO_MANY, shown_as)])
     if id(node) in parents or len(path) > 64:
         line, column = positions.get(pointer.join(path[:-1]), (1, 1))
-        raise Invalid(
-            [Problem("alias", "an alias refers to its own parent, or the nesting is too deep", shown_as, line, column)]
-        )
+        raise Invalid([Problem("alias", _OWN_PARENT, shown_as, line, column)])
     if isinstance(node, dict):
         inside = parents | {id(node)}
         found: dict[str, object] = {}

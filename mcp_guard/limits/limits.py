@@ -23,18 +23,19 @@ class _Fits(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The counters of one store. `common` are the limits over all tools; `digest` is keyed and made when first needed.
+    """The counters of one store. `common` are the limits over all tools, as they are in force when they are asked for;
+    `digest` is keyed and made when first needed.
 
     What returns `Work` is for a unit of others; every other method raises `StoreUnavailable`.
     """
 
     store: Store
-    common: tuple[Limit, ...]
+    common: Callable[[], tuple[Limit, ...]]
     digest: Callable[[bytes], str]
 
     def use(self, call: Call) -> Use | None:
         """What a call would use; `None` where nothing limits it and it costs nothing. Raises `CostUnknown`."""
-        return use_of(call, self.common, self.digest)
+        return use_of(call, self.common(), self.digest)
 
     def reserving(self, use: Use, *, enforce: bool = True) -> Work:
         """Count a use, in one commit with whatever lets it begin. Raises `Reached`."""

@@ -44,7 +44,7 @@ def _children(schema: Mapping[str, object], token: str) -> list[object]:
     properties = schema.get("properties")
     if isinstance(properties, dict) and token in properties:
         return [properties[token]]
-    if token.isascii() and token.isdigit():
+    if pointer.is_index(token):
         first = schema.get("prefixItems")
         if isinstance(first, list) and int(token) < len(first):
             return [first[int(token)]]

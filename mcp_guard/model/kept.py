@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+LEAST_ANSWER: Final = 1024
+"""Bytes of JSON that every answer carries, whatever a home or a tool says."""
 LARGEST_RESULT: Final = 8 * 1024 * 1024
 """Bytes of JSON that a result has at most; what is larger is refused."""
 

@@ -213,3 +213,13 @@ async def test_what_an_allowed_call_means_is_part_of_it(served: Desk, file: str,
     await served.settle()
     assert served.guard.definition.catalog is before
     assert (await _standing(served.home))["reload"] == "waiting"
+
+
+@pytest.mark.holds("reload:limits")
+async def test_limits_of_the_configuration_wait_for_the_next_start(
+    served: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    served.edit("mcp-guard.yaml", lambda text: text + "limits: {subject: {quota: 1/day}}\n")
+    await served.settle()
+    assert served.guard.definition.home.settings.limits.all() == ()
+    assert "limits is read at the next start" in caplog.text

@@ -261,9 +261,30 @@ async def test_what_only_a_new_start_can_give_is_refused_and_said(
     (refused,) = [record["state"] for record in served.records("config")]
     assert refused["code"] == "needs_restart"
     assert "start mcp-guard anew" in caplog.text
-    served.edit("mcp-guard.yaml", lambda text: text + "# changed\n")
-    await served.reloader.look()
-    assert "read at the next start" in caplog.text
+    served.edit("mcp-guard.yaml", lambda text: text + "audit: {key_epoch: 31d}\n")
+    await served.settle()
+    assert "mcp-guard.yaml changed: audit is read at the next start" in caplog.text
+
+
+@pytest.mark.holds("reload:limits")
+async def test_limits_of_the_configuration_come_in_force_like_manifests(served: Desk) -> None:
+    assert not (await served.refund(3)).is_error
+    served.edit("mcp-guard.yaml", lambda text: text + "limits: {subject: {quota: 2/day}}\n")
+    await served.settle()
+    (change,) = [record["state"] for record in served.records("config")]
+    assert (change["what"], change["settings"]) == ("reloaded", ["limits"])
+    assert not (await served.refund(4)).is_error
+    assert not (await served.refund(5)).is_error
+    told: Any = (await served.refund(6)).structured["guard"]
+    assert told["code"] == "budget_exhausted"
+    served.edit("mcp-guard.yaml", lambda text: text.replace("quota: 2/day", "quota: 2/fortnight"))
+    await served.settle()
+    assert served.records("config")[-1]["state"]["what"] == "reload-refused"
+    told = (await served.refund(7)).structured["guard"]
+    assert told["code"] == "budget_exhausted", "what is in force stays"
+    served.edit("mcp-guard.yaml", lambda text: text.replace("quota: 2/fortnight", "quota: 9/day"))
+    await served.settle()
+    assert not (await served.refund(8)).is_error
 
 
 @pytest.mark.holds("reload:every-process")

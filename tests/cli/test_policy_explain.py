@@ -361,3 +361,20 @@ def test_rules_that_do_not_load_are_not_replayed(home: Path, history: Guard) -> 
     rules = other_rules(home, "r.ctx.args.amount > 5000", "r.ctx.args.amount > (")
     ran: Ran = history("--json", "policy", "replay", "--since", "1h", "--rules", rules)
     assert (ran.status, ran.error["code"]) == (3, "invalid")
+
+
+@pytest.mark.holds("policy:spent")
+def test_what_was_spent_is_part_of_a_question(guard: Guard) -> None:
+    asked = ("user:alice", "payments_refund", '{"order_id": "ORD-1", "amount": 5}')
+
+    def rule(*more: str) -> object:
+        found = guard("--json", "policy", "check", *asked, *more).json
+        explained = guard("--json", "policy", "explain", *asked, *more).json
+        assert explained["rule"] == found["rule"]
+        return found["rule"]
+
+    assert rule() == rule("--spent", "usd_today=1999.5") == rule("--spent", "usd_month=5000") == "refund-small"
+    assert rule("--spent", "usd_today=2000000000") == rule("--spent", "usd=2000000000") == "spend-stop"
+    assert rule("--spent", "usd=2000000000", "--spent", "usd_today=1") == "refund-small"
+    for wrong in ("usd", "usd=", "usd=x", "usd_week=1", "usd=-1", "=1"):
+        assert guard("policy", "check", *asked, "--spent", wrong).status == 2

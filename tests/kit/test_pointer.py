@@ -18,6 +18,8 @@ DOCUMENT: dict[str, object] = {"foo": ["bar", "baz"], "": 0, "a/b": 1, "m~n": 8}
         ("/m~0n", 8),
         ("/foo/2", pointer.MISSING),
         ("/foo/-1", pointer.MISSING),
+        ("/foo/00", pointer.MISSING),
+        ("/foo/01", pointer.MISSING),
         ("/foo/0/x", pointer.MISSING),
         ("/nope", pointer.MISSING),
     ],

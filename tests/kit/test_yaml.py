@@ -31,6 +31,9 @@ def _problem(text: bytes) -> tuple[str, int, int]:
         ("a: x\u202ey\n".encode(), ("hidden_character", 1, 5)),
         ("a: x\nb: \U000e0041\n".encode(), ("hidden_character", 2, 4)),
         (b"a: " + b"[" * 80 + b"]" * 80, ("alias", 1, 1)),
+        (b"a: 1\nb: &x [*x]\n", ("alias", 2, 4)),
+        (b"a: 1\nb: &x {c: [1, *x]}\n", ("alias", 2, 4)),
+        (b"a: &x [&y [*x], *y]\n", ("alias", 1, 4)),
     ],
 )
 def test_refuses_with_position(text: bytes, expected: tuple[str, int, int]) -> None:

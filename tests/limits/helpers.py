@@ -55,7 +55,7 @@ def call(
 
 
 def limits_on(store: Store, *common: Limit) -> Limits:
-    return Limits(store, common, lambda data: sha256(data).hexdigest())
+    return Limits(store, lambda: common, lambda data: sha256(data).hexdigest())
 
 
 async def passes(limits: Limits, asked: Call) -> Use | Reached:

@@ -58,5 +58,5 @@ def _goes_on(root: Schema, schema: Schema, tokens: tuple[str, ...]) -> bool:
         return _names(root, schema["additionalProperties"], rest)
     if "prefixItems" in schema:
         return True
-    is_item = token == places.EVERY or (token.isascii() and token.isdigit())
+    is_item = token == places.EVERY or pointer.is_index(token)
     return items is not None and is_item and _names(root, items, rest)
