@@ -25,7 +25,6 @@ Whichever stage ends a call, exactly one outcome is recorded, and it says as muc
 import asyncio
 import logging
 import os
-from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -155,12 +154,7 @@ class Pipeline:
         under = self._in_force.current
         listing = under.listing(principal, self._now(), under.seen_by(principal, self._seen), of)
         shown = [tool for tool, decision in listing if is_shown(tool, decision)]
-        denied = [(tool, decision.rule) for tool, decision in listing if not decision.allowed]
-        withheld = Counter(rule for tool, rule in denied if not tool.observed)
-        observed = Counter(rule for tool, rule in denied if tool.observed)
-        names = [*own, *(tool.name for tool in shown)]
-        what = " ".join(f"{one}s" for one in of)
-        await self._journal.listed(principal, listings.state(names, withheld, observed, what))
+        await self._journal.listed(principal, listings.state_of(listing, shown, own, of))
         return shown
 
     async def call(
@@ -264,11 +258,14 @@ class Pipeline:
             return trail.arguments
         if trail.call.dry_run == "malformed":
             raise Refused("args_invalid", DRY_RUN_FORM)
-        violations = entry.check_arguments(trail.call.arguments)
+        completes, arguments = trail.call.completes, trail.call.arguments
+        violations = (
+            entry.check_begun(arguments, completes) if completes is not None else entry.check_arguments(arguments)
+        )
         if violations:
             raise Refused("args_invalid", "; ".join(str(violation) for violation in violations))
-        arguments, trail.justification = entry.split(trail.call.arguments)
-        trail.arguments = arguments | bound(entry.tool.bind, trail.principal)
+        given, trail.justification = entry.split(arguments)
+        trail.arguments = given | bound(entry.tool.bind, trail.principal)
         return trail.arguments
 
     def _decide_call(self, trail: Trail, tool: Tool, arguments: Mapping[str, object]) -> Decision:
@@ -297,7 +294,7 @@ class Pipeline:
                 "deny" if decision.effect is Effect.DENY else "require_approval"
             )
             raise Refused("approval_mismatch", reason, rule=decision.rule, effect=effect)
-        if decision.effect is Effect.DENY:
+        if decision.effect is Effect.DENY or (trail.call.completes is not None and not decision.allowed):
             raise denial(decision, "why")
 
     async def _require_connection(self, trail: Trail, tool: Tool) -> None:
@@ -384,6 +381,7 @@ class Pipeline:
             principal=trail.principal,
             trace=trail.call.trace,
             back=trail.shown_meanwhile,
+            completes=trail.call.completes,
         )
         reply, _ = await attempt(tool, trail.under.connectors[tool.name], invocation)
         failpoint("pipeline.after-act")

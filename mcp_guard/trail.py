@@ -71,6 +71,7 @@ class Trail:
             attempt=carried.attempt if carried else None,
             dry_run=self.call.dry_run == "yes",
             grant=self.leave.grant.id if self.leave else None,
+            completes=self.call.completes is not None,
         )
 
     @property

@@ -23,6 +23,7 @@ OFFERED: Mapping[str, Any] = {
 SAID: Mapping[str, Any] = {
     "capabilities": ALL,
     "read": {"contents": [text(README, "hello")]},
+    "completion": {"completion": {"values": ["May", "March"], "hasMore": False}},
     "got": {"messages": [message("Report on May.")], "description": "A report"},
 }
 LETS_IN: Mapping[str, Any] = {

@@ -18,8 +18,9 @@ class CallFacts:
     call ended before policy was asked. `sensitive` are JSON pointers into arguments or result that are never kept in
     clear. `justification` is the agent's stated purpose. `asked` is the question `decision` answers; its inputs are
     kept, but for the attributes `sensitive_attributes` points into. A `dry_run` was decided and never meant to be
-    carried out. `would` marks what policy would not have let through, at a tool where it is only observed. `grant` is
-    the id of the grant that stood in for the people policy wanted asked.
+    carried out; one that `completes` asked for values of an argument. `would` marks what policy would not have let
+    through, at a tool where it is only observed. `grant` is the id of the grant that stood in for the people policy
+    wanted asked.
     """
 
     call: str
@@ -39,6 +40,7 @@ class CallFacts:
     attempt: int | None = None
     dry_run: bool = False
     grant: str | None = None
+    completes: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ the minute is over. A list that differs is another one.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -14,8 +15,10 @@ from types import MappingProxyType
 from typing import Any
 
 from mcp_guard.kit.clock import Clock
+from mcp_guard.model.decision import Decision
 from mcp_guard.model.errors import StoreUnavailable
 from mcp_guard.model.principal import Principal
+from mcp_guard.model.tool import Primitive, Tool
 from mcp_guard.store.values import Stored
 
 WINDOW_SECONDS = 60.0
@@ -48,6 +51,17 @@ def state(
     if observed:
         found |= {"would_withhold": sum(observed.values()), "would_by": _ranked(observed)}
     return found
+
+
+def state_of(
+    listing: Sequence[tuple[Tool, Decision]], shown: Sequence[Tool], own: Sequence[str], of: Collection[Primitive]
+) -> State:
+    """The same, from the decisions; `own` are the guard's own that are shown beside."""
+    denied = [(tool, decision.rule) for tool, decision in listing if not decision.allowed]
+    withheld = Counter(rule for tool, rule in denied if not tool.observed)
+    observed = Counter(rule for tool, rule in denied if tool.observed)
+    names = [*own, *(tool.name for tool in shown)]
+    return state(names, withheld, observed, " ".join(f"{one}s" for one in of))
 
 
 def _ranked(rules: Mapping[str, int]) -> dict[str, int]:

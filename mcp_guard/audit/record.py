@@ -117,6 +117,8 @@ def _ids(facts: CallFacts) -> Fields:
             found[name] = value
     if facts.dry_run:
         found["dry_run"] = 1
+    if facts.completes:
+        found["completes"] = 1
     return found
 
 

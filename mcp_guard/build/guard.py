@@ -108,6 +108,9 @@ class Guard:
     def find_resource(self, uri: str) -> "Reading | None":
         return self.definition.catalog.readable.find(uri)
 
+    def find_template(self, uri: str) -> str | None:
+        return self.definition.catalog.readable.template(uri)
+
     def redacted_tools(self) -> frozenset[str]:
         from mcp_guard.policy.redacting import redacted_tools
 

@@ -22,7 +22,7 @@ _NOT_JSON = Violation("", "is not a JSON value")
 class Entry:
     """One tool and what checks its arguments and results. Immutable."""
 
-    __slots__ = ("_accepts", "_arguments", "_properties", "_result", "tool")
+    __slots__ = ("_accepts", "_arguments", "_begun", "_properties", "_result", "tool")
 
     def __init__(self, tool: Tool) -> None:
         self.tool = tool
@@ -30,6 +30,7 @@ class Entry:
         self._properties = tuple(properties) if isinstance(properties, dict) else ()
         self._arguments = schema_check.validator(_refusing_bound(tool))
         self._accepts = self._arguments.is_valid
+        self._begun: Validator | None = None
         self._result = schema_check.validator(dict(tool.output_schema)) if tool.output_schema is not None else None
 
     def check_arguments(self, arguments: Mapping[str, object]) -> list[Violation]:
@@ -44,6 +45,16 @@ class Entry:
             return violations(_errors(self._arguments, arguments), self._properties)
         except (ValueError, TypeError):
             return [_NOT_JSON]
+
+    def check_begun(self, arguments: Mapping[str, object], completes: str) -> list[Violation]:
+        """What is wrong with the arguments there are so far, one of which is to be completed. Nothing but a prompt or a
+        template has any that could be."""
+        if self.tool.method == "tools/call" or completes not in self._properties or completes not in arguments:
+            return [Violation("", "names no argument that can be completed")]
+        if self._begun is None:
+            self._begun = schema_check.validator(begun(self.tool.input_schema))
+        found = self._begun.is_valid(arguments)
+        return [] if found else violations(_errors(self._begun, arguments), self._properties)
 
     def check_result(self, value: object) -> list[Violation]:
         """What is wrong with a result (a JSON value of bounded depth); nothing is without an `outputSchema`."""
@@ -95,6 +106,14 @@ class Catalog(Mapping[str, Entry]):
 
     def __len__(self) -> int:
         return len(self._entries)
+
+
+def begun(schema: Mapping[str, object]) -> dict[str, object]:
+    """The schema of arguments that are not all there yet, nor whole."""
+    properties = schema["properties"]
+    assert isinstance(properties, dict)
+    plain = {name: {key: said[key] for key in ("type", "maxLength")} for name, said in properties.items()}
+    return {"type": "object", "properties": plain, "additionalProperties": False}
 
 
 def _refusing_bound(tool: Tool) -> dict[str, object]:

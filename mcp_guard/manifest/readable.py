@@ -38,6 +38,12 @@ class Readable:
         templates = [(UriTemplate(spec.tool), spec, name) for name, spec in found if spec.offers == "template"]
         self._templates = sorted(templates, key=lambda one: (-one[0].text.index("{"), one[2]))
 
+    def template(self, uri: str) -> str | None:
+        """What is called by a template, as clients are shown it; `None` where there is none."""
+        upstream, _, text = uri.partition("+")
+        found = (name for one, spec, name in self._templates if (spec.upstream.name, one.text) == (upstream, text))
+        return next(found, None)
+
     def find(self, uri: str) -> Reading | None:
         """What a client means by a URI; `None` where there is nothing."""
         if len(uri) > MAX_URI:

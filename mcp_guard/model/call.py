@@ -46,7 +46,8 @@ class ToolCall:
     """What a client asked for, before anything is believed. `arguments` came through the strict JSON reader.
 
     `method` says how it was asked for: what is something else than a client took it for is not there. `trace` is where
-    the caller's trace stands. A `dry_run` is decided and not carried out; a malformed wish for one is
+    the caller's trace stands. With `completes` it is the beginning of a call, and values for that argument are wanted.
+    A `dry_run` is decided and not carried out; a malformed wish for one is
     refused, never taken for a wish to act.
     """
 
@@ -56,6 +57,7 @@ class ToolCall:
     trace: Trace | None = None
     dry_run: DryRun = "no"
     method: Method = "tools/call"
+    completes: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ class Invocation:
     """What a connector is given: validated, bound arguments and the means to act once.
 
     `principal` is for whom a credential of this call is made out (`CredentialRequest`); `trace` what it is part of;
-    `back` what reaches whoever waits for it.
+    `back` what reaches whoever waits for it. With `completes` only values for that argument are wanted.
     """
 
     call: str
@@ -74,6 +76,7 @@ class Invocation:
     principal: Principal | None = None
     trace: Trace | None = None
     back: BackChannel = NOBODY
+    completes: str | None = None
 
 
 CredentialKind = Literal["call", "exchange"]

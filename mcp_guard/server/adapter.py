@@ -176,9 +176,9 @@ class _Handlers:
 
     async def complete(self, ctx: Context, params: types.CompleteRequestParams) -> types.CompleteResult:
         template, asked = params.ref, params.argument
+        if not isinstance(template, types.ResourceTemplateReference) or is_mirrored(template.uri):
+            return await self.mirrored.complete(ctx, params)
         try:
-            if not isinstance(template, types.ResourceTemplateReference):
-                raise UnknownResource
             found = await self._resources.complete(self._who(ctx), template.uri, asked.name, asked.value)
         except (UnknownResource, GuardError) as error:
             raise rpc_error(error) from None

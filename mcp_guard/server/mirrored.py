@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from mcp_guard.model.call import Answer, ToolCall
 from mcp_guard.model.errors import GuardError, UnknownTool
 from mcp_guard.model.principal import Principal
-from mcp_guard.model.tool import OBJECTS, McpSpec, Method, Primitive, Tool, uri_here
+from mcp_guard.model.tool import METHODS, OBJECTS, McpSpec, Method, Primitive, Tool, uri_here
 from mcp_guard.server.asked import TRACE_KEY, dry_run_of, trace_of
 from mcp_guard.server.failures import not_now
 from mcp_guard.server.gate import NEEDED_SCOPES
@@ -90,6 +90,21 @@ class Mirrored:
             content = {"uri": uri, "mimeType": "application/json", "text": answer.text}
             return types.ReadResourceResult.model_validate({"contents": [content], **private})
 
+    async def complete(self, ctx: Context, params: types.CompleteRequestParams) -> types.CompleteResult:
+        """Values for an argument of a prompt or a template, for whoever may call it with what it is given so far."""
+        ref, asked = params.ref, params.argument
+        context = (params.context.arguments if params.context is not None else None) or {}
+        arguments = {**context, asked.name: asked.value}
+        if isinstance(ref, types.PromptReference):
+            name, method = OBJECTS["prompt"] + ref.name[:_MAX_NAME], METHODS["prompt"]
+        else:
+            known = self._surface.find_template(ref.uri)
+            name, method = known or OBJECTS["template"] + ref.uri[:_MAX_NAME], METHODS["template"]
+        answer, meta = await self._call(ctx, name, arguments, method, completes=asked.name)
+        values = answer.structured.get("values")
+        said = {"values": values if isinstance(values, list) else [], "hasMore": answer.structured.get("more") is True}
+        return types.CompleteResult.model_validate({"completion": said, "_meta": meta})
+
     async def _page(
         self, ctx: Context, params: types.PaginatedRequestParams | None, what: Primitive
     ) -> tuple[Sequence[Tool], str | None]:
@@ -99,12 +114,17 @@ class Mirrored:
         return found[:PAGE], _cursor(found[PAGE - 1].name) if more else None
 
     async def _call(
-        self, ctx: Context, name: str, arguments: Mapping[str, object], method: Method
+        self,
+        ctx: Context,
+        name: str,
+        arguments: Mapping[str, object],
+        method: Method,
+        completes: str | None = None,
     ) -> tuple[Answer, dict[str, object]]:
         """Carry out one governed call; its answer with what goes into `_meta`. Raises `MCPError` for anything else than
         what was asked for."""
         trace, who = trace_of(ctx), self._who(ctx)
-        call = ToolCall(self._surface.new_call_id(), name, arguments, trace, dry_run_of(ctx.params), method)
+        call = ToolCall(self._surface.new_call_id(), name, arguments, trace, dry_run_of(ctx.params), method, completes)
         try:
             answer = await self._surface.call(who, call)
         except UnknownTool:

@@ -62,6 +62,10 @@ class Surface(Protocol):
         """What is meant by a URI of another server's, for whomever."""
         ...
 
+    def find_template(self, uri: str) -> str | None:
+        """What is called by another server's template, for whomever."""
+        ...
+
     def redacted_tools(self) -> Collection[str]:
         """The tools of whose results policy hides something, from somebody."""
         ...

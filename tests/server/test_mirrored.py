@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 from mcp.client.client import Client
 from mcp.shared.exceptions import MCPError
-from mcp_types import INTERNAL_ERROR, INVALID_PARAMS, GetPromptRequest, GetPromptRequestParams, GetPromptResult
+from mcp_types import (
+    INTERNAL_ERROR,
+    INVALID_PARAMS,
+    GetPromptRequest,
+    GetPromptRequestParams,
+    GetPromptResult,
+    PromptReference,
+    ResourceTemplateReference,
+)
 from pydantic import TypeAdapter
 
 from mcp_guard.build import Guard
@@ -194,6 +202,55 @@ async def test_what_comes_back_is_stripped_redacted_and_bounded(guard: Guard, sc
         assert data["guard"]["code"] == "upstream_too_large"
         script.does(prompts=[], read={"contents": [text("docs://readme", "hello")]})
         assert (await alice.read_resource(README)).contents
+
+
+@pytest.mark.holds("upstream:offers")
+@pytest.mark.parametrize("era", ERAS)
+async def test_values_are_offered_to_whoever_may_make_the_call(
+    guard: Guard, script: Script, desk: Program, era: str
+) -> None:
+    monthly = PromptReference(type="ref/prompt", name="docs_monthly")
+    notes = ResourceTemplateReference(type="ref/resource", uri="docs+docs://notes/{name}")
+    async with client(guard, era) as alice:
+        found = await alice.complete(monthly, {"name": "month", "value": "M"}, {"tone": "warm"})
+        assert found.completion.values == ["May", "March"]
+        assert script.ledger[-1].startswith(
+            'completion/complete {"argument": {"name": "month", "value": "M"}, "context"'
+        )
+        await alice.complete(notes, {"name": "name", "value": "team-"})
+        for asked in ("board-", "x", ""):  # of one people would be asked, and for the others there is no rule
+            _, _, data = await _refused(alice.complete(notes, {"name": "name", "value": asked}))
+            assert (data["guard"]["code"], data["guard"]["executed"]) == ("policy_denied", "no")
+        _, _, data = await _refused(alice.complete(monthly, {"name": "tone", "value": "w"}))
+        assert data["guard"]["code"] == "policy_denied", "the rule is about an argument that is not there yet"
+        for name, more in (("nothing", {}), ("", {}), ("month", {"nothing": "x"})):
+            code, _, data = await _refused(alice.complete(monthly, {"name": name, "value": "x"}, more))
+            assert (code, data["guard"]["code"]) == (INVALID_PARAMS, "args_invalid")
+        for uri in ("docs+docs://readme", "docs+docs://secret", "docs+docs://notes/x", "x+docs://notes/{name}"):
+            hidden = ResourceTemplateReference(type="ref/resource", uri=uri)
+            told = await _refused(alice.complete(hidden, {"name": "name", "value": "x"}))
+            assert told == (INVALID_PARAMS, "Unknown resource", None)
+        for name in ("docs_wild", "nothing"):
+            unknown = PromptReference(type="ref/prompt", name=name)
+            told = await _refused(alice.complete(unknown, {"name": "month", "value": "x"}))
+            assert told == (INVALID_PARAMS, "Unknown prompt", None)
+    assert sum(line.startswith("completion/complete") for line in script.ledger) == 2
+    completed = [one for one in records(desk.home) if one.get("completes") == 1]
+    begun = [one["tool"] for one in completed if one["kind"] == "intent"]
+    assert sorted(begun) == ["prompt:docs_monthly", "resource:docs_notes"]
+    assert not [one for one in records(desk.home, "approval") if one["tool"] == "resource:docs_notes"]
+
+
+async def test_values_are_bounded_and_screened(guard: Guard, script: Script) -> None:
+    monthly = PromptReference(type="ref/prompt", name="docs_monthly")
+    async with client(guard) as alice:
+        many = ["Ju\u200bly", "x" * 1025, *(f"v{number}" for number in range(300))]
+        script.does(completion={"completion": {"values": many}})
+        found = (await alice.complete(monthly, {"name": "month", "value": ""})).completion
+        assert (found.values[0], len(found.values), found.has_more) == ("July", 99, True)
+        script.does(completion={"completion": {"values": [3]}})
+        _, _, data = await _refused(alice.complete(monthly, {"name": "month", "value": ""}))
+        assert data["guard"]["code"] == "upstream_bad_response"
 
 
 async def test_prompts_are_advertised_where_there_are_some(guard: Guard) -> None:

@@ -5,7 +5,7 @@ differ.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
 
@@ -71,7 +71,7 @@ class McpConnector:
                 with link.listeners.hearing(self._heard(invocation)) as token:
                     sent = True
                     meta: RequestParamsMeta | None = None if token is None else {"progress_token": token}
-                    result = await self.ask(link.client, invocation.arguments, meta)
+                    result = await self.ask(link.client, invocation, meta)
         except TimeoutError:
             if not limit.expired():
                 raise
@@ -118,9 +118,9 @@ class McpConnector:
         hear = invocation.back.hear
         return None if hear is None else screened(hear, self.redactor)
 
-    async def ask(self, client: Client, arguments: Mapping[str, object], meta: RequestParamsMeta | None) -> object:
+    async def ask(self, client: Client, invocation: Invocation, meta: RequestParamsMeta | None) -> object:
         """Make the call; the value of its result. Raises `Failed`."""
-        params = CallToolRequestParams(name=self.spec.tool, arguments=dict(arguments), _meta=meta)
+        params = CallToolRequestParams(name=self.spec.tool, arguments=dict(invocation.arguments), _meta=meta)
         # Not the client's `call_tool`: that judges results by a schema of the server's own, with patterns that
         # can be made to run for ever. Ours does, by the schema that was locked.
         return self._value(await self.sent(client, CallToolRequest(params=params), _RESULT))

@@ -13,13 +13,20 @@ from typing import Final
 from mcp.client import Client
 from mcp_types import (
     BlobResourceContents,
+    CompleteRequest,
+    CompleteRequestParams,
+    CompleteResult,
+    CompletionArgument,
+    CompletionContext,
     GetPromptRequest,
     GetPromptRequestParams,
     GetPromptResult,
+    PromptReference,
     ReadResourceRequest,
     ReadResourceRequestParams,
     ReadResourceResult,
     RequestParamsMeta,
+    ResourceTemplateReference,
     TextResourceContents,
 )
 from pydantic import TypeAdapter
@@ -30,19 +37,49 @@ from mcp_guard.connect.mcp.connector import McpConnector, bad_answer, checked
 from mcp_guard.connect.media import begins_as
 from mcp_guard.kit.strict_json import dumps
 from mcp_guard.kit.uri_template import UriTemplate, is_uri
+from mcp_guard.model.call import Invocation
 from mcp_guard.model.tool import uri_here
 
 _READ: Final[TypeAdapter[ReadResourceResult]] = TypeAdapter(ReadResourceResult)
+_COMPLETED: Final[TypeAdapter[CompleteResult]] = TypeAdapter(CompleteResult)
+MOST_VALUES: Final = 100
+"""Values of one completion (MCP 2026-07-28, completion)."""
+LONGEST_VALUE: Final = 1024
 _GOT: Final[TypeAdapter[GetPromptResult]] = TypeAdapter(GetPromptResult)
 _MEDIA_TYPE: Final = re.compile(
     r"[A-Za-z0-9!#$&^_.+-]{1,64}/[A-Za-z0-9!#$&^_.+-]{1,64}(?:; ?[A-Za-z0-9=_.\"-]{1,64}){0,4}"
 )
 
 
+async def completed(connector: McpConnector, client: Client, invocation: Invocation) -> object:
+    """What a server says an argument may be: `{"values": [...], "more": bool}`; nothing where it says nothing about
+    that at all. At most `MOST_VALUES`, none longer than `LONGEST_VALUE`."""
+    if client.server_capabilities.completions is None:
+        return {"values": [], "more": False}
+    spec, name = connector.spec, invocation.completes
+    assert name is not None, "asked for"
+    given = {key: str(value) for key, value in invocation.arguments.items()}
+    ref: PromptReference | ResourceTemplateReference = ResourceTemplateReference(type="ref/resource", uri=spec.tool)
+    if spec.primitive == "prompt":
+        ref = PromptReference(type="ref/prompt", name=spec.tool)
+    others = {key: value for key, value in given.items() if key != name}
+    params = CompleteRequestParams(
+        ref=ref,
+        argument=CompletionArgument(name=name, value=given[name]),
+        context=CompletionContext(arguments=others) if others else None,
+    )
+    said = (await connector.sent(client, CompleteRequest(params=params), _COMPLETED)).completion
+    values = [value for value in said.values[:MOST_VALUES] if len(value) <= LONGEST_VALUE]
+    return checked({"values": values, "more": bool(said.has_more) or len(values) < len(said.values)})
+
+
 class ResourceConnector(McpConnector):
     """Reads one resource, or one of those a template stands for. The value is `{"contents": [...]}`."""
 
-    async def ask(self, client: Client, arguments: Mapping[str, object], meta: RequestParamsMeta | None) -> object:
+    async def ask(self, client: Client, invocation: Invocation, meta: RequestParamsMeta | None) -> object:
+        if invocation.completes is not None:
+            return await completed(self, client, invocation)
+        arguments = invocation.arguments
         uri = self._uri(arguments)
         request = ReadResourceRequest(params=ReadResourceRequestParams(uri=uri, _meta=meta))
         result = await self.sent(client, request, _READ)
@@ -89,7 +126,10 @@ class ResourceConnector(McpConnector):
 class PromptConnector(McpConnector):
     """Gets one prompt. The value is `{"description"?, "messages": [{"role", "content"}]}`."""
 
-    async def ask(self, client: Client, arguments: Mapping[str, object], meta: RequestParamsMeta | None) -> object:
+    async def ask(self, client: Client, invocation: Invocation, meta: RequestParamsMeta | None) -> object:
+        if invocation.completes is not None:
+            return await completed(self, client, invocation)
+        arguments = invocation.arguments
         params = GetPromptRequestParams(
             name=self.spec.tool, arguments={name: str(value) for name, value in arguments.items()}, _meta=meta
         )
