@@ -13,6 +13,7 @@ import ssl
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
 
 import httpcore
 import httpx
@@ -116,6 +117,12 @@ class _Progress:
             self.sent = True
 
 
+@cache
+def authorities() -> ssl.SSLContext:
+    """The usual certificate authorities, read once in a process: reading them takes longer than many a call."""
+    return httpx.create_ssl_context(trust_env=False)
+
+
 class Egress:
     """The guarded client. `trust` replaces the certificate authorities, never the verification."""
 
@@ -126,7 +133,7 @@ class Egress:
         resolve: Resolve = system_resolve,
         dial: httpcore.AsyncNetworkBackend | None = None,
     ) -> None:
-        self._trust = trust or httpx.create_ssl_context(trust_env=False)
+        self._trust = trust or authorities()
         if self._trust.verify_mode is not ssl.CERT_REQUIRED or not self._trust.check_hostname:
             raise ValueError("TLS verification cannot be turned off")
         self._resolve = resolve

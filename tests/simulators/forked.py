@@ -19,10 +19,12 @@ from pathlib import Path
 from pkgutil import walk_packages
 
 import mcp_guard
+from mcp_guard.connect.egress import authorities
 from tests.simulators.parsed import parsed
 
 LATER = ("aiosqlite", "casbin", "httpx", "jsonschema_rs", "rich.console", "rich.table", "ruamel.yaml", "uvicorn")
 """What the program loads where it is used."""
+authorities()  # are read where modules are, once
 _context = multiprocessing.get_context("forkserver")
 _ours = [module.name for module in walk_packages(mcp_guard.__path__, "mcp_guard.") if "__main__" not in module.name]
 _context.set_forkserver_preload([*LATER, *_ours, __name__])
