@@ -223,6 +223,19 @@ async def test_a_bad_receiver_is_tried_again_and_others_hear_of_it(
 
 
 @pytest.mark.holds("webhooks:apart")
+async def test_a_receiver_is_left_alone_for_as_long_as_it_says(desk: Program, soon: None) -> None:
+    with UpstreamSimulator(upstream.text(b"", status=429, headers={"Retry-After": "3600"})) as busy:
+        _name(desk.home, f"url: '{busy.url()}', {HERE}, name: busy")
+        async with _guard(desk.home) as guard:
+            began = time.time_ns() // 1000
+            await _refund(guard, 559)
+            await _until(lambda: [row[2] for row in _rows(desk.home)] == [1])
+        assert busy.hits == 1
+    ((due_at,),) = _rows(desk.home, "due_at")
+    assert due_at >= began + 3600 * 1_000_000
+
+
+@pytest.mark.holds("webhooks:apart")
 async def test_a_receiver_that_hangs_keeps_nobody_waiting(
     desk: Program, receiver: UpstreamSimulator, payments: Sandbox
 ) -> None:

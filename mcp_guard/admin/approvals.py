@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from mcp_guard.admin.short_ids import MOST_NAMED, can_begin, the_one
 from mcp_guard.approval.request import ApprovalRequest
-from mcp_guard.approval.rules import is_hasty, shortfall
+from mcp_guard.approval.rules import ADVICE, is_hasty, shortfall
 from mcp_guard.approval.signed import Exhibit, Signed, ToSign, read_signature
 from mcp_guard.approval.store import Channel, NotPending, Verdict, VotedAlready
 from mcp_guard.approval.summary import masked
@@ -20,6 +20,8 @@ from mcp_guard.parking import Beside, Parking
 
 NO_SUCH = "There is no such approval."
 FORGED = "this was written by somebody other than the guard: nothing is shown, and no decision about it counts"
+_LOOK = "find out who can write the store; `mcp-guard audit verify` checks what is on record"
+_SIGN = "sign with a key of yours that is declared in `policy/principals.yaml`"
 _NO_SIGNATURE = "the signature does not count"
 _NOT_THEIRS = "the key that signed is not declared in the principals file, or not for whom you name"
 _LISTED = "`mcp-guard approvals list` shows what waits"
@@ -79,7 +81,7 @@ class Approvals:
         principal may not decide it, or where what says so is not the guard's own."""
         self.require_decider(principal, request)
         if await self.parking.asked(request, whole=True) is None:
-            raise Refused("policy_denied", FORGED, effect="deny")
+            raise Refused("policy_denied", FORGED, effect="deny", hint=_LOOK)
         await self.parking.journal.read(principal, {"what": "approval", "approval": request.id})
         return await self.shown(request, whole=True)
 
@@ -112,11 +114,11 @@ class Approvals:
         request = await self.find(identifier)
         self.require_decider(principal, request, channel)
         if (why := shortfall(request, principal)) is not None:
-            raise Refused("policy_denied", why, effect="deny")
+            raise Refused("policy_denied", why, effect="deny", hint=ADVICE.get(why))
         try:
             await self.parking.decide(request, principal, verdict, channel, beside, signed=signed)
         except SshsigError as error:
-            raise Refused("policy_denied", f"{_NO_SIGNATURE}: {error}", effect="deny") from None
+            raise Refused("policy_denied", f"{_NO_SIGNATURE}: {error}", effect="deny", hint=_SIGN) from None
         except VotedAlready:
             raise UsageError("You have decided this already.", hint="a person counts once") from None
         except NotPending:
@@ -143,14 +145,14 @@ class Approvals:
         try:
             key, signed = read_signature(to_sign, armored)
         except SshsigError as error:
-            raise Refused("policy_denied", f"{_NO_SIGNATURE}: {error}", effect="deny") from None
+            raise Refused("policy_denied", f"{_NO_SIGNATURE}: {error}", effect="deny", hint=_SIGN) from None
         owner = self.in_force.current.directory.owner(key)
         if owner is None or subject not in (None, owner):
-            raise Refused("policy_denied", f"{_NOT_THEIRS} ({key.fingerprint})", effect="deny")
+            raise Refused("policy_denied", f"{_NOT_THEIRS} ({key.fingerprint})", effect="deny", hint=_SIGN)
         who = self.by_key(owner, client)
         return await self.decide(who, to_sign.request.id, to_sign.verdict, "cli", signed=signed)
 
     def require_decider(self, principal: Principal, request: ApprovalRequest, channel: Channel = "cli") -> None:
         """Raise `Refused` where the principal may not decide this."""
         if (why := self.deciders.objection(principal, request, channel)) is not None:
-            raise Refused("policy_denied", why, effect="deny")
+            raise Refused("policy_denied", why, effect="deny", hint=ADVICE.get(why))

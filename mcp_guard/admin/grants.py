@@ -17,7 +17,7 @@ from mcp_guard.approval.grants import (
     numbers_of,
 )
 from mcp_guard.approval.request import RULE_STEP, ApprovalRequest, binding
-from mcp_guard.approval.rules import DECLARED, DELEGATED, NOT_YOURS
+from mcp_guard.approval.rules import ADVICE, DECLARED, DELEGATED, NOT_YOURS
 from mcp_guard.approval.store import Channel
 from mcp_guard.generation import InForce, Spent
 from mcp_guard.granting import Granting
@@ -115,7 +115,7 @@ class Grants:
         kept = await self._find(identifier)
         grant = kept.grant
         if (why := self._objection(principal, grant)) is not None:
-            raise Refused("policy_denied", why, effect="deny")
+            raise Refused("policy_denied", why, effect="deny", hint=ADVICE.get(why))
         request = await self.granting.parking.approvals.find(grant.approval)
         if request is None:
             raise UsageError(NO_SUCH, hint=_LISTED)

@@ -32,15 +32,23 @@ _log = logging.getLogger("mcp_guard.webhooks")
 
 
 @dataclass(frozen=True, slots=True)
+class Replied:
+    """What a receiver answers a message with: a status, and how many seconds it wants to be left alone, if it says."""
+
+    status: int
+    retry_after_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Receiver:
-    """A receiver and how it is reached. `secret` is resolved at every use; `post` gives the status it answers with.
+    """A receiver and how it is reached. `secret` is resolved at every use; `post` gives what it answers.
 
     Both raise `Refused`.
     """
 
     hook: Hook
     secret: Callable[[], Awaitable[str]]
-    post: Callable[[bytes, tuple[tuple[str, str], ...]], Awaitable[int]]
+    post: Callable[[bytes, tuple[tuple[str, str], ...]], Awaitable[Replied]]
 
 
 class Notifying:
@@ -94,38 +102,40 @@ class Notifying:
         with suppress(Taken, StoreUnavailable):
             await self._outbox.claim(notice)
             failpoint("webhooks.claimed")
-            error = await self._error(receiver, notice)
+            error, after_s = await self._tried(receiver, notice)
             failpoint("webhooks.sent")
-            await self._settle(receiver, notice, error)
+            await self._settle(receiver, notice, error, after_s)
 
-    async def _error(self, receiver: Receiver, notice: Notice) -> str:
-        """Send a message once; why it did not arrive, or nothing. Reasons are the guard's own words."""
+    async def _tried(self, receiver: Receiver, notice: Notice) -> tuple[str, int]:
+        """Send a message once; why it did not arrive, or nothing, and how many seconds the receiver wants to be left
+        alone at least. Reasons are the guard's own words."""
         try:
             request = await self._parking.approvals.find(notice.approval)
             # Asked once more: who can write the store must not have one tenant told of another.
             if request is None or not receiver.hook.wants(notice.event, request.tenant):
-                return LOST
+                return LOST, 0
             approvers = self._parking.asked_of(request)
             message = webhooks.body(
                 notice.event, notice.created_at, request, approvers, with_summary=receiver.hook.summary
             )
             key = webhooks.key_of(await receiver.secret())
             now_s = self._clock.now_us() // 1_000_000
-            status = await receiver.post(message, webhooks.headers(key, notice.id, now_s, message))
+            replied = await receiver.post(message, webhooks.headers(key, notice.id, now_s, message))
         except Refused as refusal:
-            return refusal.reason
+            return refusal.reason, 0
         except StoreUnavailable as error:
-            return error.message
+            return error.message, 0
         except ValueError as error:
-            return str(error)
+            return str(error), 0
         except Exception:  # noqa: BLE001 - whatever one message stumbles over, it is tried later and the others go on
             _log.exception("a message about an approval cannot be sent", extra={"hook": receiver.hook.name})
-            return FAILED
-        if status == 410:
-            return GONE
-        return "" if 200 <= status < 300 else f"it answered {status}"
+            return FAILED, 0
+        if replied.status == 410:
+            return GONE, 0
+        why = "" if 200 <= replied.status < 300 else f"it answered {replied.status}"
+        return why, replied.retry_after_s or 0
 
-    async def _settle(self, receiver: Receiver, notice: Notice, error: str) -> None:
+    async def _settle(self, receiver: Receiver, notice: Notice, error: str, after_s: int) -> None:
         now, hook, attempts = self._clock.now_us(), receiver.hook, notice.attempts + 1
         if not error:
             await self._outbox.delivered(notice, now)
@@ -136,7 +146,8 @@ class Notifying:
             await self._outbox.give_up(notice, now, error)
             await self._journal.fault("webhook_given_up", "webhook", hook=hook.name, approval=notice.approval)
         else:
-            await self._outbox.failed(notice, now + webhooks.pause_us(notice.id, attempts), error)
+            pause = max(webhooks.pause_us(notice.id, attempts), after_s * 1_000_000)
+            await self._outbox.failed(notice, now + pause, error)
 
 
 def _done(busy: dict[str, asyncio.Task[None]], identifier: str, _: asyncio.Task[None]) -> None:

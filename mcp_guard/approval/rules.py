@@ -17,6 +17,18 @@ DELEGATED = "an approval is decided in person, not on behalf of somebody"
 NOT_HERE = "whoever asked confirms this in person: in a form of their client, or with `mcp-guard approvals approve`"
 ONLY_OWN = "a form only ever confirms a call of one's own, made through the same client"
 
+ADVICE = {
+    NOT_YOURS: "leave it to those who are asked: `mcp-guard approvals show ID` names them",
+    REQUESTER: "somebody else of those who are asked has to decide: `mcp-guard approvals show ID` names them",
+    DECLARED: "decide with `--token`, made by `mcp-guard token create`, or with `--sign KEY`",
+    UNSIGNED: "sign with a key that is declared in `policy/principals.yaml`",
+    TOO_WEAK: "decide with an access token of your issuer, or with `--sign KEY`, as the rule's assurance asks",
+    DELEGATED: "decide under your own name, with a token of yours",
+    NOT_HERE: "have the person confirm it in their client's form, or with `mcp-guard approvals approve ID`",
+    ONLY_OWN: "`mcp-guard approvals approve ID` decides about calls of others",
+}
+"""What to do about a refusal. Anything else is policy's own word, and its advice is that of any denial."""
+
 HASTY_US = 2_000_000
 """A decision that came sooner than this after it was asked for was hardly read."""
 

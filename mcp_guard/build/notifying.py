@@ -6,10 +6,10 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from mcp_guard.config.home import Home
-from mcp_guard.kit.clock import SystemClock
+from mcp_guard.kit.clock import SystemClock, as_datetime
 
 if TYPE_CHECKING:
-    from mcp_guard.admin.notifying import Notifying, Receiver
+    from mcp_guard.admin.notifying import Notifying, Receiver, Replied
     from mcp_guard.approval.outbox import Outbox
     from mcp_guard.approval.webhooks import Hook
     from mcp_guard.audit.journal import Journal
@@ -77,8 +77,9 @@ def _hook(settings: "Webhook") -> "Hook":
 
 def _receiver(settings: "Webhook", home: Home, egress: "Egress", redactor: "Redactor") -> "Receiver":
     """A receiver, reached like a tool's upstream: guarded, and its secret resolved at every use."""
-    from mcp_guard.admin.notifying import Receiver
+    from mcp_guard.admin.notifying import Receiver, Replied
     from mcp_guard.config.secrets import resolver_of
+    from mcp_guard.connect.answer import retry_after_seconds
     from mcp_guard.connect.documents import Documents
     from mcp_guard.kit import references
 
@@ -89,7 +90,9 @@ def _receiver(settings: "Webhook", home: Home, egress: "Egress", redactor: "Reda
         parts = references.parse(settings.secret)
         return "".join([part if isinstance(part, str) else await resolver.obtain(part) for part in parts])
 
-    async def post(body: bytes, headers: tuple[tuple[str, str], ...]) -> int:
-        return (await outside.post(settings.url, body, "application/json", headers)).status
+    async def post(body: bytes, headers: tuple[tuple[str, str], ...]) -> "Replied":
+        answered = await outside.post(settings.url, body, "application/json", headers)
+        now = as_datetime(SystemClock().now_us())
+        return Replied(answered.status, retry_after_seconds(answered.headers.get("retry-after"), now))
 
     return Receiver(_hook(settings), secret, post)

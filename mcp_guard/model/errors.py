@@ -72,7 +72,8 @@ class Refused(GuardError):
     """The call was refused.
 
     `code` is one of `CODES`; `executed` says whether the act happened, `retry` whether trying again can help.
-    `reason` is shown to the agent, so it never holds an argument value or a secret.
+    `reason` is shown to the agent, so it never holds an argument value or a secret. `hint` says what to do where that
+    is something else than with most refusals of its code.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class Refused(GuardError):
         executed: Executed = "no",
         retry: Retry | None = None,
         retry_after_s: int | None = None,
+        hint: str | None = None,
     ) -> None:
         super().__init__(reason)
         entry = CODES[code]
@@ -96,7 +98,7 @@ class Refused(GuardError):
         self.executed: Executed = executed
         self.retry: Retry = retry or entry.retry
         self.retry_after_s = retry_after_s
-        self.hint = entry.advice
+        self.hint = entry.advice if hint is None else hint
 
 
 class OnHold(GuardError):

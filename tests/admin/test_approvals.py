@@ -10,7 +10,7 @@ import pytest
 from mcp_guard import runner
 from mcp_guard.approval.store import MOST_LISTED
 from mcp_guard.model.call import ToolCall
-from mcp_guard.model.errors import UsageError
+from mcp_guard.model.errors import Refused, UsageError
 from mcp_guard.model.moves import ApprovalState
 from tests.inside import call, opened, who
 from tests.simulators.process import Program
@@ -82,6 +82,26 @@ async def test_an_id_may_be_cut_as_long_as_it_names_one(desk: Program) -> None:
                 await guard.approvals.find(unlike)
             with pytest.raises(UsageError, match="no such"):
                 await guard.tasks.named(unlike)
+
+
+@pytest.mark.holds("approval:who")
+async def test_who_may_not_decide_is_told_what_to_do_about_it(desk: Program) -> None:
+    rules_file = desk.home / "policy" / "policy.csv"
+    text = rules_file.read_text(encoding="utf-8")
+    rules_file.write_text(text.replace("expires=4h", "expires=4h; assurance=oidc"), encoding="utf-8")
+    for case in (desk.home / "policy" / "tests").glob("*.yaml"):
+        case.unlink()
+    async with opened(desk.home) as guard:
+        found: Any = (await call(guard, "payments_refund", order_id="ORD-1001", amount=704)).structured["guard"]
+        for somebody, advice in (
+            (guard.declare("user:bob", "agent:local"), "--token"),
+            (who(guard, "user:bob"), "access token of your issuer"),
+            (who(guard, "user:carol"), "approvals show"),
+        ):
+            with pytest.raises(Refused) as refused:
+                await guard.approvals.decide(somebody, found["approval_id"], "approved", "cli")
+            assert advice in refused.value.hint
+            assert "variations" not in refused.value.hint
 
 
 @pytest.mark.holds("approval:agreed-is-said")

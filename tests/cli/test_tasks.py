@@ -202,7 +202,7 @@ async def test_a_task_says_what_its_operator_can_do_and_what_came_of_it(desk: Pr
     assert f"mcp-guard tasks resume {doubted['task_id']} --as-done | --retry | --fail" in shown
     cancelled = desk.run("--json", "tasks", "cancel", doubted["task_id"][:8])
     assert cancelled.status == 2, "what cannot be withdrawn is not withdrawn in silence"
-    assert f"tasks resume {doubted['task_id']} --as-done | --retry | --fail" in cancelled.err
+    assert f"tasks resume {doubted['task_id']} --as-done | --retry | --fail" in cancelled.out
     both = desk.run("tasks", "resume", doubted["task_id"], "--retry", "--fail")
     assert (both.status, "exclude each other" in both.err) == (2, True)
     assert "in_doubt" in desk.run("tasks", "show", doubted["task_id"]).out, "nothing was said"
