@@ -1848,4 +1848,8 @@ REQUIREMENTS: dict[str, Requirement] = {
     "policy:spent": Requirement(
         "contract 5", "A question can say what was spent before; the answer is that of a call then."
     ),
+    "egress:hostile-table": Requirement(
+        "bar: egress",
+        "Hostile destinations are never dialled, and hostile answers met as often as may be, counted where they arrive.",
+    ),
 }

@@ -24,7 +24,6 @@ from tests.simulators.upstream import (
     gzip_bomb,
     hang_up,
     raw,
-    redirect,
     reset,
     silent,
     text,
@@ -64,41 +63,6 @@ async def test_a_request_arrives_as_it_was_meant(egress: Egress, upstream: Upstr
 # --- where a connection may go
 
 
-@pytest.mark.holds("egress:judged-addresses")
-@pytest.mark.parametrize(
-    "origin",
-    [
-        "http://127.0.0.1:{port}",
-        "http://localhost:{port}",
-        "http://2130706433:{port}",
-        "http://0x7f000001:{port}",
-        "http://0x7f.1:{port}",
-        "http://0177.0.0.1:{port}",
-        "http://127.1:{port}",
-        "http://127.0.0.1.:{port}",
-        "http://0.0.0.0:{port}",
-        "http://[::1]:{port}",
-        "http://[::ffff:127.0.0.1]:{port}",
-        "http://[::127.0.0.1]:{port}",
-        "http://[64:ff9b::127.0.0.1]:{port}",
-        "http://[2002:7f00:1::]:{port}",
-        "http://user:password@127.0.0.1:{port}",
-        "http://public.example@127.0.0.1:{port}",
-        "http://public.example\\@127.0.0.1:{port}",
-        "http://127.0.0.1%2f:{port}",
-        "ftp://127.0.0.1:{port}",
-        "file://127.0.0.1:{port}",
-    ],
-)
-async def test_a_private_destination_is_never_connected_to(
-    egress: Egress, upstream: UpstreamSimulator, origin: str
-) -> None:
-    failed = await failure(egress, request(upstream, origin=origin.format(port=upstream.port), networks=()))
-    assert (failed.code, failed.executed, failed.transient) == ("egress_denied", "no", None)
-    assert upstream.connections == 0
-    assert "password" not in failed.reason
-
-
 @pytest.mark.holds("egress:opt-in")
 async def test_an_opted_in_network_is_reached_and_only_that(egress: Egress, upstream: UpstreamSimulator) -> None:
     assert (await egress.send(request(upstream), 5)).body == b'{"ok": true}'
@@ -121,22 +85,6 @@ async def test_connections_are_reused(egress: Egress, upstream: UpstreamSimulato
     for networks in (LOOPBACK, LOOPBACK[::-1], LOOPBACK):
         await egress.send(request(upstream, networks=networks), 5)
     assert (upstream.connections, upstream.hits) == (1, 3)
-
-
-@pytest.mark.holds("egress:judged-addresses")
-async def test_a_name_that_turns_private_is_denied_on_the_next_connection(upstream: UpstreamSimulator) -> None:
-    """Rebinding: the first answer is public, the second is ours; every connection goes where its own answer led."""
-    resolver = ResolverSimulator({"api.example": [[PUBLIC], ["127.0.0.1"]]})
-    dialler = Dialler({PUBLIC: upstream.port, "127.0.0.1": upstream.port})
-    egress = Egress(resolve=resolver, dial=dialler)
-    upstream.behaviour = text("{}", headers={"Connection": "close"})
-    first = request(upstream, origin="http://api.example", networks=())
-    assert (await egress.send(first, 5)).status == 200
-    assert (await failure(egress, first)).code == "egress_denied"
-    assert dialler.dialled == [PUBLIC]
-    assert resolver.asked == ["api.example", "api.example"]
-    assert upstream.hits == 1
-    await egress.aclose()
 
 
 async def test_the_next_address_is_tried_where_one_does_not_answer(upstream: UpstreamSimulator) -> None:
@@ -185,17 +133,6 @@ async def test_cookies_are_not_kept(egress: Egress, upstream: UpstreamSimulator)
     await egress.send(request(upstream), 5)
     await egress.send(request(upstream), 5)
     assert upstream.last.header("cookie") is None
-
-
-@pytest.mark.holds("egress:no-redirects")
-@pytest.mark.parametrize("status", [301, 302, 303, 307, 308, 304])
-async def test_a_redirect_is_not_followed(egress: Egress, upstream: UpstreamSimulator, status: int) -> None:
-    with UpstreamSimulator() as other:
-        upstream.behaviour = redirect(other.url("/admin?secret=1"), status)
-        failed = await failure(egress, request(upstream))
-        assert (failed.code, failed.transient, failed.executed) == ("upstream_error", None, "unknown")
-        assert "admin" not in failed.reason
-        assert other.connections == 0
 
 
 # --- what comes back
