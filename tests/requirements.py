@@ -1583,6 +1583,10 @@ REQUIREMENTS: dict[str, Requirement] = {
         "RFC 7009",
         "A revoked connection is over in every process, also during a renewal; its issuer is asked too, and it is told.",
     ),
+    "oauth:stopped": Requirement(
+        "bar: identity",
+        "A link or an answer of somebody who is frozen, erased, revoked or known by a revoked token connects nothing, and none takes the place of an account connected meanwhile.",
+    ),
     "oauth:upstream": Requirement(
         "MCP 2026-07-28, basic/authorization; I12",
         "At another MCP server everybody has a session of their own, in which only their own token is ever sent; its issuer is found as the server says.",

@@ -13,7 +13,7 @@ from typing import Any, Final
 from mcp_guard.admin.issuers import Issuers
 from mcp_guard.audit.journal import Journal
 from mcp_guard.identity.oauth import flow
-from mcp_guard.identity.oauth.connection import Connection, ConnectionStore, Consent
+from mcp_guard.identity.oauth.connection import Claim, Connection, ConnectionStore, Consent, Moved
 from mcp_guard.identity.oauth.flow import Authorization, Unanswered
 from mcp_guard.identity.oauth.metadata import Endpoints
 from mcp_guard.identity.oauth.tokens import GrantEnded
@@ -47,7 +47,8 @@ class Shown:
 @dataclass(slots=True)
 class Consenting:
     """`public` is where browsers reach this home, as it says itself; `base` where they reach this process, none while
-    it has no pages. `spec` says what a manifest in force says of an upstream; a link is good for `link_us`."""
+    it has no pages. `spec` says what a manifest in force says of an upstream; a link is good for `link_us`, and for
+    nobody who is `stopped` meanwhile: frozen, or known by a token that is revoked."""
 
     store: ConnectionStore
     issuers: Issuers
@@ -55,9 +56,10 @@ class Consenting:
     clock: Clock
     spec: Callable[[str], OAuthSpec | None]
     link_us: int
+    stopped: Callable[[Principal], bool]
     public: str | None = None
     base: str | None = None
-    _links: dict[tuple[str, str, str, str], tuple[str, ConsentLink]] = field(default_factory=dict)
+    _links: dict[tuple[object, ...], tuple[str, ConsentLink]] = field(default_factory=dict)
 
     def listens(self, host: str, port: int) -> None:
         """This process shows pages from now on; on loopback its own address will do."""
@@ -69,12 +71,14 @@ class Consenting:
         again and again fills no table. Raises `StoreUnavailable`."""
         if self.base is None:
             return None
-        now, key = self.clock.now_us(), (principal.subject, principal.tenant, principal.client, spec.upstream)
+        who = (principal.subject, principal.tenant, principal.client, principal.chain, principal.token)
+        now, key = self.clock.now_us(), (*who, spec.upstream)
         known = self._links.get(key)
         if known is not None and known[1].until - now > self.link_us // 2 and self._is_open(*known, now):
             return known[1]
         ticket, until = flow.new_secret(), now + self.link_us
-        consent = Consent(principal, spec.upstream, spec.resource, until, {})
+        before = self.store.connected(principal.subject, principal.tenant, spec.upstream)
+        consent = Consent(principal, spec.upstream, spec.resource, until, {"before": before})
         await self.store.ask("ticket", flow.hashed(ticket), consent, now)
         link = ConsentLink(spec.upstream, f"{self.base}{CONNECT_PATH}{ticket}", until)
         if len(self._links) >= MOST_LINKS:
@@ -102,7 +106,7 @@ class Consenting:
             raise Unanswered("ticket")
         asked = Authorization(endpoints, client_id, f"{self.base}{CALLBACK_PATH}", flow.new_secret())
         state = flow.new_secret()
-        more = {"browser": flow.hashed(browser), "asked": asdict(asked)}
+        more = {"browser": flow.hashed(browser), "asked": asdict(asked), **consent.more}
         waiting = Consent(consent.principal, consent.upstream, consent.resource, now + STATE_US, more)
         await self.store.ask("state", flow.hashed(state), waiting, now)
         return asked.address(state, spec.resource, spec.scopes)
@@ -116,7 +120,7 @@ class Consenting:
         state = answer.get("state", "")
         if not flow.is_secret(state):
             raise Unanswered("state")
-        consent = await self.store.take("state", flow.hashed(state), self.clock.now_us())
+        consent = await self.store.claim(flow.hashed(state), self.clock.now_us())
         if consent is None:
             raise Unanswered("state")
         if not flow.same(consent.more["browser"], flow.hashed(browser)):
@@ -124,9 +128,12 @@ class Consenting:
         spec, asked = self._spec(consent), _authorization(consent.more["asked"])
         if spec.issuer and spec.issuer != asked.endpoints.issuer:
             raise Unanswered("manifest")
-        return await self._redeem(consent, spec, asked, asked.code(answer))
+        claim = Claim(flow.hashed(state), consent.more["before"])
+        return await self._redeem(consent, spec, asked, asked.code(answer), claim)
 
-    async def _redeem(self, consent: Consent, spec: OAuthSpec, asked: Authorization, code: str) -> Connection:
+    async def _redeem(
+        self, consent: Consent, spec: OAuthSpec, asked: Authorization, code: str, claim: Claim
+    ) -> Connection:
         endpoint = await self.issuers.at(spec, asked.endpoints, asked.client_id)
         try:
             tokens = await endpoint.redeem(asked, code, spec.resource, spec.scopes)
@@ -152,11 +159,13 @@ class Consenting:
             "fp": self.store.fingerprint(tokens.refresh or tokens.access),
         }
         try:
-            await self.store.put(connection, self.journal.entry("config", state, who))
-        except StoreUnavailable:  # nobody will ever use them
+            await self.store.put(connection, self.journal.entry("config", state, who), claim)
+        except (StoreUnavailable, Moved) as error:  # nobody will ever use them
             await endpoint.revoke(
                 tokens.refresh or tokens.access, "refresh_token" if tokens.refresh else "access_token"
             )
+            if isinstance(error, Moved):
+                raise Unanswered("ended") from None
             raise
         return connection
 
@@ -168,12 +177,18 @@ class Consenting:
             raise Unanswered("ticket")
         return consent
 
-    def _is_open(self, ticket_hash: str, _: ConsentLink, now: int) -> bool:
-        return self.store.asked("ticket", ticket_hash, now) is not None
+    def _is_open(self, ticket_hash: str, link: ConsentLink, now: int) -> bool:
+        consent = self.store.asked("ticket", ticket_hash, now)
+        if consent is None:
+            return False
+        who = consent.principal
+        return bool(consent.more["before"] == self.store.connected(who.subject, who.tenant, link.upstream))
 
     def _spec(self, consent: Consent) -> OAuthSpec:
         """What the manifests say of the upstream now. Raises `Unanswered` where that is another one than was asked for:
-        nobody agreed to that."""
+        nobody agreed to that; and where whoever was asked is stopped, whose links must not outlive that."""
+        if self.stopped(consent.principal):
+            raise Unanswered("stopped")
         spec = self.spec(consent.upstream)
         if spec is None or spec.resource != consent.resource:
             raise Unanswered("manifest")

@@ -105,7 +105,7 @@ class EraseAdmin:
                 found = found.plus(await self._plan(wanted, numbers))
             else:
                 found = await self._carry_out(request, numbers, found)
-        connections, (decisions, deciding) = await self._connections(wanted), await self._decisions(wanted)
+        (connections, linked), (decisions, deciding) = await self._connections(wanted), await self._decisions(wanted)
         found = replace(found, open=found.open + deciding)
         if dry_run:
             found = replace(found, connections=connections, decisions=decisions)
@@ -116,7 +116,7 @@ class EraseAdmin:
             found = await self._drop(request, kept, found)
         for start in range(0, len(ended), STEP_ROWS):
             found = await self._empty(request, ended[start : start + STEP_ROWS], found)
-        found = await self._disconnect(request, connections, found) if connections else found
+        found = await self._disconnect(request, connections, found) if linked else found
         # Last, for without them what an interruption left could not be found again.
         found = await self._forget(request, found) if names else found
         await self.store.forget_old_pages()
@@ -202,12 +202,12 @@ class EraseAdmin:
             raise StoreUnavailable("the kept results changed meanwhile", hint="run the command again") from None
         return replace(found, results=len(kept), noted=(*found.noted, stored.n))
 
-    async def _connections(self, wanted: Wanted) -> int:
-        """How many accounts at upstreams a subject has connected."""
+    async def _connections(self, wanted: Wanted) -> tuple[int, bool]:
+        """How many accounts at upstreams a subject has connected, and whether there is one, or a link to connect one."""
         if wanted.what != "subject":
-            return 0
+            return 0, False
         row = await self.store.reader.one("connections_count", {"subject": wanted.name})
-        return 0 if row is None else int(str(row[0]))
+        return (0, False) if row is None else (int(str(row[0])), bool(row[1]))
 
     async def _decisions(self, wanted: Wanted) -> tuple[int, int]:
         """How many decisions and grants name a subject, and how many of what they decided is not decided yet."""
@@ -227,7 +227,7 @@ class EraseAdmin:
         return replace(found, decisions=count, noted=(*found.noted, stored.n))
 
     async def _disconnect(self, request: Request, count: int, found: Erased) -> Erased:
-        """Remove the tokens of a subject."""
+        """Remove the tokens of a subject, and what they were asked and have not answered."""
         note = self._note(request, {"records": 0, "fields": 0, "at": "", "connections": count})
         work = together(unchanged(await self._held(request.wanted)), ending_connections(request.wanted.name, count))
         try:

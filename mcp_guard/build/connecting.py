@@ -22,10 +22,13 @@ if TYPE_CHECKING:
     from mcp_guard.connect.documents import Documents
     from mcp_guard.connect.egress import Egress
     from mcp_guard.identity.oauth.connection import ConnectionStore
+    from mcp_guard.model.principal import Principal
     from mcp_guard.secrets.redact import Redactor
     from mcp_guard.store.store import Store
 
 Spec = Callable[[str], OAuthSpec | None]
+_NO_POLICY = "none"
+"""No rule is asked whether somebody is stopped."""
 
 
 @asynccontextmanager
@@ -143,7 +146,20 @@ def _consenting(
     )
     rows = ConnectionStore(store, cache(lambda: load_or_make(home.keys)))
     link_us = int(seconds(home.settings.connections.link) * 1_000_000)
-    return Consenting(rows, issuers, journal, clock, spec, link_us, base)
+    return Consenting(rows, issuers, journal, clock, spec, link_us, _stopped(store), base)
+
+
+def _stopped(store: "Store") -> "Callable[[Principal], bool]":
+    from mcp_guard.identity.revoked import Revocations
+    from mcp_guard.identity.store import TokenStore
+    from mcp_guard.limits.freeze import NO_TOOL, Freezes
+
+    freezes, revocations = Freezes(store), Revocations(TokenStore(store).find)
+
+    def stopped(who: "Principal") -> bool:
+        return bool(freezes.decision(who, NO_TOOL, _NO_POLICY) or revocations.decision(who, _NO_POLICY))
+
+    return stopped
 
 
 class _Outside:

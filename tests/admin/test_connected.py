@@ -88,7 +88,7 @@ async def start(tmp_path: Path, spec: OAuthSpec, clock: FakeClock) -> AsyncItera
             stack.push_async_callback(egress.aclose)
             issuers = Issuers(lambda networks: Documents(egress, networks), _no_secret, lambda: None, clock)
             rows = ConnectionStore(store, lambda: Vault(bytes(32)))
-            consenting = Consenting(rows, issuers, journal, clock, {"ledger": spec}.get, 600_000_000)
+            consenting = Consenting(rows, issuers, journal, clock, {"ledger": spec}.get, 600_000_000, lambda _: False)
             connected = Connected(rows, consenting, journal, Redactor(), clock)
             stack.push_async_callback(connected.aclose)
             return Process(connected, rows, path)

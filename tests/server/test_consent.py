@@ -1,7 +1,7 @@
 """The pages on which accounts are connected, attacked: other browsers, other people, other sites, other issuers."""
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import copytree
@@ -10,10 +10,15 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from mcp_guard.build import Guard
+from mcp_guard.admin.tokens import Wish
+from mcp_guard.audit.erasure import Wanted
+from mcp_guard.build import Guard, open_connections, open_erasing, open_freezing, open_tokens
+from mcp_guard.config.load import load
+from mcp_guard.connect.documents import Documents
+from mcp_guard.model.call import ToolCall
 from mcp_guard.server.consent import DONE, NOT_DONE
 from tests.accounts import Browser, Ledger, browser, check_of, link_of, make_home, note, serving, told
-from tests.inside import records
+from tests.inside import records, who
 from tests.simulators.authorization_server import AuthorizationServer
 from tests.simulators.upstream import text
 
@@ -230,6 +235,89 @@ async def test_a_connection_is_of_one_principal_and_serves_nobody_else(world: Wo
 async def test_asking_again_and_again_gives_the_same_link(world: World) -> None:
     assert await world.link() == await world.link()
     assert await world.link() != await world.link("user:you")
+
+
+@contextmanager
+def _meanwhile(monkeypatch: pytest.MonkeyPatch, act: Callable[[], Awaitable[object]]) -> Iterator[None]:
+    """Have something happen while the issuer is asked for the tokens of a code."""
+    post = Documents.post_form
+
+    async def acting(self: Documents, url: str, form: dict[str, str], credential: str) -> tuple[int, bytes]:
+        if form.get("grant_type") == "authorization_code":
+            await act()
+        return await post(self, url, form, credential)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Documents, "post_form", acting)
+        yield
+
+
+@pytest.mark.holds("oauth:stopped")
+async def test_a_link_of_somebody_who_is_frozen_or_whose_token_is_revoked_connects_nothing(world: World) -> None:
+    """Whoever stole a token has a link; once it is known, they would connect an account of their own for its owner."""
+    home = load(world.home, environ={})
+    async with open_tokens(home, world.guard.definition.directory) as tokens:
+        text, record = await tokens.create(Wish("user:me", "agent:local", None, None, "8h"))
+        thief = await world.guard.authenticate(text)
+        answer = await world.guard.call(thief, ToolCall(world.guard.new_call_id(), "ledger_note", {}))
+        back = await world.browser.at_issuer(await world.link("user:you"))
+        async with open_freezing(home) as freezing:
+            await freezing.freeze("user:you", "looked into")
+        assert _refused(await world.browser.get(back)), "not even what was begun"
+        await tokens.revoke(record.id)
+    asked = len(world.issuer.asked)
+    assert _refused(await world.browser.get(link_of(answer)))
+    assert len(world.issuer.asked) == asked
+    assert await world.link() != link_of(answer), "nobody else is given that link"
+    assert (await world.browser.connect(await world.link())).status_code == 200
+
+
+@pytest.mark.holds("oauth:stopped", "oauth:erase")
+async def test_an_answer_under_way_does_not_outlive_an_erasure(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    back = await world.browser.at_issuer(await world.link())
+
+    async def erase() -> None:
+        async with open_erasing(load(world.home, environ={})) as admin:
+            await admin.erase(Wanted("subject", "user:me"), "ticket 812")
+
+    with _meanwhile(monkeypatch, erase):
+        assert _refused(await world.browser.get(back))
+    assert await world.guard.connected.store.all("user:me") == []
+    assert world.issuer.revoked[-1].startswith("refresh-token-"), "nobody will ever use it"
+
+
+@pytest.mark.holds("oauth:stopped", "oauth:revoked")
+async def test_an_answer_under_way_does_not_outlive_a_revocation(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    await world.browser.connect(await world.link())
+    spec = world.guard.consenting.spec("ledger")
+    assert spec is not None
+    links = [
+        await world.guard.consenting.link(who(world.guard, "user:me", via), spec) for via in ("agent:a", "agent:b")
+    ]
+    begun, unused = [link.url for link in links if link is not None]
+    back = await world.browser.at_issuer(begun)
+
+    async def revoke() -> None:
+        async with open_connections(load(world.home, environ={})) as connections:
+            await connections.revoke("ledger", "user:me")
+
+    with _meanwhile(monkeypatch, revoke):
+        assert _refused(await world.browser.get(back))
+    assert await world.guard.connected.store.all("user:me") == []
+    assert _refused(await world.browser.get(unused)), "nor does a link"
+
+
+@pytest.mark.holds("oauth:stopped")
+async def test_an_answer_does_not_take_the_place_of_an_account_connected_meanwhile(world: World) -> None:
+    """Whoever had a link first, and kept its answer, would have the person's calls go to another account."""
+    unused = link_of(await note(world.guard, client="agent:another"))
+    back = await world.browser.at_issuer(await world.link())
+    async with browser() as theirs:
+        assert (await theirs.connect(await world.link())).status_code == 200
+    (there,) = await world.guard.connected.store.all("user:me")
+    assert _refused(await world.browser.get(back))
+    assert _refused(await world.browser.connect(unused))
+    assert await world.guard.connected.store.all("user:me") == [there]
 
 
 WRONG: tuple[dict[str, object], ...] = (

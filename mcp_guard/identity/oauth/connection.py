@@ -61,6 +61,15 @@ class Consent:
 
 
 @dataclass(frozen=True, slots=True)
+class Claim:
+    """What a new connection comes from: the hash of a state that was claimed, and the id of the connection there was
+    when its link was made, empty for none. It takes no other one's place."""
+
+    state: str
+    before: str
+
+
+@dataclass(frozen=True, slots=True)
 class ConnectionStore:
     """The tables `connection` and `consent`. Every method raises `StoreUnavailable`; a row whose seal is broken is as
     good as none."""
@@ -79,13 +88,22 @@ class ConnectionStore:
         rows = await self.store.reader.all("connection_list", {"subject": subject})
         return [self._opened(row) or _closed(row) for row in rows]
 
-    async def put(self, connection: Connection, note: Entry) -> None:
-        """Keep a new connection in the place of the principal's earlier one, with the record that says so."""
+    def connected(self, subject: str, tenant: str, upstream: str) -> str:
+        """The id of what is kept for a principal, also where it does not open; empty for nothing."""
+        row = self.store.reader.peek("connection_of", {"subject": subject, "tenant": tenant, "upstream": upstream})
+        return "" if row is None else str(row[0])
+
+    async def put(self, connection: Connection, note: Entry, claim: Claim | None = None) -> None:
+        """Keep a new connection in the place of the principal's earlier one, with the record that says so. Raises
+        `Moved` where the `claim` it comes from is gone by now, or there is another one."""
         row: Parameters = {**_columns(connection), "sealed": self._sealed(connection)}
 
         def work(tx: Transaction) -> None:
             asked = {name: row[name] for name in ("subject", "tenant", "upstream")}
-            if (before := tx.one("connection_of", asked)) is not None:
+            before = tx.one("connection_of", asked)
+            if claim is not None:
+                _redeem(tx, claim, "" if before is None else str(before[0]))
+            if before is not None:
                 _remove(tx, str(before[0]), None)
             tx.run("connection_insert", row)
 
@@ -110,9 +128,15 @@ class ConnectionStore:
 
     async def remove(self, connection: Connection, note: Entry, *, as_it_is: bool = False) -> None:
         """End a connection, with the record that says so; the tokens are overwritten where they lie. Raises `Moved`
-        where it is gone, or `as_it_is` and it was renewed meanwhile."""
-        version = connection.version if as_it_is else None
-        await self.store.writer.submit(Unit((note,), work=lambda tx: _remove(tx, connection.id, version)))
+        where it is gone, or `as_it_is` and it was renewed meanwhile. Else what the person was asked ends with it: an
+        answer that is under way must not bring it back."""
+
+        def work(tx: Transaction) -> None:
+            _remove(tx, connection.id, connection.version if as_it_is else None)
+            if not as_it_is:
+                tx.run("consents_delete", {"subject": connection.subject})
+
+        await self.store.writer.submit(Unit((note,), work=work))
 
     async def ask(self, kind: str, secret_hash: str, consent: Consent, now: int) -> None:
         """Remember what somebody was asked; what nobody came back for is forgotten."""
@@ -148,6 +172,14 @@ class ConnectionStore:
         """The same, for the one who comes first; nobody else has it any more."""
         found = self.asked(kind, secret_hash, now)
         if not await self._changed("consent_delete", {"hash": secret_hash, "kind": kind}):
+            return None
+        return found
+
+    async def claim(self, state_hash: str, now: int) -> Consent | None:
+        """What a state stands for, for the one who comes first. It stays, so that it can be taken away, until a
+        connection is kept for it; nobody can come back with it any more."""
+        found = self.asked("state", state_hash, now)
+        if not await self._changed("consent_claim", {"hash": state_hash, "claimed": _claimed(state_hash)}):
             return None
         return found
 
@@ -207,6 +239,15 @@ def _columns(connection: Connection) -> dict[str, str | int]:
 
 def _consent_row(kind: str, secret_hash: str, subject: str, until: int) -> str:
     return f"consent\n{json.dumps([kind, secret_hash, subject, until])}"
+
+
+def _claimed(state_hash: str) -> str:
+    return f"claimed/{state_hash}"
+
+
+def _redeem(tx: Transaction, claim: Claim, before: str) -> None:
+    if tx.run("consent_delete", {"hash": _claimed(claim.state), "kind": "state"}) != 1 or before != claim.before:
+        raise Moved
 
 
 def _remove(tx: Transaction, identifier: str, version: int | None) -> None:

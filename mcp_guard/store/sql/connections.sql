@@ -33,7 +33,9 @@ UPDATE connection SET sealed = zeroblob(length(sealed)) WHERE subject = :subject
 DELETE FROM connection WHERE subject = :subject;
 
 -- name: connections_count
-SELECT count(*) FROM connection WHERE subject = :subject;
+-- And whether there is anything at all of a subject: links to connect more name them too.
+SELECT count(*), count(*) + (SELECT count(*) FROM consent WHERE subject = :subject) > 0
+FROM connection WHERE subject = :subject;
 
 -- name: consent_insert
 INSERT INTO consent (hash, kind, subject, until, sealed) VALUES (:hash, :kind, :subject, :until, :sealed);
@@ -43,6 +45,9 @@ SELECT subject, until, sealed FROM consent WHERE hash = :hash AND kind = :kind;
 
 -- name: consent_delete
 DELETE FROM consent WHERE hash = :hash AND kind = :kind;
+
+-- name: consent_claim
+UPDATE consent SET hash = :claimed WHERE hash = :hash AND kind = 'state';
 
 -- name: consents_past
 DELETE FROM consent WHERE until <= :now;
