@@ -203,7 +203,7 @@ class EraseAdmin:
         return replace(found, results=len(kept), noted=(*found.noted, stored.n))
 
     async def _connections(self, wanted: Wanted) -> tuple[int, bool]:
-        """How many accounts at upstreams a subject has connected, and whether there is one, or a link to connect one."""
+        """How many accounts at upstreams a subject has connected, and whether there are any, or links to them."""
         if wanted.what != "subject":
             return 0, False
         row = await self.store.reader.one("connections_count", {"subject": wanted.name})

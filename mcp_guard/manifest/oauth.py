@@ -76,6 +76,9 @@ def _spec(name: str, rule: OAuthRule, resource: str, report: Report) -> OAuthSpe
         report.at("issuer").error("url", _PROTECTED, "write it exactly as the issuer names itself")
     if rule.client_secret is not None and rule.client_id is None:
         report.at("client_secret").error("oauth", "a secret belongs to a client_id", "name the client_id too")
+    if rule.client_secret is not None and rule.issuer is None:
+        # Else whoever runs the upstream names an issuer of their own, and is sent the secret.
+        report.at("client_secret").error("oauth", "a secret belongs to one issuer", "name the issuer too")
     return OAuthSpec(
         upstream=name,
         resource=resource,
