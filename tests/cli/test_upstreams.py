@@ -173,10 +173,10 @@ def test_a_picture_of_a_tool_that_promises_structure_is_both(guard: Guard, files
 
 
 @pytest.mark.holds("upstream:content")
-def test_a_picture_that_is_too_large(guard: Guard, files: Script) -> None:
+def test_a_picture_that_is_larger_than_an_answer_is_kept(guard: Guard, files: Script) -> None:
     files.does(result={"content": [{"type": "image", "data": "a" * 1_200_000, "mimeType": "image/png"}]})
     guard("tools", "lock")
-    assert _code(guard("--json", "call", "files_read", "path=/srv/project/a")) == "upstream_too_large"
+    assert _code(guard("--json", "call", "files_read", "path=/srv/project/a")) == "result_kept"
 
 
 @pytest.mark.holds("redact:enforced")
