@@ -457,7 +457,7 @@ class Pipeline:
 
     async def _end(self, trail: Trail, ending: Ending, ended: Ended | None = None) -> Stored:
         """Record the outcome, and in the same commit what the caller is about to be shown and where its task is."""
-        ending, settling = self._limiting.settling(trail, ending)
+        ending, settling = self._limiting.settling(trail, replace(ending, asked=tuple(trail.questions.entries)))
         noting = joined(settling, self._seen.noting(trail.principal, trail.brings), self._keeping.releasing(ending))
         if trail.carried is not None and ended is not None:
             noting = joined(noting, trail.carried.end(ended))

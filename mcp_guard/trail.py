@@ -1,7 +1,7 @@
 """What is known of one call on its way through the pipeline."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from mcp_guard.approval.grant_store import Leave
 from mcp_guard.audit.facts import CallFacts
@@ -10,7 +10,7 @@ from mcp_guard.identity.binding import sensitive_attributes
 from mcp_guard.limits.reached import Reached
 from mcp_guard.limits.use import Use
 from mcp_guard.manifest.catalog import Entry
-from mcp_guard.model.back_channel import NOBODY, BackChannel
+from mcp_guard.model.back_channel import NOBODY, BackChannel, Questions
 from mcp_guard.model.call import Provenance, ToolCall
 from mcp_guard.model.codes import Executed
 from mcp_guard.model.decision import OPERATORS, AccessRequest, AskedNow, Decision, Effect
@@ -25,7 +25,8 @@ class Trail:
     """What is known of one call so far. It is governed by the generation it began `under`, whatever comes in force.
 
     `use` is what it takes of its limits, `reserved` once it may have; `reached` the limit that it would exceed;
-    `reported` what its result says it cost (millionths); `back` the way to whoever waits for its end.
+    `reported` what its result says it cost (millionths); `back` the way to whoever waits for its end;
+    `questions` what its server asked meanwhile.
     """
 
     under: Generation
@@ -49,6 +50,7 @@ class Trail:
     reached: Reached | None = None
     reported: int | None = None
     back: BackChannel = NOBODY
+    questions: Questions = field(default_factory=Questions)
 
     def facts(self) -> CallFacts:
         tool = self.entry.tool if self.entry else None
@@ -107,7 +109,10 @@ class Trail:
         come before the labels are noted that a result of its tool brings along."""
         marked = self.entry is not None and bool(self.entry.tool.labels)
         hidden = self.decision is not None and bool(self.decision.then.redact)
-        return self.back.without_words() if marked or hidden else self.back
+        back = replace(self.back, questions=self.questions)
+        if hidden or self.would is not None:
+            back = back.asking_nobody("redacted" if hidden else "observed")
+        return back.without_words() if marked or hidden else back
 
     @property
     def provenance(self) -> Provenance | None:

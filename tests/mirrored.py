@@ -24,7 +24,7 @@ def add_notes(home: Path, script: Script, **more: object) -> None:
     script.does(tools=[listed(name) for name in TOOLS])
     overrides: Mapping[str, Any] = {
         "say": {"effects": "none"},
-        "sing": {"effects": "none", "labels": ["untrusted"]},
+        "sing": {"effects": "none", "labels": ["untrusted"], "sensitive": ["/text"]},
         "hum": {"effects": "none"},
     }
     entry = {"name": "notes", "command": script.argv, "allow": ["*"], "overrides": overrides, **more}

@@ -743,6 +743,36 @@ REQUIREMENTS: dict[str, Requirement] = {
         "MCP progress",
         "What another server says of the progress of a call reaches the client of that very call, if it asked: screened, ever growing, at most ten times a second, never after the answer; nothing of it lengthens a timeout.",
     ),
+    "upstream:asks": Requirement(
+        "MCP elicitation",
+        "What another server asks during a call is put to the person of that very call, where its entry allows it, policy is obeyed and they can be asked; else it is declined, and either is on record.",
+    ),
+    "upstream:asks-marked": Requirement(
+        "MCP elicitation",
+        "A question names the server it comes from in a line the server cannot imitate; its words are quoted, visible and bounded.",
+    ),
+    "upstream:asks-no-secrets": Requirement(
+        "MCP elicitation",
+        "Nobody is asked for passwords, keys, codes or card numbers in a form, however that is spelt.",
+    ),
+    "upstream:asks-flat": Requirement(
+        "MCP elicitation", "A form has flat fields of simple types and nothing else, made anew from what was asked."
+    ),
+    "upstream:asks-answered": Requirement(
+        "MCP elicitation",
+        "Only a whole answer of the form's own fields, confirmed by the person, is sent; forms accepted unseen, secrets and anything else send nothing.",
+    ),
+    "upstream:asks-bounded": Requirement(
+        "MCP elicitation",
+        "A call asks so often, one question at a time and for so long; what a person takes is no time of the server's.",
+    ),
+    "upstream:asks-others-refused": Requirement(
+        "MCP", "Sampling, roots and whatever else a server wants of a client are refused, and that is on record."
+    ),
+    "upstream:asks-resumed": Requirement(
+        "SEP-2322",
+        "A modern client's call that is sent again with an answer goes on with the call that waits, and never begins another one.",
+    ),
     "upstream:content": Requirement(
         "contract 2",
         "Pictures, sounds and links of another server's answer are shown as such, from the value that is on record; what may be a program is not.",

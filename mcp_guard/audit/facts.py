@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from mcp_guard.model.back_channel import Asked
 from mcp_guard.model.call import Status
 from mcp_guard.model.codes import Code, Executed
 from mcp_guard.model.decision import AccessRequest, Decision, Effect
@@ -50,7 +51,7 @@ class Ending:
     `result` is one JSON value, committed to where `has_result`; `us` the duration in microseconds; `cost` in
     millionths of its unit. `limit` is the one that refused it, or would have. `redacted` is how many places of the
     result policy hid, `stripped` how many hidden characters were taken out of it. `whole` is what `result` shows only
-    the beginning of; it is committed to and not kept beside the record.
+    the beginning of; it is committed to and not kept beside the record. `asked` is what another server asked meanwhile.
     """
 
     status: Status
@@ -63,4 +64,5 @@ class Ending:
     limit: str | None = None
     redacted: int = 0
     stripped: int = 0
+    asked: tuple[Asked, ...] = ()
     whole: Whole | None = None

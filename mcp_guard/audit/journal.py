@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 
 import orjson
 
@@ -273,6 +274,14 @@ class Journal:
                 sides.append(Side("kept", salt, None))
                 hidden = tuple(pointer.join([BEGINNING]) + where for where in hidden)
             commitments["result"], kept = self._commit("result", ending.result, hidden, _repeats(facts, ending))
+            sides += kept
+        if answered := [one for one in ending.asked if one.answer is not None]:
+            secret = [
+                [f"/{n}{where}" for where in (*one.sensitive, *facts.sensitive)] for n, one in enumerate(answered)
+            ]
+            commitments["answers"], kept = self._commit(
+                "answers", [one.answer for one in answered], tuple(chain(*secret)), _repeats(facts, ending)
+            )
             sides += kept
         body = record.outcome(self._boot, facts, ending, of, commitments)
         traits = record.traits("outcome", facts, ending)

@@ -10,6 +10,7 @@ from typing import Literal
 from mcp_guard.audit.commitment import Commitment
 from mcp_guard.audit.facts import CallFacts, Ending
 from mcp_guard.kit import strict_json
+from mcp_guard.model.back_channel import Asked
 from mcp_guard.model.principal import Principal
 from mcp_guard.store.values import Ids, Traits
 
@@ -144,6 +145,19 @@ def _ending(ending: Ending) -> Fields:
     for name, count in (("redacted", ending.redacted), ("stripped", ending.stripped)):
         if count:
             found[name] = _whole(count)
+    if ending.asked:
+        found["asked"] = [_asked(one) for one in ending.asked]
+    return found
+
+
+def _asked(asked: Asked) -> Fields:
+    found: Fields = {"what": asked.what, "as": asked.how}
+    if asked.why:
+        found["why"] = asked.why
+    if asked.ms is not None:
+        found["ms"] = _whole(asked.ms)
+    if asked.times > 1:
+        found["times"] = _whole(asked.times)
     return found
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from mcp_guard.identity.protected_resource import ProtectedResource
     from mcp_guard.inline import Inline
     from mcp_guard.manifest.readable import Reading
-    from mcp_guard.model.back_channel import Report
+    from mcp_guard.model.back_channel import Ask, Report
     from mcp_guard.pipeline import Pipeline
     from mcp_guard.progress import Progress
     from mcp_guard.runner import Runner
@@ -119,7 +119,13 @@ class Guard:
     async def connected_within(self, principal: Principal, upstream: str, seconds: float) -> bool:
         return await self.connected.within(principal, upstream, seconds)
 
-    async def call(self, principal: Principal, call: ToolCall, report: "Report | None" = None) -> Answer:
+    def may_ask(self, tool: str) -> bool:
+        entry = self.definition.catalog.get(tool)
+        return entry is not None and entry.tool.patience > 0
+
+    async def call(
+        self, principal: Principal, call: ToolCall, report: "Report | None" = None, ask: "Ask | None" = None
+    ) -> Answer:
         if self.own_tools.is_for(principal, call.tool):
             asked = None if report is None else await self._asked_about(principal, call)
             async with self.progress.told(asked, report):
@@ -128,7 +134,7 @@ class Guard:
             from mcp_guard.relaying import relayed  # asyncio is not for commands that only look
 
             async with relayed(report) as back:
-                begun = await self.pipeline.call(principal, call, back=back)
+                begun = await self.pipeline.call(principal, call, back=replace(back, ask=ask))
         async with self.progress.told(begun.task, report):
             answer = await self.inline.answer(begun)
         return await self._with_news(principal, answer, begun.task)

@@ -46,7 +46,7 @@ async def attempt(
     number, doubtful = 1, False
     while True:
         try:
-            return await _once(connector, invocation), number
+            return await _once(connector, invocation, tool.patience), number
         except Refused as failure:
             doubtful = doubtful or failure.executed != "no"
             wait = _wait(failure, number, tool.retry, random)
@@ -58,9 +58,9 @@ async def attempt(
         invocation = replace(invocation, attempt=number)
 
 
-async def _once(connector: Connector, invocation: Invocation) -> Reply:
+async def _once(connector: Connector, invocation: Invocation, patience: float) -> Reply:
     """One attempt. A connector keeps its own time; this is for one that does not."""
-    limit = asyncio.timeout(invocation.timeout + GRACE)
+    limit = asyncio.timeout(invocation.timeout + patience + GRACE)
     try:
         async with limit:
             return await connector.invoke(invocation)

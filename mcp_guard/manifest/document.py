@@ -404,6 +404,17 @@ class Override(Strict):
     result: Answered | None = None
 
 
+class ElicitationEntry(Strict):
+    """Whether the server may have the person who waits for a call asked something meanwhile, in a form."""
+
+    allow: bool
+    wait: Duration = Field(default="60s", description="How long a person has for one question.")
+    questions: Annotated[int, Field(ge=1, le=10)] = Field(default=3, description="How many a call may ask.")
+    sensitive: list[Annotated[str, Matching(r"^(/([^/~]|~[01])*)+$", "a JSON pointer such as /name")]] = Field(
+        default=[], description="Into answers: never in clear in the audit log."
+    )
+
+
 class UpstreamEntry(Strict):
     """Another MCP server. Those of its tools that are allowed here and locked appear as NAME_TOOL, and so do its
     resources, templates of resources and prompts."""
@@ -427,6 +438,7 @@ class UpstreamEntry(Strict):
     )
     prompts: Offers | None = None
     start: Duration = Field(default="30s", description="How long the server may take to answer for the first time.")
+    elicitation: ElicitationEntry | None = Field(default=None, description="Without it nothing it asks is passed on.")
     max_output: Size = "4MiB"
 
 

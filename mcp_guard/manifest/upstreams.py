@@ -23,7 +23,7 @@ from mcp_guard.manifest.offers import OfferOverride
 from mcp_guard.manifest.others import Mirrored, explain, is_strange
 from mcp_guard.manifest.process import Place, check_env
 from mcp_guard.manifest.report import Report
-from mcp_guard.model.tool import OBJECTS, PRIMITIVES, Primitive, Tool, Upstream
+from mcp_guard.model.tool import OBJECTS, PRIMITIVES, Elicitation, Primitive, Tool, Upstream
 
 _HINTS = frozenset(Annotations.model_fields)
 _NEEDS = (("env", "command"), ("headers", "url"), ("egress", "url"), ("deny", "allow"), ("overrides", "allow"))
@@ -104,8 +104,19 @@ def server(entry: UpstreamEntry, around: Surroundings, report: Report) -> Upstre
         networks=networks(entry.egress.networks, report.at("egress", "networks")),
         start=start,
         max_bytes=max_output(entry.max_output, report.at("max_output")),
+        elicitation=_elicitation(entry, report.at("elicitation")),
         oauth=oauth_of_upstream(entry, report),
     )
+
+
+def _elicitation(entry: UpstreamEntry, report: Report) -> Elicitation | None:
+    found = entry.elicitation
+    if found is None or not found.allow:
+        return None
+    wait = units.seconds(found.wait)
+    if not 0 < wait <= 600:
+        report.at("wait").error("value", "expected a time above zero and of at most 10m", "for example wait: 60s")
+    return Elicitation(wait, found.questions, tuple(found.sensitive))
 
 
 def _check_no_credentials(entry: UpstreamEntry, report: Report) -> None:

@@ -260,12 +260,23 @@ class WorkflowSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class Elicitation:
+    """A server may have a person asked during a call, `most` times, for `wait` seconds each. `sensitive` are JSON
+    pointers into answers."""
+
+    wait: float
+    most: int
+    sensitive: tuple[str, ...] = field(default=(), metadata=LATER)
+
+
+@dataclass(frozen=True, slots=True)
 class Upstream:
     """Another MCP server, and how it is reached: a program (`argv`) or an address (`url`), never both.
 
     `variables` are the whole environment of the program beside the few every program needs; they and `headers` may hold
     secret references. `networks` are the private networks that may be reached for it (CIDR). `start` is in seconds and
     `max_bytes` bounds one message of it. With `oauth` each principal has a session of their own, with their own token.
+    Without `elicitation` nobody is asked anything on its behalf.
     """
 
     name: str
@@ -277,6 +288,7 @@ class Upstream:
     start: float
     max_bytes: int
     oauth: OAuthSpec | None = field(default=None, metadata=LATER)
+    elicitation: Elicitation | None = field(default=None, metadata=LATER)
 
 
 Primitive = Literal["tool", "resource", "template", "prompt"]
@@ -448,6 +460,13 @@ class Tool:
     def method(self) -> Method:
         """How clients call it."""
         return METHODS[self.primitive]
+
+    @property
+    def patience(self) -> float:
+        """Seconds that people may take during one call beside its time: those a server may have asked something."""
+        spec = self.connector
+        asks = spec.upstream.elicitation if isinstance(spec, McpSpec) else None
+        return 0.0 if asks is None else asks.wait * asks.most
 
     @property
     def observed(self) -> bool:

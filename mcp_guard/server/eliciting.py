@@ -25,6 +25,7 @@ from mcp_guard.confirming import FIELD, FORM, NO, YES, Confirming, Question
 from mcp_guard.model.back_channel import Move, Report
 from mcp_guard.model.call import Answer, ToolCall
 from mcp_guard.model.principal import Principal
+from mcp_guard.server import asking
 from mcp_guard.server.declared import Context, is_modern, knows_tasks, shows_forms
 from mcp_guard.server.leading import PREFIX, Leading
 from mcp_guard.server.sessions import STREAMS
@@ -44,6 +45,7 @@ class Eliciting:
     def __init__(self, surface: Surface, who: Callable[[Context], Principal]) -> None:
         self._surface = surface
         self._leading = Leading(surface)
+        self._holding = asking.Holding(surface)
         security = RequestStateSecurity(
             codec=_Codec(surface.request_state_key), bind_principal=lambda ctx: _named(who(ctx))
         )
@@ -83,11 +85,10 @@ class Eliciting:
     async def _confirmed(self, ctx: Context, who: Principal, call: ToolCall, state: object) -> Answer | dict[str, Any]:
         """The answer of a call, or a question for confirmation; `state` is what came back with one."""
         report = reporting(ctx)
-        if state is not None and call.dry_run == "no":
-            known = await self._surface.confirmed_before(who, call, str(state), report)
-            if known is not None:
-                return known
-        answer = await self._surface.call(who, call, report)
+        known = None if state is None else await self._known(ctx, who, call, str(state), report)
+        answer = known or await self._carried_out(ctx, who, call, report)
+        if known is not None or not isinstance(answer, Answer):
+            return answer
         question = None if state is None and knows_tasks(ctx) else await self._question(ctx, who, answer.task)
         if question is None:
             return answer
@@ -100,6 +101,26 @@ class Eliciting:
         if is_modern(ctx):
             return _input_required(question)
         return await self._heard(who, answer, question, await self._ask(ctx, question), report)
+
+    async def _known(
+        self, ctx: Context, who: Principal, call: ToolCall, state: str, report: Report | None
+    ) -> Answer | dict[str, Any] | None:
+        """What follows for a call that comes again, where that is not to be carried out once more."""
+        if call.dry_run != "no":
+            return None
+        if state.startswith(asking.PREFIX):
+            return await self._holding.again(state, ctx.params or {}, report)
+        return await self._surface.confirmed_before(who, call, state, report)
+
+    async def _carried_out(
+        self, ctx: Context, who: Principal, call: ToolCall, report: Report | None
+    ) -> Answer | dict[str, Any]:
+        """The answer of a call, or what another server asks the person at its client before it goes on."""
+        if call.dry_run != "no" or not self._surface.may_ask(call.tool) or not shows_forms(ctx):
+            return await self._surface.call(who, call, report)
+        if is_modern(ctx):
+            return await self._holding.call(who, call, report)
+        return await self._surface.call(who, call, report, asking.asking(ctx))
 
     async def standing(self, ctx: Context, who: Principal, task: str) -> dict[str, Any]:
         """What a client of the tasks extension finds asked in a task: `inputRequests`, one at most.

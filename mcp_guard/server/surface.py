@@ -7,7 +7,7 @@ from mcp_guard.admin.feed import Who
 from mcp_guard.admin.records import Completion
 from mcp_guard.confirming import Confirming, Question
 from mcp_guard.manifest.readable import Reading
-from mcp_guard.model.back_channel import Report
+from mcp_guard.model.back_channel import Ask, Report
 from mcp_guard.model.call import Answer, ToolCall
 from mcp_guard.model.principal import Principal
 from mcp_guard.model.tool import Primitive, Tool
@@ -78,9 +78,15 @@ class Surface(Protocol):
         """Whether the principal has an account connected at an upstream before so many seconds have passed."""
         ...
 
-    async def call(self, principal: Principal, call: ToolCall, report: Report | None = None) -> Answer:
+    def may_ask(self, tool: str) -> bool:
+        """Whether a tool is another server's that may have people asked something during its calls."""
+        ...
+
+    async def call(
+        self, principal: Principal, call: ToolCall, report: Report | None = None, ask: Ask | None = None
+    ) -> Answer:
         """Carry out one governed call, telling `report` how far it is: the task that is waited for, or what
-        another server says of its own tool.
+        another server says of its own tool. `ask` puts what such a server asks to the person.
 
         Raises `UnknownTool` for what is not there or not for this principal.
         """

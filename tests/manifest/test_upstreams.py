@@ -8,7 +8,7 @@ import pytest
 
 from mcp_guard.manifest import lock
 from mcp_guard.manifest.foreign import adapted
-from mcp_guard.model.tool import McpSpec
+from mcp_guard.model.tool import Elicitation, McpSpec
 from tests.manifest.conftest import Lint
 from tests.manifest.texts import HEAD, manifest, tool
 
@@ -30,6 +30,39 @@ def test_nothing_is_there_before_it_is_locked(lint_texts: Lint, home: Path) -> N
     assert catalog is not None
     assert list(catalog) == []
     assert [(problem.code, problem.severity) for problem in problems] == [("not_locked", "warning")]
+
+
+@pytest.mark.holds("upstream:asks")
+@pytest.mark.parametrize(
+    ("more", "asks"),
+    [
+        ("", None),
+        ("elicitation: {allow: false}", None),
+        ("elicitation: {allow: true}", Elicitation(60.0, 3)),
+        ("elicitation: {allow: true, wait: 5s, questions: 1, sensitive: [/x]}", Elicitation(5.0, 1, ("/x",))),
+    ],
+)
+def test_a_server_may_ask_people_only_where_that_is_said(
+    lint_texts: Lint, home: Path, more: str, asks: Elicitation | None
+) -> None:
+    _lock(home, say=SAY)
+    catalog, problems = lint_texts(_upstream(more))
+    assert catalog is not None
+    spec = catalog["notes_say"].tool.connector
+    assert isinstance(spec, McpSpec)
+    assert spec.upstream.elicitation == asks
+    assert catalog["notes_say"].tool.patience == (0.0 if asks is None else asks.wait * asks.most)
+    assert [problem for problem in problems if problem.severity == "error"] == []
+
+
+def test_a_tool_of_a_server_that_may_not_ask_is_what_it_was(lint_texts: Lint, home: Path) -> None:
+    _lock(home, say=SAY)
+    prints = []
+    for more in ("", "elicitation: {allow: false}", "elicitation: {allow: true}"):
+        catalog, _ = lint_texts(_upstream(more))
+        assert catalog is not None
+        prints.append(catalog["notes_say"].tool.fingerprint)
+    assert (prints[0] == prints[1], prints[0] == prints[2]) == (True, False)
 
 
 @pytest.mark.holds("upstream:locked-only")

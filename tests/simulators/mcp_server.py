@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+_WAITING: list[str] = []
 OBJECT: Mapping[str, object] = {"type": "object", "properties": {"text": {"type": "string"}}}
 
 
@@ -107,6 +108,16 @@ class Script:
         return [line.split()[2] for line in self.ledger if line.startswith("told ")]
 
     @property
+    def heard(self) -> Sequence[Any]:
+        """The results its questions came back with; nothing for an error."""
+        return [json.loads(line.split(" ", 3)[3]) for line in self.ledger if line.startswith("told ")]
+
+    @property
+    def said_of_clients(self) -> Any:
+        """The capabilities it was told of."""
+        return json.loads([line for line in self.ledger if line.startswith("client ")][-1].split(" ", 1)[1])
+
+    @property
     def _file(self) -> Path:
         return self.directory / "script.json"
 
@@ -119,6 +130,7 @@ def _note(directory: Path, line: str) -> None:
 def _answer(asked: Mapping[str, Any], script: Mapping[str, Any], directory: Path) -> object:
     method = asked["method"]
     if method == "initialize":
+        _note(directory, f"client {json.dumps(asked['params']['capabilities'])}")
         return {
             "protocolVersion": asked["params"]["protocolVersion"],
             "capabilities": script.get("capabilities", {"tools": {}}),
@@ -141,6 +153,8 @@ def _answer(asked: Mapping[str, Any], script: Mapping[str, Any], directory: Path
     _note(directory, f"call {asked['params']['name']} {json.dumps(asked['params'].get('arguments'))}")
     _behave(script.get("behaviour", ""), script, directory)
     _tell_progress(script.get("moves", []), asked, directory)
+    for number, question in enumerate(script.get("questions", [])):
+        _ask(f"asks-{asked['id']}-{number}", question, directory)
     return script.get("result", {"content": [{"type": "text", "text": "done"}]})
 
 
@@ -171,6 +185,26 @@ def _tell_progress(moves: Sequence[Mapping[str, Any]], asked: Mapping[str, Any],
             time.sleep(0.002)
         params = {"progressToken": 1 if token is None else token, **move}
         _say({"method": "notifications/progress", "params": {key: params[key] for key in params if key != "wait"}})
+
+
+def _ask(identifier: str, question: Mapping[str, Any], directory: Path) -> None:
+    """Ask and wait for what comes back; `wait` names a file to wait for first, `silently` waits for nothing."""
+    while "wait" in question and not (directory / question["wait"]).exists():
+        time.sleep(0.002)
+    said = {key: question[key] for key in question if key not in ("wait", "silently", "method")}
+    _say({"id": identifier, "method": question.get("method", "elicitation/create"), "params": said})
+    while "silently" not in question:
+        line = sys.stdin.readline()
+        if not line:
+            sys.exit(0)
+        if json.loads(line).get("id") == identifier:
+            _hear(json.loads(line), directory)
+            return
+        _WAITING.append(line)
+
+
+def _hear(said: Mapping[str, Any], directory: Path) -> None:
+    _note(directory, f"told {said['id']} {said.get('error', {}).get('code', 'fine')} {json.dumps(said.get('result'))}")
 
 
 def _say(message: Mapping[str, Any]) -> None:
@@ -204,11 +238,11 @@ def _behave(behaviour: str, script: Mapping[str, Any], directory: Path) -> None:
 
 def main(directory: Path) -> None:
     _note(directory, f"start {os.getpid()} {json.dumps(sorted(os.environ))}")
-    for line in sys.stdin:
+    while line := _WAITING.pop(0) if _WAITING else sys.stdin.readline():
         script = json.loads((directory / "script.json").read_text())
         asked = json.loads(line)
         if "method" not in asked:
-            _note(directory, f"told {asked['id']} {asked.get('error', {}).get('code', 'fine')}")
+            _hear(asked, directory)
             continue
         if script.get("behaviour") == "mute":
             continue
@@ -221,6 +255,8 @@ def main(directory: Path) -> None:
         _say({"id": asked["id"], **body})
         if asked["method"] == "tools/call":
             _tell_progress(script.get("late", []), asked, directory)
+            for number, question in enumerate(script.get("questions_late", [])):
+                _ask(f"late-{asked['id']}-{number}", question, directory)
 
 
 if __name__ == "__main__":

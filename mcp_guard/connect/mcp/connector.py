@@ -20,6 +20,9 @@ from mcp_types import (
     CallToolRequest,
     CallToolRequestParams,
     CallToolResult,
+    ElicitResult,
+    InputRequest,
+    InputRequiredResult,
     Request,
     RequestParamsMeta,
     TextContent,
@@ -28,6 +31,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from mcp_guard.connect.attempts import timed_out
 from mcp_guard.connect.failure import Failed
+from mcp_guard.connect.mcp.asking import Asking
 from mcp_guard.connect.mcp.listeners import screened, words
 from mcp_guard.connect.mcp.listing import Listing
 from mcp_guard.connect.mcp.pool import Sessions
@@ -47,7 +51,7 @@ _NO_RESOURCE: Final = -32002
 _NEVER_BEGUN: Final = frozenset({METHOD_NOT_FOUND, INVALID_PARAMS, _NO_RESOURCE})
 _TERMINATED: Final = (INVALID_REQUEST, "Session terminated")
 """What the SDK makes of a server at an address that does not know the session any more."""
-_RESULT: Final[TypeAdapter[CallToolResult]] = TypeAdapter(CallToolResult)
+_RESULT: Final[TypeAdapter[CallToolResult | InputRequiredResult]] = TypeAdapter(CallToolResult | InputRequiredResult)
 
 
 class McpConnector:
@@ -68,10 +72,12 @@ class McpConnector:
         try:
             async with limit, self._using(invocation) as session, session.use(self.spec.primitive) as link:
                 self._require_unchanged(link.listed)
-                with link.listeners.hearing(self._heard(invocation)) as token:
+                asking = Asking(self.spec, invocation.back, self.redactor, limit)
+                heard = link.listeners.hearing(self._heard(invocation))
+                with link.listeners.calling(asking), heard as token:
                     sent = True
                     meta: RequestParamsMeta | None = None if token is None else {"progress_token": token}
-                    result = await self.ask(link.client, invocation, meta)
+                    result = await self.ask(link.client, invocation, meta, asking)
         except TimeoutError:
             if not limit.expired():
                 raise
@@ -118,12 +124,21 @@ class McpConnector:
         hear = invocation.back.hear
         return None if hear is None else screened(hear, self.redactor)
 
-    async def ask(self, client: Client, invocation: Invocation, meta: RequestParamsMeta | None) -> object:
-        """Make the call; the value of its result. Raises `Failed`."""
+    async def ask(
+        self, client: Client, invocation: Invocation, meta: RequestParamsMeta | None, asking: Asking
+    ) -> object:
+        """Make the call; the value of its result. Where its server wants to know something first, it is sent again with
+        that. Raises `Failed`."""
         params = CallToolRequestParams(name=self.spec.tool, arguments=dict(invocation.arguments), _meta=meta)
-        # Not the client's `call_tool`: that judges results by a schema of the server's own, with patterns that
-        # can be made to run for ever. Ours does, by the schema that was locked.
-        return self._value(await self.sent(client, CallToolRequest(params=params), _RESULT))
+        while True:
+            # Not the client's `call_tool`: that judges results by a schema of the server's own, with patterns that
+            # can be made to run for ever. Ours does, by the schema that was locked.
+            result = await self.sent(client, CallToolRequest(params=params), _RESULT)
+            if not isinstance(result, InputRequiredResult):
+                return self._value(result)
+            responses = await asking.responses(_wanted(result))
+            params.input_responses = {key: ElicitResult.model_validate(said) for key, said in responses.items()}
+            params.request_state = result.request_state
 
     async def sent(self, client: Client, request: Request[Any, Any], result: "TypeAdapter[Result]") -> Result:
         """What a server answers. Raises `Failed`."""
@@ -160,6 +175,16 @@ class McpConnector:
         """Bounded words of the server, on one line, without secrets; empty where it said nothing."""
         told = words(text, self.redactor)
         return f": {told}" if told else ""
+
+
+def _wanted(result: InputRequiredResult) -> dict[str, tuple[str, dict[str, Any]]]:
+    """What a server wants to know, by its keys: method and parameters as they would be in a request of its own."""
+    found = {key: _plain(asked) for key, asked in (result.input_requests or {}).items()}
+    return {key: (asked["method"], asked.get("params") or {}) for key, asked in found.items()}
+
+
+def _plain(asked: InputRequest) -> dict[str, Any]:
+    return asked.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
 def checked(value: object) -> Any:

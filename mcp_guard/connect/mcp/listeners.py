@@ -1,5 +1,7 @@
 """Who listens to what a server says while it carries out a call, and how much of its words is passed on."""
 
+import asyncio
+import logging
 import math
 import os
 from collections.abc import Iterator, Mapping
@@ -7,22 +9,43 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from mcp_guard.connect.failure import MAX_TEXT
+from mcp_guard.connect.mcp.asking import ELICITATION, Asking, Later, Result
 from mcp_guard.kit.text import strip_hidden, visible
 from mcp_guard.model.back_channel import Hear, Move
 from mcp_guard.secrets.redact import Redactor
+
+_log = logging.getLogger("mcp_guard.upstream")
 
 LONGEST_MESSAGE: Final = 2_000
 """A longer message of a notification is not passed on: looking for secrets in it takes time, at each of them."""
 
 
 class Listeners:
-    """The calls of one session whose progress somebody waits for, by their progress tokens.
+    """The calls of one session that are under way: who hears of their progress, by their progress tokens, and what
+    their server may ask meanwhile.
 
-    A token is of one call and dies with its answer. Of another session's calls a server knows none.
+    A token is of one call and dies with its answer; of another session's calls a server knows none. A question names no
+    call. It is taken for one only where no other can be meant: while there is one alone, and none was given up before.
     """
 
     def __init__(self) -> None:
         self._hearing: dict[str, Hear] = {}
+        self._asking: list[Asking] = []
+        self.is_unclear = False
+        """Whether a call was given up whose server may still ask because of it."""
+
+    @contextmanager
+    def calling(self, asking: Asking) -> Iterator[None]:
+        """A call is under way until the block ends."""
+        self._asking.append(asking)
+        try:
+            yield
+        except asyncio.CancelledError:
+            self.is_unclear = self.is_unclear or asking.rules is not None
+            raise
+        finally:
+            asking.close()
+            self._asking.remove(asking)
 
     @contextmanager
     def hearing(self, hear: Hear | None) -> Iterator[str | None]:
@@ -36,6 +59,14 @@ class Listeners:
             yield token
         finally:
             del self._hearing[token]
+
+    def asked(self, method: str, params: Mapping[str, Any] | None) -> Result | Later | None:
+        """What a server that asks gets (`Asking.asked`)."""
+        if len(self._asking) == 1 and not self.is_unclear:
+            return self._asking[0].asked(method, params)
+        _log.info("an upstream asked something that belongs to no call, or not clearly to one")
+        allowed = method == ELICITATION and any(asking.rules is not None for asking in self._asking)
+        return {"action": "decline"} if allowed else None
 
     def progress(self, params: Mapping[str, Any] | None) -> None:
         """Take a `notifications/progress`. What is of no call that is waited for, or says nothing, is dropped."""

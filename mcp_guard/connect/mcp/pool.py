@@ -14,6 +14,7 @@ from mcp.client._transport import TransportStreams
 from mcp_guard.connect.addresses import networks_of
 from mcp_guard.connect.dialling import system_resolve
 from mcp_guard.connect.failure import Failed
+from mcp_guard.connect.mcp.declared import Declared
 from mcp_guard.connect.mcp.http import address
 from mcp_guard.connect.mcp.session import Session
 from mcp_guard.connect.mcp.stdio import program
@@ -131,8 +132,8 @@ class Sessions:
             headers = await self._resolved(upstream.headers)
             networks = networks_of(upstream.networks)
             way = address(upstream.url, headers, networks, system_resolve, upstream.max_bytes, bearer=bearer)
-        async with way as streams:
-            yield streams
+        async with way as (read, write):
+            yield read, (write if upstream.elicitation is None else Declared(write))
 
     async def _resolved(self, texts: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
         return {name: await self._text(text) for name, text in texts}

@@ -33,6 +33,7 @@ from pydantic import TypeAdapter
 
 from mcp_guard.connect.content import shown_block
 from mcp_guard.connect.failure import Failed
+from mcp_guard.connect.mcp.asking import Asking
 from mcp_guard.connect.mcp.connector import McpConnector, bad_answer, checked
 from mcp_guard.connect.media import begins_as
 from mcp_guard.kit.strict_json import dumps
@@ -76,7 +77,9 @@ async def completed(connector: McpConnector, client: Client, invocation: Invocat
 class ResourceConnector(McpConnector):
     """Reads one resource, or one of those a template stands for. The value is `{"contents": [...]}`."""
 
-    async def ask(self, client: Client, invocation: Invocation, meta: RequestParamsMeta | None) -> object:
+    async def ask(
+        self, client: Client, invocation: Invocation, meta: RequestParamsMeta | None, asking: Asking
+    ) -> object:
         if invocation.completes is not None:
             return await completed(self, client, invocation)
         arguments = invocation.arguments
@@ -126,7 +129,9 @@ class ResourceConnector(McpConnector):
 class PromptConnector(McpConnector):
     """Gets one prompt. The value is `{"description"?, "messages": [{"role", "content"}]}`."""
 
-    async def ask(self, client: Client, invocation: Invocation, meta: RequestParamsMeta | None) -> object:
+    async def ask(
+        self, client: Client, invocation: Invocation, meta: RequestParamsMeta | None, asking: Asking
+    ) -> object:
         if invocation.completes is not None:
             return await completed(self, client, invocation)
         arguments = invocation.arguments

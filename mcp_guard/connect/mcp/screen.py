@@ -1,22 +1,33 @@
 """What a server says without being asked, kept away from everything else.
 
-A server may send requests and notifications at any time, in any number. Here the only question that is answered is
-`ping`; every other one is refused, in turn, so that a server that asks and does not listen makes nothing grow. Of its
-notifications two count: that what it offers changed, and how far a call is. One that does not stop talking is not
-listened to any more.
+A server may send requests and notifications at any time, in any number. Here the only questions that are answered
+are `ping` and, where the home lets a server ask, a few during a call; every other one is refused, in turn, so that a
+server that asks and does not listen makes nothing grow. Of its notifications two count: that what it offers changed,
+and how far a call is. One that does not stop talking is not listened to any more.
 """
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Final, Self
 
 import anyio
 from mcp.client._transport import ReadStream, WriteStream
 from mcp.shared.message import SessionMessage
-from mcp_types import METHOD_NOT_FOUND, ErrorData, JSONRPCError, JSONRPCNotification, JSONRPCRequest, JSONRPCResponse
+from mcp_types import (
+    METHOD_NOT_FOUND,
+    ErrorData,
+    JSONRPCError,
+    JSONRPCNotification,
+    JSONRPCRequest,
+    JSONRPCResponse,
+    RequestId,
+)
 
+from mcp_guard.connect.mcp.asking import Later, Result
 from mcp_guard.connect.mcp.listeners import Listeners
 
 _log = logging.getLogger("mcp_guard.upstream")
@@ -31,7 +42,8 @@ _REFUSED: Final = ErrorData(code=METHOD_NOT_FOUND, message="this client offers n
 
 class Screened:
     """The answers of a server. `changed` is called where it says that what it offers changed, `ended` at the
-    end; `listeners` hear how far their calls are."""
+    end;
+    `listeners` hear how far their calls are and what they are asked."""
 
     def __init__(
         self,
@@ -51,6 +63,7 @@ class Screened:
         self._monotonic = monotonic
         self._since = monotonic()
         self._unasked = 0
+        self._replying: set[asyncio.Task[None]] = set()
 
     async def receive(self) -> SessionMessage | Exception:
         """The next answer. Raises `anyio.EndOfStream`."""
@@ -63,7 +76,7 @@ class Screened:
                 if isinstance(item, SessionMessage):
                     await self._screen(item)
         except (anyio.EndOfStream, anyio.ClosedResourceError, anyio.BrokenResourceError):
-            self._ended()
+            self._end()
             raise anyio.EndOfStream from None
 
     def __aiter__(self) -> Self:
@@ -76,6 +89,8 @@ class Screened:
             raise StopAsyncIteration from None
 
     async def aclose(self) -> None:
+        for task in self._replying:
+            task.cancel()
         await self._read.aclose()
 
     async def __aenter__(self) -> Self:
@@ -86,6 +101,11 @@ class Screened:
     ) -> bool | None:
         await self.aclose()
         return None
+
+    def _end(self) -> None:
+        for task in self._replying:
+            task.cancel()
+        self._ended()
 
     def _count(self) -> None:
         now = self._monotonic()
@@ -103,7 +123,20 @@ class Screened:
         elif isinstance(said, JSONRPCNotification) and said.method == _PROGRESS:
             self._listeners.progress(said.params)
         elif isinstance(said, JSONRPCRequest):
-            answer: JSONRPCResponse | JSONRPCError = JSONRPCError(jsonrpc="2.0", id=said.id, error=_REFUSED)
-            if said.method == "ping":
-                answer = JSONRPCResponse(jsonrpc="2.0", id=said.id, result={})
-            await self._write.send(SessionMessage(message=answer))
+            answer = {} if said.method == "ping" else self._listeners.asked(said.method, said.params)
+            if answer is None or isinstance(answer, dict):
+                await self._reply(said.id, answer)
+            else:
+                task = asyncio.create_task(self._reply_later(said.id, answer))
+                self._replying.add(task)
+                task.add_done_callback(self._replying.discard)
+
+    async def _reply_later(self, identifier: RequestId, answer: Later) -> None:
+        with suppress(anyio.ClosedResourceError, anyio.BrokenResourceError):
+            await self._reply(identifier, await answer())
+
+    async def _reply(self, identifier: RequestId, answer: Result | None) -> None:
+        reply: JSONRPCResponse | JSONRPCError = JSONRPCError(jsonrpc="2.0", id=identifier, error=_REFUSED)
+        if answer is not None:
+            reply = JSONRPCResponse(jsonrpc="2.0", id=identifier, result=answer)
+        await self._write.send(SessionMessage(message=reply))

@@ -116,6 +116,8 @@ class Session:
             raise
         finally:
             held.calls -= 1
+            if not held.calls and held.listeners.is_unclear:
+                held.ended.set()  # what it asks now could be about the call that was given up
 
     async def offered(self, what: Primitive = "tool") -> Listing:
         """What the server says now of its tools, or of what else it offers. Raises `Failed`."""

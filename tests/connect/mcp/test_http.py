@@ -5,22 +5,26 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import pytest
 import uvicorn
 from mcp.server import MCPServer
+from mcp.server.elicitation import AcceptedElicitation, ElicitationResult
 from mcp.server.mcpserver import Context as MCPContext
+from mcp.server.mcpserver.resolve import Elicit, Resolve
+from pydantic import BaseModel
 from starlette.middleware import Middleware
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mcp_guard.connect.factory import Means, connect
 from mcp_guard.connect.failure import Failed
+from mcp_guard.connect.mcp.forms import SEND
 from mcp_guard.connect.mcp.pool import Sessions
 from mcp_guard.kit import strict_json
-from mcp_guard.model.back_channel import BackChannel, Move
-from mcp_guard.model.tool import McpSpec, Upstream
+from mcp_guard.model.back_channel import BackChannel, Form, Move, Questions, Said
+from mcp_guard.model.tool import Elicitation, McpSpec, Upstream
 from mcp_guard.secrets.redact import Redactor
 from mcp_guard.secrets.references import Resolver
 from tests.connect.tools import invocation, tool, until
@@ -49,6 +53,16 @@ class Watch:
         await self._app(scope, receive, send)
 
 
+class Name(BaseModel):
+    """What is asked for."""
+
+    name: str
+
+
+def _ask_name() -> Elicit[Name]:
+    return Elicit("What is your name?", Name)
+
+
 @asynccontextmanager
 async def _serving() -> AsyncIterator[str]:
     server = MCPServer("words")
@@ -65,6 +79,11 @@ async def _serving() -> AsyncIterator[str]:
         for number in range(1, most + 1):
             await ctx.report_progress(number, most, f"at {number}")
         return "counted"
+
+    @server.tool()
+    async def greet(name: Annotated[ElicitationResult[Name], Resolve(_ask_name)]) -> str:
+        """Greet."""
+        return f"hello {name.data.name}" if isinstance(name, AcceptedElicitation) else f"hello, whoever ({name.action})"
 
     app = server.streamable_http_app()
     app.user_middleware.append(Middleware(Watch))
@@ -130,6 +149,46 @@ async def test_the_progress_of_a_call_is_heard_from_servers_of_both_eras(means: 
     await count.invoke(invocation({"most": 3}, timeout=20))
     assert len(heard) == 3
     assert {str(version) < "2026" for version in Watch.counted} == {old}
+
+
+@pytest.mark.holds("upstream:asks")
+@pytest.mark.parametrize("old", [False, True])
+@pytest.mark.parametrize(
+    ("said", "value"),
+    [
+        (Said("accept", {"name": "Ada", SEND: "yes"}), "hello Ada"),
+        (Said("decline", {}), "hello, whoever (decline)"),
+        (None, "hello, whoever (decline)"),
+    ],
+)
+async def test_servers_of_both_eras_ask_during_a_call(
+    means: Means, url: str, old: bool, said: Said | None, value: str
+) -> None:
+    Watch.is_old = old
+    shown: list[Form] = []
+
+    async def ask(form: Form) -> Said | None:
+        shown.append(form)
+        return said
+
+    upstream = replace(_upstream(url), elicitation=Elicitation(10.0, 2))
+    greet = connect(tool(McpSpec("mcp", upstream, "greet", await _definition(means, upstream, "greet"))), means)
+    questions = Questions()
+    called = replace(invocation({}, timeout=20), back=BackChannel(ask=ask, questions=questions))
+    assert (await greet.invoke(called)).value == {"result": value}
+    assert questions.entries[0].how == (said.action if said else "decline")
+    assert "> What is your name?" in shown[0].message
+
+
+@pytest.mark.holds("upstream:asks-others-refused")
+@pytest.mark.parametrize("old", [False, True])
+async def test_one_that_may_not_ask_is_not_told_that_it_could(means: Means, url: str, old: bool) -> None:
+    Watch.is_old = old
+    upstream = _upstream(url)
+    greet = connect(tool(McpSpec("mcp", upstream, "greet", await _definition(means, upstream, "greet"))), means)
+    with pytest.raises(Failed) as failed:
+        await greet.invoke(invocation({}, timeout=20))
+    assert (failed.value.code, failed.value.executed) == ("upstream_error", "unknown")
 
 
 @pytest.mark.holds("upstream:egress")
