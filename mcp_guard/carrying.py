@@ -205,7 +205,12 @@ class Carrying:
         await self._end(task, TaskStatus.COMPLETED, state, "done", {"structured": output, "is_error": False})
 
     async def fail(self, task: Task, action: Fail, rows: Mapping[str, Step]) -> None:
-        """End a workflow that was not done, and say what of it was."""
+        """End a workflow that was not done, and say what of it was, and stays."""
+        catalog = self.in_force.current.catalog  # of a tool that is gone nobody can say that nothing stays
+        stays = [
+            it.id for it in action.final if (found := catalog.get(it.tool)) is None or found.tool.effects != "none"
+        ]
+        action = replace(action, left=(*action.left, *stays))
         status = TaskStatus.CANCELLED if action.code == "cancelled" else TaskStatus.FAILED
         reason = self._why(task, action, rows)
         told = {"code": action.code, "reason": reason, "executed": interpreter.executed(action, rows), "retry": "never"}

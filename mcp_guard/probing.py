@@ -26,6 +26,13 @@ RETRY_SECONDS = 5.0
 """When a task is looked at again that could not be moved for a reason outside it."""
 
 
+def is_put_off(before: Step | None, after: Step | None) -> bool:
+    """Whether a call that was to be made was kept from happening by something outside it, or from being finished."""
+    if after is None or after == before:
+        return after == before
+    return after.state is StepState.STARTED or (after.state is StepState.PENDING and after.code is None)
+
+
 @dataclass(frozen=True, slots=True)
 class Probing:
     """Sees to steps in doubt. Methods raise `StoreUnavailable`, and `Moved` where somebody was quicker."""
@@ -61,11 +68,8 @@ class Probing:
         await self.carrying.run(Doing(doubt.task, doubt.content, action.step, action.arguments, row))
         failpoint("tasks.asked")
         asked = await self._asked(doubt)
-        after = None if asked is None else asked.row
-        kept = after == row or (after is not None and after.state is StepState.PENDING and after.code is None)
-        unclear = after is not None and after.state is StepState.STARTED
         until = self.carrying.clock.now_us() + int(RETRY_SECONDS * 1_000_000)
-        return Rest(until, forced=True) if kept or unclear else None
+        return Rest(until, forced=True) if is_put_off(row, None if asked is None else asked.row) else None
 
     def _found(self, doubt: Doubt, result: Mapping[str, object]) -> Said:
         """That it was done, and what it gave: without what any row hides of its tool, since no row decides here."""

@@ -21,7 +21,7 @@ from mcp_guard.model.errors import StoreUnavailable
 from mcp_guard.model.moves import ApprovalState, StepState
 from mcp_guard.model.tool import ApproveStep, CallStep
 from mcp_guard.parking import Parking
-from mcp_guard.probing import RETRY_SECONDS, Probing
+from mcp_guard.probing import RETRY_SECONDS, Probing, is_put_off
 from mcp_guard.resolving import Doubt
 from mcp_guard.tasks.engine import Moved, Passed, Rest
 from mcp_guard.tasks.interpreter import Ask, Break, Fail, Finish, Moment, Run, Skip, Sleep, Wait, next_action
@@ -307,13 +307,11 @@ class Runner:
         wait = await self._carrying.run(doing)
         rows = await self._engine.steps(doing.task.id)
         after = next((row for row in rows if row.id == doing.step.id), None)
-        kept = after == doing.row or (after is not None and after.state is StepState.PENDING and after.code is None)
-        unclear = after is not None and after.state is StepState.STARTED
         now, deadline = self._clock.now_us(), deadline_of(doing.task, doing.content)
         until = now + int(max(wait or 0, RETRY_SECONDS) * 1_000_000)
         if deadline is not None and deadline > now:
             until = min(until, deadline)
-        return Rest(until, forced=True) if kept or unclear else None
+        return Rest(until, forced=True) if is_put_off(doing.row, after) else None
 
     def _doing(self, task: Task, content: Content, rows: Rows, row: Step) -> Doing:
         """The call of a step that is journaled, made from what was journaled when it came up."""

@@ -51,7 +51,7 @@ async def test_workflows_begun_at_once_ask_no_more_than_so_many_questions(desk: 
         codes = [answer.structured["guard"]["code"] for answer in answers]  # type: ignore[index]  # the shape of a view
         assert codes.count("rate_limited") == 20
         async with asyncio.timeout(60):
-            while await guard.tasks.all(status=TaskStatus.WORKING):
+            while await guard.tasks.parking.tasks.all(status=TaskStatus.WORKING):
                 await guard.runner.settle()
         assert len(await guard.approvals.all()) == MOST_WAITING
 

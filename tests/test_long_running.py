@@ -56,7 +56,7 @@ async def test_what_ends_in_time_is_answered_with_its_result(desk: Program) -> N
     async with _guard(desk.home) as guard:
         answer = await _call(guard, "long_act")
         assert (answer.structured, answer.is_error, answer.task) == ({"made": "a"}, False, None)
-        (task,) = await guard.tasks.all()
+        (task,) = await guard.tasks.parking.tasks.all()
     assert worked(desk.home) == ["begun a", "done a"]
     (intent,) = [record for record in _records(desk.home) if record["kind"] == "intent"]
     assert (intent["task"], intent["step"], intent["attempt"]) == (task.id, "call", 1)

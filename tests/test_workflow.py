@@ -48,7 +48,7 @@ async def test_a_workflow_that_ends_soon_is_answered_with_its_output(
     assert (answer.is_error, answer.exit_code, answer.task, answer.finished) == (False, 0, None, ())
     assert things(flow.home) == ["made a", "made b"]
     assert (_paid(payments, 11.5), mails(flow.home)) == (1, 1)
-    (task,) = await guard.tasks.all()
+    (task,) = await guard.tasks.parking.tasks.all()
     steps = [step for step in records(flow.home) if step["kind"] == "intent" and step.get("task") == task.id]
     assert [step["step"] for step in steps] == ["thing", "pay", "last", "told"]
     assert all(step["actor"]["sub"] == "user:alice" and step["decision"]["rule"] for step in steps)
@@ -64,7 +64,7 @@ async def test_a_step_that_fails_for_now_is_tried_again_and_happens_once(
     answer = await _open(guard, amount=12.5)
     assert not answer.is_error, answer.text
     assert _paid(payments, 12.5) == 1
-    (task,) = await guard.tasks.all()
+    (task,) = await guard.tasks.parking.tasks.all()
     steps = await guard.tasks.view(task)
     assert {step["id"]: step["attempt"] for step in steps["steps"]}["pay"] == 2  # type: ignore[attr-defined]
 
@@ -75,7 +75,9 @@ async def test_what_was_done_is_taken_back_in_reverse_order(guard: Guard, flow: 
     found: Any = answer.structured["guard"]
     assert answer.is_error
     assert (found["code"], found["step"], found["executed"]) == ("policy_denied", "told", "yes")
-    assert (found["undone"], found["not_undone"]) == (["last", "thing"], [])
+    assert (found["undone"], found["not_undone"]) == (["last", "thing"], ["pay"]), (
+        "nothing says how to take a payment back"
+    )
     assert things(flow.home) == ["made a", "made b", "unmade T-b", "unmade T-a"]
     assert mails(flow.home) == 0
     task = await ended(guard, found["task_id"])
@@ -85,10 +87,10 @@ async def test_what_was_done_is_taken_back_in_reverse_order(guard: Guard, flow: 
 @pytest.mark.holds("workflow:compensated")
 async def test_what_cannot_be_taken_back_is_named(guard: Guard, flow: Program, payments: Sandbox) -> None:
     found: Any = (await _open(guard, name="stuck", amount=13.6, then="nothing")).structured["guard"]
-    assert (found["step"], found["undone"], found["not_undone"]) == ("last", [], ["thing"])
-    assert "NOT taken back: thing" in found["reason"]
+    assert (found["step"], found["undone"], found["not_undone"]) == ("last", [], ["thing", "pay"])
+    assert "NOT taken back: thing, pay" in found["reason"]
     ended = [record["state"] for record in records(flow.home) if record["kind"] == "task"][-1]
-    assert (ended["what"], ended["not_undone"]) == ("failed", ["thing"])
+    assert (ended["what"], ended["not_undone"]) == ("failed", ["thing", "pay"])
 
 
 @pytest.mark.holds("workflow:approve-step")
@@ -161,7 +163,7 @@ async def test_a_role_taken_away_while_it_waited_is_not_used(
         task = await ended(guard, task_of(answer))
     assert (task["status"], task["result"]["guard"]["code"]) == ("failed", "approval_mismatch")
     assert things(flow.home) == ["made a"], "neither forwards nor back without the right to"
-    assert task["result"]["guard"]["not_undone"] == ["thing"]
+    assert task["result"]["guard"]["not_undone"] == ["thing", "pay"]
 
 
 @pytest.mark.holds("workflow:snapshot")
@@ -210,7 +212,7 @@ async def test_a_workflow_is_cancelled_between_steps(
         async def cancelled_after_the_first_step(*arguments: Any, **more: Any) -> Answer:
             answer = await before(*arguments, **more)
             if arguments[1].tool == "things_make":
-                (task,) = await guard.tasks.all()
+                (task,) = await guard.tasks.parking.tasks.all()
                 await guard.tasks.cancel(who(guard, "user:alice"), task.id)
             return answer
 
@@ -252,7 +254,7 @@ async def test_a_dry_run_begins_nothing(guard: Guard, flow: Program) -> None:
     answer = await guard.call(who(guard, "user:alice"), call)
     found: Any = answer.structured["guard"]
     assert (found["code"], found["effect"], found["rule"]) == ("dry_run", "allow", "flow-done")
-    assert await guard.tasks.all() == []
+    assert await guard.tasks.parking.tasks.all() == []
     assert things(flow.home) == []
 
 

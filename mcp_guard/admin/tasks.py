@@ -139,13 +139,6 @@ class Tasks:
             shown["is_error"] = told["is_error"]
         return shown
 
-    async def all(self, principal: Principal | None = None, status: TaskStatus | None = None) -> list[Task]:
-        """The newest tasks, newest first: those the principal may see, or all of the store."""
-        if principal is None:
-            return await self.parking.tasks.all(status=status)
-        found = await self.parking.tasks.all(status=status, tenant=principal.tenant)
-        return [task for task in found if self._may_see(principal, task)]
-
     async def resolve(self, identifier: str, how: StepState, principal: Principal | None) -> Task:
         """Say what became of a step in doubt: `done`, `failed`, or `pending` to have it done again.
 

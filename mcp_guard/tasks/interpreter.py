@@ -70,12 +70,14 @@ class Finish:
 
 @dataclass(frozen=True, slots=True)
 class Fail:
-    """It ends without having been done. `undone` are steps taken back, `left` those that should have been."""
+    """It ends without having been done. `undone` are steps taken back, `left` those that should have been, and `final`
+    those done that no step says how to take back."""
 
     code: str
     step: str | None
     undone: tuple[str, ...]
     left: tuple[str, ...]
+    final: tuple[CallStep, ...] = ()
 
 
 Action = Run | Ask | Wait | Sleep | Skip | Break | Finish | Fail
@@ -162,7 +164,16 @@ def _back(
             left.append(step.id)
         else:
             return attempt(undo, back, scope, moment, undoes=step.id)
-    return Fail(*reason, tuple(undone), tuple(left))
+    return Fail(*reason, tuple(undone), tuple(left), tuple(_final(plan, rows)))
+
+
+def _final(plan: WorkflowSpec, rows: Mapping[str, Step]) -> Iterator[CallStep]:
+    """The calls that were done and cannot be taken back, the last one first."""
+    for step in reversed(plan.steps):
+        if isinstance(step, CallStep) and step.undo is None:
+            row = rows.get(step.id)
+            if row is not None and row.state is StepState.DONE:
+                yield step
 
 
 def _undoing(plan: WorkflowSpec) -> Iterator[tuple[CallStep, CallStep]]:
