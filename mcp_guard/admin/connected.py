@@ -22,7 +22,8 @@ SKEW_US: Final = 30_000_000
 POLL_SECONDS: Final = 0.05
 WATCH_SECONDS: Final = 0.25
 MOST_TAUGHT: Final = 256
-"""Tokens that are redacted wherever they turn up. Of the others each call still redacts its own."""
+"""Tokens that are redacted wherever they turn up, those handed out last, also once they were renewed: they may stand in
+an answer that is under way, and count."""
 
 
 @dataclass(slots=True)
@@ -49,23 +50,20 @@ class Connected:
             raise await self._refusal(who, spec)
         return found.id
 
-    async def token(self, who: Principal, spec: OAuthSpec) -> str:
-        """An access token of theirs that is good for a while. Raises `NotConnected`, `Refused`, `StoreUnavailable`."""
-        found = self._found(who, spec)
-        if found is None:
-            raise await self._refusal(who, spec)
+    async def token(self, who: Principal, spec: OAuthSpec, account: str = "") -> str:
+        """An access token of theirs that is good for a while, perhaps only of one `account`. Raises `NotConnected`,
+        `Refused`, `StoreUnavailable`."""
+        found = await self._wanted(who, spec, account)
         until = found.tokens.until
         if until and until - SKEW_US <= self.clock.now_us():
-            found = await self._renewed(who, spec, found)
+            found = await self._renewed(who, spec, found, account)
         return self._handed_out(found)
 
-    async def renewed(self, who: Principal, spec: OAuthSpec, refused: str) -> str:
+    async def renewed(self, who: Principal, spec: OAuthSpec, refused: str, account: str = "") -> str:
         """Another token than one the upstream refused. Raises like `token`."""
-        found = self._found(who, spec)
-        if found is None:
-            raise await self._refusal(who, spec)
+        found = await self._wanted(who, spec, account)
         if found.tokens.access == refused:
-            found = await self._renewed(who, spec, found)
+            found = await self._renewed(who, spec, found, account)
         return self._handed_out(found)
 
     async def within(self, who: Principal, upstream: str, seconds: float) -> bool:
@@ -91,10 +89,18 @@ class Connected:
             return None
         return found
 
-    async def _refusal(self, who: Principal, spec: OAuthSpec) -> NotConnected:
+    async def _wanted(self, who: Principal, spec: OAuthSpec, account: str) -> Connection:
+        found = self._found(who, spec)
+        if found is None or account not in ("", found.id):
+            raise await self._refusal(who, spec, account)
+        return found
+
+    async def _refusal(self, who: Principal, spec: OAuthSpec, account: str = "") -> Refused:
+        if account:  # asked for within a session, by a library that logs what goes wrong: a link is not for that
+            return Refused("upstream_unavailable", "the account is not connected any more")
         return NotConnected(spec, await self.consenting.link(who, spec))
 
-    async def _renewed(self, who: Principal, spec: OAuthSpec, found: Connection) -> Connection:
+    async def _renewed(self, who: Principal, spec: OAuthSpec, found: Connection, account: str) -> Connection:
         """One renewal for all who wait; one who leaves does not end it."""
         flight = self._flights.get(found.id)
         if flight is None:
@@ -103,7 +109,7 @@ class Connected:
         try:
             return await asyncio.shield(flight)
         except Moved:
-            raise await self._refusal(who, spec) from None
+            raise await self._refusal(who, spec, account) from None
 
     def _landed(self, identifier: str, flight: "asyncio.Task[Connection]") -> None:
         self._flights.pop(identifier, None)
@@ -133,7 +139,6 @@ class Connected:
             if not await self.store.renew(renewed):
                 await _give_back(endpoint, renewed)
                 raise Moved
-            self._forget(found.tokens.access)
             return renewed
         raise AssertionError("ended")
 
@@ -154,7 +159,6 @@ class Connected:
         state = {"what": "connection-ended", "id": found.id, "upstream": found.upstream, "why": why}
         with suppress(Moved):
             await self.store.remove(found, self.journal.entry("config", state, who), as_it_is=True)
-        self._forget(found.tokens.access)
         raise Moved
 
     def _handed_out(self, connection: Connection) -> str:
@@ -168,15 +172,12 @@ class Connected:
         if token in self._taught:
             self._taught.move_to_end(token)
             return
+        if not self.redactor.learn(token):
+            return  # it is secret for another reason too, and stays so
         self._taught[token] = None
-        self.redactor.learn(token)
         while len(self._taught) > MOST_TAUGHT:
-            self._forget(next(iter(self._taught)))
-
-    def _forget(self, token: str) -> None:
-        if token in self._taught:
-            del self._taught[token]
-            self.redactor.forget(token)
+            oldest, _ = self._taught.popitem(last=False)
+            self.redactor.forget(oldest)
 
 
 async def _give_back(endpoint: TokenEndpoint, connection: Connection) -> bool:

@@ -72,7 +72,7 @@ async def _asked(home: Home, name: str | None, connections: Collection[str], ver
             if lender is None:
                 session = means.sessions.take(one.server)
                 return {what: await session.offered(what) for what in one.kinds}, ""
-            async with means.sessions.own(one.server, lender, "") as session:
+            async with means.sessions.own(one.server, lender) as session:
                 return {what: await session.offered(what) for what in one.kinds}, ""
 
         return await ask(declared, lock.read(home.directory), listing, _others(home))
@@ -102,10 +102,8 @@ async def _lenders(
         if name not in named:
             hint = f"`mcp-guard connections connect {name}`, then --connection and the id it prints"
             raise UsageError(f"{name} is only asked in somebody's name.", hint=hint)
-    return {
-        name: Bearer(lending, replace(operator(), subject=named[name].subject, tenant=named[name].tenant), spec)
-        for name, spec in specs.items()
-    }
+    whose = {name: replace(operator(), subject=named[name].subject, tenant=named[name].tenant) for name in specs}
+    return {name: Bearer(lending, whose[name], spec, named[name].id) for name, spec in specs.items()}
 
 
 def _others(home: Home) -> "Callable[[str], Collection[str]]":

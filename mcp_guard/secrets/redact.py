@@ -54,12 +54,14 @@ class Redactor:
         """Characters of the longest form known; what is cut may end in a part of a secret that long."""
         return max(map(len, self._forms), default=0)
 
-    def learn(self, value: str) -> None:
-        """Redact `value`, in all its forms, from now on. Short values are ignored; see `MIN_LENGTH`."""
+    def learn(self, value: str) -> bool:
+        """Redact `value`, in all its forms, from now on; whether that is new. Short values are ignored; see
+        `MIN_LENGTH`."""
         if value in self._known or len(value) < MIN_LENGTH:
-            return
+            return False
         self._known[value] = forms(value)
         self._know({*self._forms, *self._known[value]})
+        return True
 
     def forget(self, value: str) -> None:
         """Redact `value` no more; for what is valid for a short while, of which there is always more."""

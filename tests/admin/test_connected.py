@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from mcp_guard.admin import connected
 from mcp_guard.admin.connected import Connected
 from mcp_guard.admin.connections import Connections
 from mcp_guard.admin.consenting import Consenting
@@ -16,6 +17,7 @@ from mcp_guard.admin.issuers import Issuers
 from mcp_guard.audit.journal import Journal
 from mcp_guard.connect.documents import Documents
 from mcp_guard.connect.egress import Egress
+from mcp_guard.connect.tokens import Bearer
 from mcp_guard.identity.oauth.connection import Connection, ConnectionStore, Consent
 from mcp_guard.identity.oauth.flow import hashed, new_secret
 from mcp_guard.identity.oauth.tokens import Tokens
@@ -284,3 +286,44 @@ async def test_tokens_are_redacted_while_they_count(
     clock.advance(HOUR)
     second = await process.connected.token(ME, spec)
     assert process.connected.redactor.text(second) == "[redacted]"
+    assert process.connected.redactor.text(first) == "[redacted]", "an answer that is under way may still hold it"
+
+
+async def test_what_is_secret_for_another_reason_stays_so(
+    start: Start, issuer: AuthorizationServer, clock: FakeClock, spec: OAuthSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = start()
+    connection = await connect(process, issuer, clock)
+    process.connected.redactor.learn(connection.tokens.access)
+    monkeypatch.setattr(connected, "MOST_TAUGHT", 0)
+    token = await process.connected.token(ME, spec)
+    assert process.connected.redactor.text(token) == "[redacted]"
+
+
+@pytest.mark.holds("oauth:upstream", "oauth:secret")
+async def test_a_session_has_tokens_of_one_account_and_no_link(
+    start: Start, issuer: AuthorizationServer, clock: FakeClock, spec: OAuthSpec
+) -> None:
+    """What the upstream remembers in a session must not meet the token of another account; and the library that asks
+    for tokens in it logs what goes wrong."""
+    process = start()
+    process.connected.consenting.base = "http://127.0.0.1:1"
+    first = await connect(process, issuer, clock)
+    bearer = Bearer(process.connected, ME, spec, first.id)
+    assert await bearer.token() == first.tokens.access
+    await connect(process, issuer, clock)
+    assert await process.connected.token(ME, spec) != first.tokens.access
+    await process.admin.revoke("ledger", "user:me")
+    await connect(process, issuer, clock)
+    issuer.end_everything()
+    for asking in (bearer.token, lambda: bearer.renewed(first.tokens.access)):
+        with pytest.raises(Refused) as refused:
+            await asking()
+        assert not isinstance(refused.value, NotConnected)
+        assert "http" not in str(refused.value)
+    (second,) = await process.store.all()
+    ended = Bearer(process.connected, ME, spec, second.id)
+    with pytest.raises(Refused) as refused:
+        await ended.renewed(await ended.token())
+    assert not isinstance(refused.value, NotConnected)
+    assert process.sql("SELECT hash FROM consent") == []

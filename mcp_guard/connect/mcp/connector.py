@@ -100,10 +100,10 @@ class McpConnector:
             return
         if invocation.principal is None or self._tokens is None:
             raise Failed("upstream_unavailable", "nobody's account can be used here")
-        bearer = Bearer(self._tokens, invocation.principal, oauth)
-        await bearer.token()
+        await self._tokens.token(invocation.principal, oauth)
         account = await self._tokens.account(invocation.principal, oauth)
-        async with self._sessions.own(self.spec.upstream, bearer, account) as own:
+        bearer = Bearer(self._tokens, invocation.principal, oauth, account)
+        async with self._sessions.own(self.spec.upstream, bearer) as own:
             yield own
 
     def _session(self) -> Session:

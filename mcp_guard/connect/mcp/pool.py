@@ -81,9 +81,9 @@ class Sessions:
             await asyncio.gather(shared.session.aclose(), *(session.aclose() for session in theirs))
 
     @asynccontextmanager
-    async def own(self, upstream: Upstream, bearer: Bearer, account: str) -> AsyncIterator[Session]:
+    async def own(self, upstream: Upstream, bearer: Bearer) -> AsyncIterator[Session]:
         """The session of one person with one account, for one call."""
-        key = (upstream, bearer.who.subject, bearer.who.tenant, account)
+        key = (upstream, bearer.who.subject, bearer.who.tenant, bearer.account)
         own = self._own.get(key)
         if own is None:
             session = Session(upstream.name, lambda: self._open(upstream, bearer), upstream.start)
