@@ -5,8 +5,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from mcp.client.client import Client
+from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 from mcp_types import (
     INTERNAL_ERROR,
@@ -265,3 +267,27 @@ async def test_nothing_mirrored_is_nothing_advertised(desk: Program) -> None:
         assert not [one for one in (await alice.list_resources()).resources if "+" in str(one.uri)]
         assert (await _refused(alice.read_resource(README)))[:2] == (INVALID_PARAMS, "Unknown resource")
     assert not [one for one in records(desk.home, "read") if one["state"].get("what") == "prompts"]
+
+
+@pytest.mark.holds("upstream:offers")
+async def test_clients_of_both_eras_over_http(desk: Program, script: Script) -> None:
+    mirrored(desk.home, script)
+    token = desk.token("user:alice", "--client", "agent:local")
+    with desk.http() as serving:
+        for era in ERAS:
+            headers = {"Authorization": f"Bearer {token}"}
+            async with (
+                httpx2.AsyncClient(headers=headers, timeout=30.0, trust_env=False) as http,
+                Client(streamable_http_client(serving.url, http_client=http), mode=era) as alice,
+            ):
+                await _uses(alice)
+
+
+async def _uses(alice: Client) -> None:
+    assert README in [str(one.uri) for one in (await alice.list_resources()).resources]
+    assert [one.name for one in (await alice.list_prompts()).prompts] == ["docs_monthly"]
+    assert (await alice.read_resource(README)).contents[0].text == "hello"  # type: ignore[union-attr]
+    assert (await alice.get_prompt("docs_monthly", {"month": "May"})).messages
+    monthly = PromptReference(type="ref/prompt", name="docs_monthly")
+    assert (await alice.complete(monthly, {"name": "month", "value": "M"})).completion.values == ["May", "March"]
+    assert (await _refused(alice.read_resource("docs+docs://secret")))[:2] == (INVALID_PARAMS, "Unknown resource")

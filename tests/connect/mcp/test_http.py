@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import pytest
 import uvicorn
@@ -13,18 +13,20 @@ from mcp.server import MCPServer
 from mcp.server.elicitation import AcceptedElicitation, ElicitationResult
 from mcp.server.mcpserver import Context as MCPContext
 from mcp.server.mcpserver.resolve import Elicit, Resolve
+from mcp_types import Completion, CompletionArgument
 from pydantic import BaseModel
 from starlette.middleware import Middleware
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from mcp_guard.connect.connector import Connector
 from mcp_guard.connect.factory import Means, connect
 from mcp_guard.connect.failure import Failed
 from mcp_guard.connect.mcp.forms import SEND
 from mcp_guard.connect.mcp.pool import Sessions
 from mcp_guard.kit import strict_json
 from mcp_guard.model.back_channel import BackChannel, Form, Move, Questions, Said
-from mcp_guard.model.tool import Elicitation, McpSpec, Upstream
+from mcp_guard.model.tool import Elicitation, McpSpec, Primitive, Upstream
 from mcp_guard.secrets.redact import Redactor
 from mcp_guard.secrets.references import Resolver
 from tests.connect.tools import invocation, tool, until
@@ -85,6 +87,22 @@ async def _serving() -> AsyncIterator[str]:
         """Greet."""
         return f"hello {name.data.name}" if isinstance(name, AcceptedElicitation) else f"hello, whoever ({name.action})"
 
+    @server.resource("docs://readme", mime_type="text/plain")
+    def readme() -> str:
+        return "hello"
+
+    @server.resource("docs://notes/{name}", mime_type="text/plain")
+    def notes(name: str) -> str:
+        return f"about {name}"
+
+    @server.prompt()
+    def monthly(month: str) -> str:
+        return f"Report on {month}."
+
+    @server.completion()  # type: ignore[no-untyped-call, untyped-decorator]  # the SDK's says no types
+    async def complete(ref: object, argument: CompletionArgument, context: object) -> Completion:
+        return Completion(values=[f"{argument.value}ay"])
+
     app = server.streamable_http_app()
     app.user_middleware.append(Middleware(Watch))
     running = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error"))
@@ -119,10 +137,10 @@ def _upstream(url: str, networks: tuple[str, ...] = LOOPBACK, max_bytes: int = 6
     return Upstream("words", (), (), url, headers, networks, 10.0, max_bytes)
 
 
-async def _definition(means: Means, upstream: Upstream, name: str = "shout") -> str:
+async def _definition(means: Means, upstream: Upstream, name: str = "shout", what: Primitive = "tool") -> str:
     sessions = Sessions(means.home, means.resolver, means.redactor)
     try:
-        return strict_json.digest((await sessions.take(upstream).offered())[name])
+        return strict_json.digest((await sessions.take(upstream).offered(what))[name])
     finally:
         await sessions.aclose()
 
@@ -189,6 +207,29 @@ async def test_one_that_may_not_ask_is_not_told_that_it_could(means: Means, url:
     with pytest.raises(Failed) as failed:
         await greet.invoke(invocation({}, timeout=20))
     assert (failed.value.code, failed.value.executed) == ("upstream_error", "unknown")
+
+
+@pytest.mark.holds("upstream:calls")
+@pytest.mark.parametrize("old", [False, True])
+async def test_resources_and_prompts_of_servers_of_both_eras(means: Means, url: str, old: bool) -> None:
+    Watch.is_old = old
+    upstream = _upstream(url)
+
+    async def connected(what: Primitive, name: str) -> Connector:
+        digest = await _definition(means, upstream, name, what)
+        return connect(tool(McpSpec("mcp", upstream, name, digest, what, "text/plain")), means)
+
+    async def text(connector: Connector, **arguments: object) -> object:
+        value: Any = (await connector.invoke(invocation(arguments, timeout=20))).value
+        return value["contents"][0]["text"], value["contents"][0]["uri"]
+
+    assert await text(await connected("resource", "docs://readme")) == ("hello", "words+docs://readme")
+    notes, monthly = await connected("template", "docs://notes/{name}"), await connected("prompt", "monthly")
+    assert await text(notes, name="a b") == ("about a b", "words+docs://notes/a%20b")
+    got: Any = (await monthly.invoke(invocation({"month": "May"}, timeout=20))).value
+    assert got["messages"] == [{"role": "user", "content": {"type": "text", "text": "Report on May."}}]
+    begun = replace(invocation({"month": "M"}, timeout=20), completes="month")
+    assert (await monthly.invoke(begun)).value == {"values": ["May"], "more": False}
 
 
 @pytest.mark.holds("upstream:egress")
