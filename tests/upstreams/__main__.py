@@ -14,7 +14,7 @@ from typing import Any
 from mcp.client import Client
 from mcp.client.stdio import StdioServerParameters
 from mcp.shared.exceptions import MCPError
-from mcp_types import INVALID_PARAMS
+from mcp_types import INVALID_PARAMS, CallToolResult, PromptReference, Result
 
 from tests.conformance import suite
 from tests.simulators.process import Program
@@ -22,6 +22,7 @@ from tests.upstreams.world import World
 
 HERE = Path(__file__).parent
 IMAGE = '{"type":"image","data":"iVBORw'
+READ, GET, COMPLETE = "read ", "get ", "complete "
 INSTALLED = HERE.parents[1] / ".venv" / "upstreams"
 
 
@@ -58,6 +59,26 @@ def cases(world: World) -> Iterator[Case]:
     yield Case("a link", "everything_get-resource-links", {"count": 2}, "done", "resource_link")
     yield Case("structure", "everything_get-structured-content", {"location": "New York"}, "done", "temperature")
     yield Case("the server's environment", "everything_get-env", {}, "done", "PATH")
+    yield from _offers()
+
+
+def _offers() -> Iterator[Case]:
+    """Reads, prompts and completions: cases whose tool begins with what is done."""
+    static, dynamic = f"{READ}everything+demo://resource/static/document/", f"{READ}everything+demo://resource/dynamic/"
+    yield Case("a document", f"{static}features.md", {}, "done", "Features")
+    yield Case("a document without a rule", f"{static}structure.md", {}, "policy_denied", "guard:default")
+    yield Case("a document nobody allowed", f"{static}startup.md", {}, "hidden", "")
+    yield Case("a text of a template", f"{dynamic}text/7", {}, "done", "Resource 7")
+    # Listed as application/octet-stream, and read as text/plain.
+    yield Case("bytes of another type", f"{dynamic}blob/7", {}, "upstream_bad_response", "type that was let in")
+    yield Case("another text", f"{dynamic}text/8", {}, "policy_denied", "guard:default")
+    yield Case("a way out of a template", f"{dynamic}text/..%2Fblob", {}, "hidden", "")
+    yield Case("a prompt", f"{GET}everything_simple-prompt", {}, "done", "simple prompt")
+    yield Case("a prompt with an argument", f"{GET}everything_args-prompt", {"city": "Paris"}, "done", "in Paris")
+    yield Case("a prompt without its argument", f"{GET}everything_args-prompt", {}, "args_invalid", "city")
+    yield Case("a prompt nobody allowed", f"{GET}everything_resource-prompt", {}, "hidden", "")
+    begun = {"department": "Eng"}
+    yield Case("a completion", f"{COMPLETE}everything_completable-prompt", begun, "done", "Engineering")
 
 
 def main() -> int:
@@ -85,15 +106,15 @@ def install() -> dict[str, Path]:
 
 
 def lock(program: Program) -> int:
-    """Let the tools in; how many cannot be."""
+    """Let everything in; how many cannot be."""
     done = program.run("--json", "tools", "lock")
     if done.status != 0:
         print(done.out, done.err)
         return 1
     unusable = [one for one in done.json if one["state"] == "unusable"]
-    print(f"{len(done.json) - len(unusable)} tools let in, {len(unusable)} not")
+    print(f"{len(done.json) - len(unusable)} tools, resources and prompts let in, {len(unusable)} not")
     for one in unusable:
-        print(f"  BAD {one['upstream']} {one['tool']}: {one['why']}")
+        print(f"  BAD {one['upstream']}: {one['why']}")
     return len(unusable)
 
 
@@ -107,19 +128,36 @@ async def call(program: Program, world: World) -> int:
             well = ended == case.ends and case.holds in said
             wrong += not well
             print(
-                f"  {'ok ' if well else 'BAD'} {case.what:<28} {case.tool:<34} {ended}" + ("" if well else f": {said}")
+                f"  {'ok ' if well else 'BAD'} {case.what:<28} {case.tool[-52:]:<52} {ended}"
+                + ("" if well else f": {said}")
             )
     return wrong
 
 
 async def _ended(client: Client, case: Case) -> tuple[str, str]:
     try:
-        result = await client.call_tool(case.tool, case.arguments)
+        result = await _asked(client, case)
     except MCPError as error:
+        if isinstance(error.error.data, dict) and "guard" in error.error.data:
+            return str(error.error.data["guard"]["code"]), error.message
         return "hidden" if error.code == INVALID_PARAMS else f"error {error.code}", error.message
     said = result.model_dump_json(by_alias=True)
+    if not isinstance(result, CallToolResult):
+        return "done", said
     told = (result.structured_content or {}).get("guard")
     return (str(told["code"]), said) if isinstance(told, dict) else ("done", said)
+
+
+async def _asked(client: Client, case: Case) -> Result:
+    if case.tool.startswith(READ):
+        return await client.read_resource(case.tool.removeprefix(READ))
+    if case.tool.startswith(GET):
+        return await client.get_prompt(case.tool.removeprefix(GET), case.arguments)
+    if case.tool.startswith(COMPLETE):
+        prompt = PromptReference(type="ref/prompt", name=case.tool.removeprefix(COMPLETE))
+        ((name, value),) = case.arguments.items()
+        return await client.complete(prompt, {"name": name, "value": value})
+    return await client.call_tool(case.tool, case.arguments)
 
 
 if __name__ == "__main__":
