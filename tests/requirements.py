@@ -1886,4 +1886,8 @@ REQUIREMENTS: dict[str, Requirement] = {
         "bar: egress",
         "Hostile destinations are never dialled, and hostile answers met as often as may be, counted where they arrive.",
     ),
+    "python:warm": Requirement(
+        "docs/tools.md",
+        "A worker that waits carries out one call, within its time and with the secrets of that moment, and ends.",
+    ),
 }

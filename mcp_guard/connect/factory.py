@@ -144,7 +144,7 @@ def connect(tool: Tool, means: Means) -> Connector:
     if isinstance(spec, HttpSpec):
         return _http(tool, spec, means)
     if isinstance(spec, PythonSpec):
-        return _python(spec, means) if spec.worker is None else _worker(spec, spec.worker, means)
+        return _python(spec, means) if spec.worker is None else _worker(tool, spec, spec.worker, means)
     if isinstance(spec, CommandSpec):
         return _command(tool, spec, means)
     if isinstance(spec, McpSpec):
@@ -203,10 +203,10 @@ def _command(tool: Tool, spec: CommandSpec, means: Means) -> Connector:
         raise Invalid([Problem("template", str(error), f"tool {tool.name}")]) from None
 
 
-def _worker(spec: PythonSpec, worker: WorkerSpec, means: Means) -> Connector:
+def _worker(tool: Tool, spec: PythonSpec, worker: WorkerSpec, means: Means) -> Connector:
     from mcp_guard.connect.python_worker import WorkerConnector
 
-    return WorkerConnector(spec, worker, means.resolver.obtain, means.redactor, means.home)
+    return WorkerConnector(spec, worker, means.resolver.obtain, means.redactor, means.home, longest=tool.timeout)
 
 
 def _python(spec: PythonSpec, means: Means) -> Connector:

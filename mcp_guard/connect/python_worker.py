@@ -2,20 +2,27 @@
 
 Nothing of one call is left for the next, and what goes wrong ends the process and not the server: a crash, a timeout
 and too much memory are answers like others, with `executed: unknown`. The process sees the declared variables and
-none of the server's; it has limits, and nothing it started outlives the call.
+none of the server's; it has limits, and nothing it started outlives the call. With `warm` some wait for the next calls.
 """
 
+import asyncio
 import logging
 import sys
+import time
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import cast
 
 from mcp_guard.connect.answer import bounded
+from mcp_guard.connect.attempts import timed_out
 from mcp_guard.connect.environment import Environment
 from mcp_guard.connect.failure import Failed
 from mcp_guard.connect.process import Ended, Program, Running
+from mcp_guard.connect.spares import Spare, Spares
 from mcp_guard.connect.supervised import Supervised, workplace
+from mcp_guard.connect.threads import Threads
 from mcp_guard.kit import strict_json
 from mcp_guard.kit.references import Reference
 from mcp_guard.kit.text import visible
@@ -43,27 +50,76 @@ class WorkerConnector:
         obtain: Callable[[Reference], Awaitable[str]],
         redactor: Redactor,
         home: Path,
+        *,
+        longest: float,
     ) -> None:
+        """`longest` is the tool's timeout, in seconds."""
         self._spec = spec
         self._worker = worker
         self._redactor = redactor
         self._home = home
-        self._runs = Supervised(Environment(worker.env, obtain), LARGEST_RESULT + _ROOM, self._run)
+        self._environment = Environment(worker.env, obtain)
+        self._runs = Supervised(self._environment, LARGEST_RESULT + _ROOM, self._run)
+        self._threads = Threads()
+        self._spares = Spares(worker.warm, LARGEST_RESULT + _ROOM, longest, self._wait, self._threads)
 
     async def invoke(self, invocation: Invocation) -> Reply:
-        return Reply(self._redactor.value(self._answer(await self._runs.carry_out(invocation))))
+        ended = await (self._runs.carry_out(invocation) if self._worker.warm == 0 else self._warm(invocation))
+        return Reply(self._redactor.value(self._answer(ended)))
 
     async def aclose(self) -> None:
         self._runs.close()
+        self._spares.close()
+        self._threads.close()
+
+    async def _warm(self, invocation: Invocation) -> Ended:
+        """A call by a worker that waits for one, or where there is none by one of its own. Raises `Refused`."""
+        started = time.monotonic()
+        env = await self._environment.values(invocation.timeout)
+        spare = self._spares.take(env)
+        try:
+            ended = None if spare is None else await self._given(spare, invocation, started)
+            if ended is None:
+                left = invocation.timeout - (time.monotonic() - started)
+                ended = await self._runs.carry_out(replace(invocation, timeout=left))
+            return ended
+        finally:
+            self._spares.refill(env)
+
+    async def _given(self, spare: Spare, invocation: Invocation, started: float) -> Ended | None:
+        """How a worker ended that was given the call; `None` where it did not take it, and so did nothing."""
+        limit = asyncio.timeout(invocation.timeout - (time.monotonic() - started))
+        try:
+            async with limit:
+                given = await self._threads.start(partial(spare.give, strict_json.dumps(dict(invocation.arguments))))
+                if given.error is not None:
+                    return None
+                outcome = await spare.work
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            reason = timed_out(invocation.timeout)
+            raise Failed("upstream_timeout", reason, transient="timeout", executed="unknown") from None
+        finally:
+            spare.running.abandon()  # without effect once it has ended
+        if outcome.error is not None:
+            raise outcome.error
+        return cast(Ended, outcome.value)
 
     def _run(self, invocation: Invocation, env: Mapping[str, str], running: Running) -> Ended:
+        return self._start(env, running, {"arguments": dict(invocation.arguments)})
+
+    def _wait(self, env: Mapping[str, str], running: Running, pipe: str) -> Ended:
+        return self._start(env, running, {"pipe": pipe})
+
+    def _start(self, env: Mapping[str, str], running: Running, given: Mapping[str, object]) -> Ended:
         worker = self._worker
         order = {
             "home": str(self._home),
             "function": self._spec.function,
             "built": list(self._spec.built),
             "variables": list(env),
-            "arguments": dict(invocation.arguments),
+            **given,
         }
         argv = (sys.executable, "-I", "-B", "-X", "utf8", str(_WORKER))
         with workplace(worker.cwd or None) as directory:

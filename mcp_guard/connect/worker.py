@@ -1,6 +1,7 @@
 """One call of a function in a process of its own. A script: started for every call, with a declared environment.
 
-It reads one JSON object from standard input and writes one to what was its standard output. What the function prints
+It reads one JSON object from standard input and writes one to what was its standard output. Where that names a pipe,
+the arguments come through it later, once the function is imported (`spares`). What the function prints
 goes to the standard error, which is the operator's log.
 """
 
@@ -15,6 +16,7 @@ from typing import cast
 from mcp_guard.connect.building import Builders
 from mcp_guard.connect.failure import Failed
 from mcp_guard.connect.python import Function, ToolError, current_home, find, plain_json
+from mcp_guard.connect.spares import HEAD
 from mcp_guard.kit import strict_json
 from mcp_guard.kit.raised import kind_and_place
 from mcp_guard.model.errors import Refused
@@ -25,15 +27,16 @@ def main() -> None:
     assert isinstance(order, dict)
     for name in set(os.environ) - set(order["variables"]):
         del os.environ[name]  # Python itself adds LC_CTYPE where no locale is set (PEP 538)
+    pipe = os.open(str(order["pipe"]), os.O_RDWR) if "pipe" in order else None  # with a writer, so that it has no end
     answer = os.dup(1)
     os.dup2(2, 1)
-    said = strict_json.dumps(_carry_out(order))
+    said = strict_json.dumps(_carry_out(order, pipe))
     sys.stdout.flush()
     while said:
         said = said[os.write(answer, said) :]
 
 
-def _carry_out(order: dict[str, object]) -> dict[str, object]:
+def _carry_out(order: dict[str, object], pipe: int | None) -> dict[str, object]:
     sys.path.append(str(order["home"]))
     current_home.set(Path(str(order["home"])))
     try:
@@ -42,7 +45,8 @@ def _carry_out(order: dict[str, object]) -> dict[str, object]:
     except BaseException as error:  # noqa: BLE001 - importing runs code of the home; anything can happen
         return {"kind": "import", "text": kind_and_place(error)}
     try:
-        arguments = builders.build(cast(dict[str, object], order["arguments"]))
+        given = order["arguments"] if pipe is None else strict_json.loads(_received(pipe))
+        arguments = builders.build(cast(dict[str, object], given))
         return {"kind": "value", "value": plain_json(_called(function, arguments))}
     except ToolError as error:
         return {"kind": "tool_error", "text": error.message, "executed": error.executed}
@@ -52,6 +56,20 @@ def _carry_out(order: dict[str, object]) -> dict[str, object]:
         return {"kind": "refused", "code": refused.code, "text": refused.reason, "executed": refused.executed}
     except BaseException as error:  # noqa: BLE001 - a function's SystemExit is its failure
         return {"kind": "raised", "text": kind_and_place(error)}
+
+
+def _received(pipe: int) -> bytes:
+    """What comes through the pipe: a number of bytes, and as many."""
+    data = _exactly(pipe, int(_exactly(pipe, HEAD)))
+    os.close(pipe)
+    return data
+
+
+def _exactly(pipe: int, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        data += os.read(pipe, min(size - len(data), 1 << 20))
+    return data
 
 
 def _called(function: Function, arguments: dict[str, object]) -> object:

@@ -21,8 +21,8 @@ from mcp_guard.manifest.fields import (
     Tag,
     ToolName,
     Word,
-    between,
 )
+from mcp_guard.manifest.files import FileName, MediaType, Upload, Uploading
 from mcp_guard.manifest.limits import CostRule, ToolLimits
 from mcp_guard.manifest.offers import Offers
 from mcp_guard.model.tool import Effects, JustificationMode, Mode, RetryOn
@@ -35,13 +35,6 @@ Binding = Annotated[
     ),
 ]
 HeaderName = Annotated[str, Matching(r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$", "a header name (RFC 9110 section 5.1)")]
-MediaType = Annotated[
-    str,
-    Matching(
-        r"^[a-z0-9!#$&^_.+-]{1,64}/[a-z0-9!#$&^_.+-]{1,64}(; ?[a-z-]{1,32}=[A-Za-z0-9_.-]{1,64}){0,4}$",
-        "a media type such as text/csv or text/plain; charset=utf-8, in lower case",
-    ),
-]
 Function = Annotated[
     str,
     Matching(
@@ -64,7 +57,6 @@ Media = Literal[
     "audio/flac",
     "application/pdf",
 ]
-FileName = Annotated[str, Field(min_length=1, max_length=1024)]
 JsonSchema = dict[str, Any]
 Glob = Annotated[str, Matching(r"^[A-Za-z0-9_./*-]{1,128}$", "the name of a tool; * stands for any characters")]
 ApiMethod = Literal["get", "head", "post", "put", "patch", "delete"]
@@ -167,15 +159,6 @@ class ServiceEntry(Strict):
     oauth: OAuthRule
 
 
-class Upload(Strict):
-    """A file that is sent. What leads out of `within`, links included, is refused."""
-
-    path: Annotated[str, Field(min_length=1, max_length=1024)] = Field(description="Below `within`: `{name}`.")
-    within: FileName = Field(description="The only directory it may be in, from the home or absolute.")
-    content_type: MediaType = Field(default="application/octet-stream", description="What the file is.")
-    max_size: Annotated[Size, between("1B", "1GiB")] = "16MiB"
-
-
 class Http(Strict):
     """One request. Arguments are placed by position: `{name}`."""
 
@@ -250,6 +233,7 @@ class Python(Strict):
     )
     env: dict[str, Annotated[str, Field(max_length=4096)]] = Field(default={}, description="The worker's variables.")
     limits: ProcessLimitsEntry | None = Field(default=None, description="What a worker may use.")
+    warm: Annotated[int, Field(ge=0, le=8)] = Field(default=0, description="So many workers wait for the next calls.")
 
 
 class Command(Strict):
@@ -452,13 +436,6 @@ class Include(Strict):
     )
     methods: Annotated[list[ApiMethod], Field(min_length=1)] | None = None
     tags: Annotated[list[Text], Field(min_length=1)] | None = None
-
-
-class Uploading(Strict):
-    """The only directory of files that may be sent."""
-
-    within: FileName
-    max_size: Annotated[Size, between("1B", "1GiB")] = "16MiB"
 
 
 class ImportEntry(Strict):

@@ -5,7 +5,8 @@ import re
 
 from mcp_guard.kit import references, template, units
 from mcp_guard.manifest.arguments import Arguments, placed
-from mcp_guard.manifest.document import Http, Upload
+from mcp_guard.manifest.document import Http
+from mcp_guard.manifest.files import Upload
 from mcp_guard.manifest.home import directory
 from mcp_guard.manifest.process import Place
 from mcp_guard.manifest.report import Report

@@ -17,7 +17,7 @@ from mcp_guard.model.problem import Problem
 from mcp_guard.model.tool import PythonSpec, WorkerSpec
 
 MAX_SOURCE = 4 * 1024 * 1024
-_OF_A_WORKER = ("cwd", "env", "limits")
+_OF_A_WORKER = ("cwd", "env", "limits", "warm")
 
 
 def with_schema(entry: ToolEntry, home: Path, report: Report) -> tuple[ToolEntry, tuple[str, ...]] | None:
@@ -80,7 +80,7 @@ def _worker(entry: Python, place: Place, said: Said, report: Report) -> WorkerSp
     check_env(entry.env, report.at("env"))
     cwd = None if entry.cwd is None else directory(entry.cwd, place.home, place.reserved, report.at("cwd"))
     limits = limits_of(entry.limits or ProcessLimitsEntry(), said.timeout, report.at("limits"))
-    return WorkerSpec(str(cwd) if cwd is not None else None, tuple(sorted(entry.env.items())), limits)
+    return WorkerSpec(str(cwd) if cwd is not None else None, tuple(sorted(entry.env.items())), limits, entry.warm)
 
 
 def _source(module: str, home: Path) -> Path | None:

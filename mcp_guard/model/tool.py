@@ -138,11 +138,12 @@ class ProcessLimits:
 @dataclass(frozen=True, slots=True)
 class WorkerSpec:
     """A process for each call of a function: an absolute directory or an empty one of its own, variables (values may be
-    references to secrets), limits."""
+    references to secrets), limits. So many as are `warm` are started before their call comes."""
 
     cwd: str | None
     env: tuple[tuple[str, str], ...]
     limits: ProcessLimits
+    warm: int = field(default=0, metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)

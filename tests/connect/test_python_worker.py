@@ -5,12 +5,15 @@ import logging
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from mcp_guard.connect.factory import Means, connect
+from mcp_guard.connect.failure import Failed
 from mcp_guard.connect.python_worker import WorkerConnector
+from mcp_guard.connect.spares import Spare
 from mcp_guard.model.errors import Refused
 from mcp_guard.model.tool import ProcessLimits, PythonSpec, WorkerSpec
 from tests.connect.tools import invocation, tool, until
@@ -211,3 +214,99 @@ async def test_a_function_that_is_not_there_was_not_executed(means: Means) -> No
     with pytest.raises(Refused) as refused:
         await run(means, "nothing")
     assert (refused.value.code, refused.value.executed) == ("upstream_unavailable", "no")
+
+
+# --- workers that wait
+
+
+def warm(means: Means, name: str, count: int = 2, **env: str) -> WorkerConnector:
+    worker = WorkerSpec(None, tuple(env.items()), ProcessLimits(cpu=20), warm=count)
+    connector = connect(tool(PythonSpec("python", f"desk_worker:{name}", (), worker)), means)
+    assert isinstance(connector, WorkerConnector)
+    return connector
+
+
+def waiting(connector: WorkerConnector) -> list[Spare]:
+    return connector._spares._waiting
+
+
+async def ready(connector: WorkerConnector, count: int = 2) -> None:
+    """Wait until so many workers can take their arguments."""
+
+    def takes(spare: Spare) -> bool:
+        try:
+            os.close(os.open(spare.pipe, os.O_WRONLY | os.O_NONBLOCK))
+        except OSError:
+            return False
+        return True
+
+    await until(lambda: len(waiting(connector)) == count and all(map(takes, waiting(connector))))
+
+
+@pytest.mark.holds("python:warm")
+async def test_a_worker_that_waits_takes_the_next_call_and_only_that(means: Means) -> None:
+    connector = warm(means, "add")
+    assert (await connector.invoke(invocation({"a": 1}, timeout=20.0))).value == {"sum": 1, "calls": 1}
+    await ready(connector)
+    taken = waiting(connector)[0]
+    assert (await connector.invoke(invocation({"a": 2, "b": 3}, timeout=20.0))).value == {"sum": 5, "calls": 1}
+    assert taken.work.done()
+    assert taken not in waiting(connector)
+    await ready(connector)
+    large = "x" * 300_000  # more than a pipe holds at once
+    assert (await connector.invoke(invocation({"a": large, "b": ""}, timeout=20.0))).value == {"sum": large, "calls": 1}
+    spares = list(waiting(connector))
+    await connector.aclose()
+    await until(lambda: all(spare.work.done() for spare in spares))
+    assert not [spare for spare in spares if Path(spare.pipe).parent.exists()]
+
+
+@pytest.mark.holds("python:warm")
+async def test_calls_run_side_by_side_and_more_than_wait_are_started(means: Means) -> None:
+    connector = warm(means, "add")
+    await connector.invoke(invocation({"a": 0}, timeout=20.0))
+    await ready(connector)
+    calls = [connector.invoke(invocation({"a": n}, timeout=60.0)) for n in range(5)]
+    answers = [reply.value for reply in await asyncio.gather(*calls)]
+    assert answers == [{"sum": n, "calls": 1} for n in range(5)]
+    assert len(waiting(connector)) <= 2
+    await connector.aclose()
+
+
+@pytest.mark.holds("python:warm")
+async def test_time_is_up_for_a_waiting_worker_as_for_any_other(means: Means) -> None:
+    connector = warm(means, "end")
+    with pytest.raises(Refused):
+        await connector.invoke(invocation({"how": "hard"}, timeout=20.0))
+    await ready(connector)
+    taken = waiting(connector)[0]
+    with pytest.raises(Failed) as failed:
+        await connector.invoke(invocation({"how": "hang"}, timeout=0.5))
+    assert (failed.value.code, failed.value.executed) == ("upstream_timeout", "unknown")
+    await until(taken.work.done)
+    for how in ("fork", "protocol"):
+        await ready(connector)
+        with pytest.raises(Refused) as refused:
+            await connector.invoke(invocation({"how": how}, timeout=20.0))
+        assert refused.value.executed == "unknown", how
+    await connector.aclose()
+
+
+@pytest.mark.holds("python:warm")
+async def test_a_worker_that_waits_with_another_secret_or_too_long_is_not_used(
+    means: Means, environ: dict[str, str]
+) -> None:
+    environ["MCP_GUARD_SECRET_KEY"] = "first-value-of-the-test"
+    connector = warm(means, "leak", KEY="${secret:key}")
+    await connector.invoke(invocation({}, timeout=20.0))
+    await ready(connector)
+    old = list(waiting(connector))
+    environ["MCP_GUARD_SECRET_KEY"] = "other-value-of-the-test"
+    assert (await connector.invoke(invocation({}, timeout=20.0))).value == "[redacted]"
+    await until(lambda: all(spare.work.done() for spare in old))
+    await ready(connector)
+    late = waiting(connector)[0]
+    waiting(connector)[0] = replace(late, until=0.0)
+    await connector.invoke(invocation({}, timeout=20.0))
+    await until(late.work.done)
+    await connector.aclose()
