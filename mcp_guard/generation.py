@@ -13,8 +13,9 @@ from mcp_guard.connect.connector import Connector
 from mcp_guard.identity.directory import Directory
 from mcp_guard.manifest.catalog import Catalog
 from mcp_guard.model.decision import AccessRequest, Act, Decision
+from mcp_guard.model.oauth import OAuthSpec
 from mcp_guard.model.principal import Principal
-from mcp_guard.model.tool import PRIMITIVES, TOOLS, Primitive, Tool
+from mcp_guard.model.tool import PRIMITIVES, TOOLS, CallStep, Primitive, Tool, WorkflowSpec
 from mcp_guard.policy.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -89,6 +90,21 @@ class Generation:
         names = self.catalog.of(*of)
         decisions = self.policy.decide_all(principal, "list", names, now, self.environment, seen=seen)
         return list(zip((self.catalog[name].tool for name in names), decisions, strict=True))
+
+    def accounts(
+        self, principal: Principal, tool: Tool, now: datetime, seen: frozenset[str] | None = None
+    ) -> Sequence[OAuthSpec]:
+        """The accounts that a call of a tool needs; of a workflow those of the steps that are taken in any case, as far
+        as `principal` is shown their tools."""
+        if not isinstance(tool.connector, WorkflowSpec):
+            return [tool.oauth] if tool.oauth is not None else []
+        steps = [step for step in tool.connector.steps if isinstance(step, CallStep) and step.when is None]
+        found = [entry.tool for step in steps if (entry := self.catalog.get(step.tool)) is not None]
+        return [
+            one.oauth
+            for one in found
+            if one.oauth is not None and is_shown(one, self.decide(principal, "list", one.name, now, seen=seen))
+        ]
 
     def visible(self, principal: Principal, now: datetime, seen: frozenset[str] | None = None) -> Sequence[Tool]:
         """The tools `principal` sees, by name: exactly those a call does not answer as unknown."""

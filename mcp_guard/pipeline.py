@@ -299,8 +299,8 @@ class Pipeline:
 
     async def _require_connection(self, trail: Trail, tool: Tool) -> None:
         """Before people are asked to approve what cannot be done."""
-        if tool.oauth is not None:
-            await self._tokens.require(trail.principal, tool.oauth)
+        for account in trail.under.accounts(trail.principal, tool, self._now(), trail.seen):
+            await self._tokens.require(trail.principal, account)
 
     async def _park(self, trail: Trail, wish: Wish) -> Answer:
         """Have the call wait for people; what is answered now is whom it waits for."""
@@ -433,6 +433,7 @@ class Pipeline:
         return Answer(trail.call.id, {"guard": view.as_dict()}, view.as_text(), False, self._receipt(trail, stored))
 
     async def _refuse(self, trail: Trail, refusal: Refused) -> Answer:
+        refusal = trail.told(refusal)
         if refusal.executed == "unknown" and trail.acts_once:
             refusal.retry = "never"  # repeating could do it twice
         if trail.ended_by_journal:

@@ -14,6 +14,8 @@ from mcp_guard.model.back_channel import NOBODY, BackChannel, Questions
 from mcp_guard.model.call import Provenance, ToolCall
 from mcp_guard.model.codes import Executed
 from mcp_guard.model.decision import OPERATORS, AccessRequest, AskedNow, Decision, Effect
+from mcp_guard.model.errors import Refused
+from mcp_guard.model.oauth import NotConnected
 from mcp_guard.model.principal import Principal
 from mcp_guard.model.tool import McpSpec
 from mcp_guard.store.values import Stored
@@ -124,6 +126,10 @@ class Trail:
         if upstream is None and not tool.labels:
             return None
         return Provenance(tool.name, tool.connector.kind, tool.labels, upstream)
+
+    def told(self, refusal: Refused) -> Refused:
+        """A refusal as it may be told: what is carried out as a task is kept with it."""
+        return refusal.kept() if self.carried is not None and isinstance(refusal, NotConnected) else refusal
 
     @property
     def acts_once(self) -> bool:

@@ -41,14 +41,20 @@ class NotConnected(Refused):
     """The caller has no account connected at the upstream; nothing was sent to it. `link` is where to connect one,
     where this process has pages for that."""
 
-    def __init__(self, spec: OAuthSpec, link: ConsentLink | None) -> None:
+    def __init__(self, spec: OAuthSpec, link: ConsentLink | None, then: str = "") -> None:
         self.upstream = spec.upstream
         self.link = link
+        self._spec = spec
         where = f"open {link.url}" if link else f"run `mcp-guard connections connect {spec.upstream}`"
         super().__init__(
             "connection_required",
-            f"your account at {spec.upstream} is not connected; the person you act for can {where}",
+            f"your account at {spec.upstream} is not connected; {then or f'the person you act for can {where}'}",
         )
+
+    def kept(self) -> "NotConnected":
+        """The same without the link, for what is kept: others may look at it, and whoever opens a link connects an
+        account of theirs for the person it names."""
+        return NotConnected(self._spec, None, "whoever calls one of its tools is told where to connect it")
 
     @property
     def connect(self) -> Mapping[str, object]:
