@@ -232,7 +232,7 @@ async def test_what_is_kept_is_bounded_and_refusals_do_not_push_out_acts(
 async def test_health_turns_good_by_itself_and_the_gap_is_on_record(
     journal: Journal, path: Path, tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(backlog, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(backlog, "RETRY_SECONDS", 86_400.0)  # an attempt under way would know of fewer
     move(path, tmp_path / "away" / "guard.db")
     for _ in range(3):
         with pytest.raises(StoreUnavailable):
@@ -240,6 +240,9 @@ async def test_health_turns_good_by_itself_and_the_gap_is_on_record(
         clock.advance(2)
     assert journal.health.since_us is not None
     move(tmp_path / "away" / "guard.db", path)
+    monkeypatch.setattr(backlog, "RETRY_SECONDS", 0.01)
+    journal._backlog._disarm()
+    journal._backlog._arm()
     (gap,) = await until(path, 1)
     assert gap["state"] == {"code": "audit_unavailable", "where": "store", "count": 3, "us": 4_000_000}
     await settled(journal)

@@ -14,7 +14,7 @@ from tests.cli.conftest import Guard
 @pytest.mark.holds("cli:demo")
 def test_every_step_happens() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "mcp_guard", "--json", "demo"], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-m", "mcp_guard", "--json", "demo"], capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     story = json.loads(done.stdout)
