@@ -5,6 +5,7 @@ A parked call is rows and nothing else: no coroutine, no thread, no open request
 
 import os
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
@@ -29,7 +30,7 @@ from mcp_guard.model.trace import Trace
 from mcp_guard.secrets.vault import SealBroken, Vault
 from mcp_guard.store.transaction import Transaction, Work, together
 from mcp_guard.tasks.carried import ApprovalWait, Carried
-from mcp_guard.tasks.engine import Alike, Engine, NewTask
+from mcp_guard.tasks.engine import Alike, Engine, Moved, NewTask
 from mcp_guard.tasks.on_record import StepRecords
 from mcp_guard.tasks.plan import CALL
 from mcp_guard.tasks.task import Content, Step, Task, step_of
@@ -238,7 +239,10 @@ class Parking:
         agreed = self.tasks.moving(request.task, waits, waits, message=AGREED, now=now, wake_at=now)
 
         def work(transaction: Transaction) -> None:
-            (agreed if approved(transaction, request.id) else waiting)(transaction)
+            if approved(transaction, request.id):
+                with suppress(Moved):  # rows that say otherwise are not the guard's: whoever carries it on finds out
+                    agreed(transaction)
+            waiting(transaction)
 
         return work
 

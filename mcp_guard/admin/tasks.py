@@ -19,7 +19,7 @@ from mcp_guard.model.errors import StoreUnavailable, UsageError
 from mcp_guard.model.moves import ApprovalState, StepState, TaskStatus
 from mcp_guard.model.principal import Principal
 from mcp_guard.model.tool import CallStep
-from mcp_guard.parking import WITHDRAWN, WITHDRAWN_FOR_THEM, Parking
+from mcp_guard.parking import AGREED, WITHDRAWN, WITHDRAWN_FOR_THEM, Parking
 from mcp_guard.resolving import Doubt, Said, resolving
 from mcp_guard.store.transaction import together
 from mcp_guard.tasks.engine import Moved
@@ -124,7 +124,7 @@ class Tasks:
 
     def message(self, task: Task) -> str:
         """What is said of where a task stands: whom it waits for only where refusals tell whom they are about."""
-        waits = task.status is TaskStatus.INPUT_REQUIRED
+        waits = task.status is TaskStatus.INPUT_REQUIRED and task.message != AGREED
         return WAITS if waits and self.refusals != "why" else task.message
 
     async def view(self, task: Task) -> dict[str, object]:
