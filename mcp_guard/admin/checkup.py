@@ -17,7 +17,7 @@ from mcp_guard.model.decision import AccessRequest
 from mcp_guard.model.errors import GuardError, Invalid, StoreUnavailable
 from mcp_guard.model.principal import Principal
 from mcp_guard.model.problem import Problem
-from mcp_guard.model.tool import PythonSpec, Tool
+from mcp_guard.model.tool import Primitive, PythonSpec, Tool
 
 if TYPE_CHECKING:
     from mcp_guard.manifest.catalog import Catalog
@@ -85,7 +85,7 @@ def failed(name: str, error: GuardError) -> Iterator[Check]:
 def examine(subject: Subject) -> Iterator[Check]:
     """Every check that makes sense; what depends on a broken part is left out."""
     catalog, problems = manifests.lint(subject.directory, subject.tools, reserved=subject.reserved)
-    yield from _linted("tools", problems, f"{len(catalog)} tools" if catalog is not None else "")
+    yield from _linted("tools", problems, _counted(catalog) if catalog is not None else "")
     known: Directory | None = None
     try:
         known = principals.load(subject.principals, subject.shown_as(subject.principals))
@@ -206,15 +206,26 @@ def _tests(subject: Subject, policy: "Snapshot", known: Directory) -> Iterator[C
         yield Check("policy tests", "warn", "there are none", "write some: policy.tests says where they are looked for")
 
 
+def _counted(catalog: "Catalog") -> str:
+    """How much there is, with what other servers offer beside tools where they do."""
+    kinds: tuple[tuple[str, tuple[Primitive, ...]], ...] = (
+        ("tools", ("tool",)),
+        ("resources", ("resource", "template")),
+        ("prompts", ("prompt",)),
+    )
+    counts = [(len(catalog.of(*kind)), name) for name, kind in kinds]
+    return ", ".join(f"{count} {name}" for count, name in counts if count or name == "tools")
+
+
 def _visible(subject: Subject, catalog: "Catalog", policy: "Snapshot", known: Directory) -> Check:
     local = subject.local(known)
     if local is None:
         return Check("local identity", "ok", "not allowed here; every caller needs a token")
-    now = as_datetime(subject.clock.now_us())
-    asked = (AccessRequest(local, "list", name, now, None, subject.environment, frozenset()) for name in catalog)
+    now, tools = as_datetime(subject.clock.now_us()), catalog.of("tool")
+    asked = (AccessRequest(local, "list", name, now, None, subject.environment, frozenset()) for name in tools)
     visible = sum(policy.decide(request).allowed for request in asked)
-    what = f"{local.subject} through {local.client} sees {visible} of {len(catalog)} tools"
-    if visible or not catalog:
+    what = f"{local.subject} through {local.client} sees {visible} of {len(tools)} tools"
+    if visible or not tools:
         return Check("local identity", "ok", what)
     return Check("local identity", "warn", what, f"`mcp-guard policy check {local.subject} TOOL --act list` says why")
 

@@ -4,7 +4,7 @@ Reading and getting are calls of the pipeline like those of tools; only their an
 tool's `isError` is a JSON-RPC error here, with the same view of it in `data.guard`.
 """
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import b64decode, urlsafe_b64encode
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -152,7 +152,9 @@ def _cursor(name: str) -> str:
 def _opened(cursor: str | None) -> str:
     """The name a page begins behind. Whoever makes up a cursor begins elsewhere among what they may see anyway."""
     try:
-        return "" if cursor is None else urlsafe_b64decode(cursor[: 4 * _MAX_NAME].encode("ascii")).decode()
+        return (
+            "" if cursor is None else b64decode(cursor[: 4 * _MAX_NAME].encode("ascii"), b"-_", validate=True).decode()
+        )
     except ValueError:
         raise MCPError(types.INVALID_PARAMS, "Invalid cursor") from None
 

@@ -1,5 +1,6 @@
 """Other servers' resources and prompts on the wire: listed and read under policy by clients of both eras, on record."""
 
+from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,12 +22,12 @@ from mcp_types import (
 )
 from pydantic import TypeAdapter
 
-from mcp_guard.build import Guard
+from mcp_guard.build import Guard, open_freezing
 from mcp_guard.server.adapter import build_server
 from tests.inside import ended, opened, records, who
-from tests.offered import mirrored
+from tests.offered import LETS_IN, OFFERED, POLICY, locked, mirrored
 from tests.server.conftest import ERAS
-from tests.simulators.mcp_server import Script, message, text
+from tests.simulators.mcp_server import Script, message, prompt, resource, text
 from tests.simulators.process import Program
 
 README = "docs+docs://readme"
@@ -267,6 +268,56 @@ async def test_nothing_mirrored_is_nothing_advertised(desk: Program) -> None:
         assert not [one for one in (await alice.list_resources()).resources if "+" in str(one.uri)]
         assert (await _refused(alice.read_resource(README)))[:2] == (INVALID_PARAMS, "Unknown resource")
     assert not [one for one in records(desk.home, "read") if one["state"].get("what") == "prompts"]
+
+
+@pytest.mark.holds("upstream:offers")
+async def test_long_lists_come_in_pages(desk: Program, script: Script) -> None:
+    mirrored(desk.home, script)
+    names = [f"p{number:03}" for number in range(450)]
+    uris = [f"docs://r/{number:03}" for number in range(250)]
+    listed = [resource(uri, uri[-3:]) for uri in uris]
+    locked(desk.home, {**OFFERED, "prompts": [prompt(name) for name in names], "resources": listed})
+    rules = desk.home / "policy" / "policy.csv"
+    hidden = ("p, docs-hidden,", "p, docs-hidden-too,", "p, docs-read,", "p, docs-month,")
+    lines = rules.read_text().splitlines(keepends=True)
+    rules.write_text("".join(line for line in lines if not line.startswith(hidden)))
+    async with opened(desk.home) as guard, client(guard) as alice:
+        found: list[str] = []
+        page = await alice.list_prompts()
+        found += [one.name for one in page.prompts]
+        while page.next_cursor:
+            page = await alice.list_prompts(cursor=page.next_cursor)
+            assert len(page.prompts) <= 200
+            found += [one.name for one in page.prompts]
+        assert found == [f"docs_{name}" for name in names]
+        first = await alice.list_resources()
+        second = await alice.list_resources(cursor=first.next_cursor)
+        shown = [str(one.uri) for one in (*first.resources, *second.resources)]
+        assert [uri for uri in shown if "+" in uri] == [f"docs+{uri}" for uri in uris]
+        assert len(shown) == len(set(shown)), "the guard's own are there once"
+        for cursor in ("!", "\u00e9", "w6k", "/w=="):
+            assert (await _refused(alice.list_prompts(cursor=cursor)))[:2] == (INVALID_PARAMS, "Invalid cursor")
+        assert (await alice.list_prompts(cursor=urlsafe_b64encode(b"resource:").decode())).prompts == []
+
+
+@pytest.mark.holds("freeze:stops", "limits:exact", "redact:enforced")
+async def test_freezes_limits_and_redaction_hold(desk: Program, script: Script) -> None:
+    lets_in = {**LETS_IN, "prompts": {"allow": ["*"], "overrides": {"monthly": {"limits": {"rate": "2/minute"}}}}}
+    hiding = 'r.ctx.args.month != "June", allow, redact=[/messages], reports'
+    mirrored(desk.home, script, lets_in, POLICY.replace('r.ctx.args.month != "June", allow, -, reports', hiding))
+    async with opened(desk.home) as guard, client(guard) as alice:
+        got = await alice.get_prompt("docs_monthly", {"month": "May"})
+        assert "Report" not in got.messages[0].content.text  # type: ignore[union-attr]
+        assert (got.meta or {})["mcp-guard/redacted"] == 1
+        await alice.complete(PromptReference(type="ref/prompt", name="docs_monthly"), {"name": "month", "value": "M"})
+        _, _, data = await _refused(alice.get_prompt("docs_monthly", {"month": "May"}))
+        assert data["guard"]["code"] == "rate_limited"
+        async with open_freezing(guard.definition.home) as admin:
+            await admin.freeze("tool:resource:docs_readme", "not now")
+        code, said, data = await _refused(alice.read_resource(README))
+        assert (code, said, data["guard"]["code"]) == (INTERNAL_ERROR, "denied: not now (rule guard:frozen)", "frozen")
+        assert README in [str(one.uri) for one in (await alice.list_resources()).resources]
+    assert sum(line.startswith(("resources/read", "prompts/get")) for line in script.ledger) == 1
 
 
 @pytest.mark.holds("upstream:offers")
