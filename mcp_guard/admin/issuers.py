@@ -49,8 +49,14 @@ class Issuers:
     _named: dict[tuple[str, tuple[str, ...]], tuple[float, str]] = field(default_factory=dict)
 
     async def endpoints(self, spec: OAuthSpec) -> Endpoints:
-        """The endpoints of the upstream's issuer. Raises `Refused`."""
-        return await self._endpoints(spec, spec.issuer or await self._issuer(spec))
+        """The endpoints of the upstream's issuer. Raises `Refused`, also where nobody but the upstream names it and it
+        does not promise to name itself: an upstream that turned evil could name an issuer that sends browsers on to
+        another one, whose code then comes back without a name (mix-up, RFC 9700 section 4.4)."""
+        found = await self._endpoints(spec, spec.issuer or await self._issuer(spec))
+        if not spec.issuer and not found.says_issuer:
+            why = "its issuer does not name itself in its answers (RFC 9207), and the manifest does not name it either"
+            raise Refused("upstream_unavailable", f"the account cannot be connected: {why}")
+        return found
 
     async def client_id(self, spec: OAuthSpec, endpoints: Endpoints) -> str:
         """How the issuer knows the guard. Raises `Refused`."""

@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -173,6 +173,20 @@ async def test_a_token_that_ends_within_a_session_is_renewed_and_a_grant_that_en
         ended = [told(await _whose(guard, "user:me")) for _ in range(2)]
         assert ended[-1]["code"] == "connection_required"
         assert {one["executed"] for one in ended} <= {"no", "unknown"}
+
+
+@pytest.mark.holds("oauth:mix-up")
+async def test_an_issuer_that_only_the_server_names_has_to_name_itself(home: Path, words: Words) -> None:
+    """A server that turned evil names an issuer that sends browsers on to another one, whose code is brought back to
+    the first: without `iss` nothing tells whose it is."""
+    words.issuer.changes = {"authorization_response_iss_parameter_supported": None}
+    async with serving(home) as (guard, _), browser() as opened:
+        spec = specs_of(load(home, environ={}))["words"]
+        for named, status in (("", 503), (words.issuer.name, 200)):
+            one = guard.consenting.spec = {"words": replace(spec, issuer=named)}.get
+            link = await guard.consenting.link(who(guard, f"user:{status}"), one("words") or spec)
+            assert link is not None
+            assert (await opened.get(link.url)).status_code == status
 
 
 @pytest.mark.holds("oauth:issuer")
