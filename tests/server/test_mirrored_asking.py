@@ -163,6 +163,9 @@ async def test_answers_are_on_record_as_commitments(served: Desk, script: Script
     assert "Alice" in told.out
     assert "quite private" not in told.out, "what its tool calls sensitive is in no answer either"
     assert "somewhere secret" not in told.out
+    erased = served.program.run("audit", "erase", "--call", record["call"], "--reason", "a test")
+    assert erased.status == 0, erased.err
+    assert "Alice" not in served.program.run("--json", "audit", "show", str(record["_n"])).out
     assert served.program.run("audit", "verify").status == 0
 
 

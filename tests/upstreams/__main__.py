@@ -13,8 +13,9 @@ from typing import Any
 
 from mcp.client import Client
 from mcp.client.stdio import StdioServerParameters
+from mcp.shared.dispatcher import ProgressFnT
 from mcp.shared.exceptions import MCPError
-from mcp_types import INVALID_PARAMS, CallToolResult, PromptReference, Result
+from mcp_types import INVALID_PARAMS, CallToolResult, ElicitResult, PromptReference, Result
 
 from tests.conformance import suite
 from tests.simulators.process import Program
@@ -28,13 +29,15 @@ INSTALLED = HERE.parents[1] / ".venv" / "upstreams"
 
 @dataclass(frozen=True)
 class Case:
-    """A call and how it ends: `done` with a text in the answer, or a code and the rule or words that go with it."""
+    """A call and how it ends: `done` with a text in the answer, or a code and the rule or words that go with it. It is
+    `told` at least so many times how far it is."""
 
     what: str
     tool: str
     arguments: dict[str, Any]
     ends: str
     holds: str
+    told: int = 0
 
 
 def cases(world: World) -> Iterator[Case]:
@@ -58,6 +61,10 @@ def cases(world: World) -> Iterator[Case]:
     yield Case("an image", "everything_get-tiny-image", {}, "done", IMAGE)
     yield Case("a link", "everything_get-resource-links", {"count": 2}, "done", "resource_link")
     yield Case("structure", "everything_get-structured-content", {"location": "New York"}, "done", "temperature")
+    yield Case(
+        "progress", "everything_trigger-long-running-operation", {"duration": 2, "steps": 4}, "done", "completed", 4
+    )
+    yield Case("a question", "everything_trigger-elicitation-request", {}, "done", "Ada of the suite")
     yield Case("the server's environment", "everything_get-env", {}, "done", "PATH")
     yield from _offers()
 
@@ -122,10 +129,12 @@ async def call(program: Program, world: World) -> int:
     """Make every call; how many end otherwise."""
     wrong = 0
     command, *arguments = program.command("--quiet", "serve", "--stdio")
-    async with Client(StdioServerParameters(command=command, args=arguments)) as client:
+    way = StdioServerParameters(command=command, args=arguments)
+    async with Client(way, elicitation_callback=_answer) as client:
         for case in cases(world):
-            ended, said = await _ended(client, case)
-            well = ended == case.ends and case.holds in said
+            heard: list[float] = []
+            ended, said = await _ended(client, case, heard)
+            well = ended == case.ends and case.holds in said and len(heard) >= case.told
             wrong += not well
             print(
                 f"  {'ok ' if well else 'BAD'} {case.what:<28} {case.tool[-52:]:<52} {ended}"
@@ -134,9 +143,19 @@ async def call(program: Program, world: World) -> int:
     return wrong
 
 
-async def _ended(client: Client, case: Case) -> tuple[str, str]:
+async def _answer(context: Any, params: Any) -> ElicitResult:
+    """What a person of the suite says in every form."""
+    said: dict[str, Any] = {"mcp_guard_send": "yes", "name": "Ada of the suite"}
+    fields = params.requested_schema["properties"]
+    return ElicitResult(action="accept", content={name: said[name] for name in said if name in fields})
+
+
+async def _ended(client: Client, case: Case, heard: list[float]) -> tuple[str, str]:
+    async def hear(progress: float, total: float | None, message: str | None) -> None:
+        heard.append(progress)
+
     try:
-        result = await _asked(client, case)
+        result = await _asked(client, case, hear)
     except MCPError as error:
         if isinstance(error.error.data, dict) and "guard" in error.error.data:
             return str(error.error.data["guard"]["code"]), error.message
@@ -148,7 +167,7 @@ async def _ended(client: Client, case: Case) -> tuple[str, str]:
     return (str(told["code"]), said) if isinstance(told, dict) else ("done", said)
 
 
-async def _asked(client: Client, case: Case) -> Result:
+async def _asked(client: Client, case: Case, hear: ProgressFnT) -> Result:
     if case.tool.startswith(READ):
         return await client.read_resource(case.tool.removeprefix(READ))
     if case.tool.startswith(GET):
@@ -157,7 +176,7 @@ async def _asked(client: Client, case: Case) -> Result:
         prompt = PromptReference(type="ref/prompt", name=case.tool.removeprefix(COMPLETE))
         ((name, value),) = case.arguments.items()
         return await client.complete(prompt, {"name": name, "value": value})
-    return await client.call_tool(case.tool, case.arguments)
+    return await client.call_tool(case.tool, case.arguments, progress_callback=hear)
 
 
 if __name__ == "__main__":
