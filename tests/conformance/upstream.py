@@ -21,6 +21,7 @@ SOUND = base64.b64encode(
     b"RIFF\x26\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00\x40\x1f\x00\x00\x80\x3e\x00\x00\x02\x00\x10\x00"
     b"data\x02\x00\x00\x00\x00\x00"
 ).decode()
+Result = types.CallToolResult | types.InputRequiredResult
 ANYTHING: dict[str, Any] = {"type": "object"}
 
 
@@ -52,21 +53,71 @@ PROMPTS: dict[str, list[str]] = {
     "prompt_with_image": [],
 }
 """The names of what each prompt takes."""
+ASKS: dict[str, dict[str, Any]] = {
+    "elicitation": {"username": {"type": "string"}, "email": {"type": "string"}},
+    "elicitation_sep1034_defaults": {
+        "name": {"type": "string", "default": "John Doe"},
+        "age": {"type": "integer", "default": 30},
+        "score": {"type": "number", "default": 95.5},
+        "status": {"type": "string", "enum": ["active", "inactive", "pending"], "default": "active"},
+        "verified": {"type": "boolean", "default": True},
+    },
+    "elicitation_sep1330_enums": {
+        "untitledSingle": {"type": "string", "enum": ["option1", "option2", "option3"]},
+        "titledSingle": {
+            "type": "string",
+            "oneOf": [{"const": f"value{n}", "title": f"Option {n}"} for n in (1, 2, 3)],
+        },
+        "legacyEnum": {
+            "type": "string",
+            "enum": ["opt1", "opt2", "opt3"],
+            "enumNames": ["Option One", "Option Two", "Option Three"],
+        },
+        "untitledMulti": {"type": "array", "items": {"type": "string", "enum": ["option1", "option2", "option3"]}},
+        "titledMulti": {
+            "type": "array",
+            "items": {"anyOf": [{"const": f"value{n}", "title": f"Choice {n}"} for n in (1, 2, 3)]},
+        },
+    },
+    **{
+        f"input_required_result_{what}": {"name": {"type": "string"}}
+        for what in ("elicitation", "tampered_state", "request_state", "capabilities", "multi_round")
+    },
+}
+"""What is asked of whoever called, by tool."""
+TWICE = {"input_required_result_multi_round": 2}
+KEY = "user_name"
 PROGRESS = "tool_with_progress"
 STEPS = (0, 50, 100)
 
 
 async def _list_tools(ctx: Any, params: Any) -> types.ListToolsResult:
-    names = [*CONTENTS, PROGRESS]
+    names = [*CONTENTS, *ASKS, PROGRESS]
     tools = [types.Tool(name=name, description="For the suite.", input_schema=ANYTHING) for name in names]
     return types.ListToolsResult(tools=tools, cache_scope="private", ttl_ms=0)
 
 
-async def _call_tool(ctx: Any, params: types.CallToolRequestParams) -> types.CallToolResult:
+def _asked(params: types.CallToolRequestParams) -> Result:
+    """The question, and once it was asked often enough what came back."""
+    asked = int(params.request_state or 0)
+    if asked == TWICE.get(params.name, 1):
+        text = f"Answered: {params.input_responses}"
+        return types.CallToolResult(content=[types.TextContent(type="text", text=text)])
+    form = types.ElicitRequestFormParams(
+        message="Tell about yourself.", requested_schema={"type": "object", "properties": ASKS[params.name]}
+    )
+    return types.InputRequiredResult(
+        input_requests={KEY: types.ElicitRequest(params=form)}, request_state=str(asked + 1)
+    )
+
+
+async def _call_tool(ctx: Any, params: types.CallToolRequestParams) -> Result:
     if params.name == PROGRESS:
         for step in STEPS:
             await ctx.session.report_progress(step, STEPS[-1])
             await anyio.sleep(0.15)
+    if params.name in ASKS:
+        return _asked(params)
     return types.CallToolResult(content=CONTENTS.get(params.name, [TEXT]))
 
 
