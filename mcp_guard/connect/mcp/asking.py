@@ -20,6 +20,8 @@ from mcp_guard.secrets.redact import Redactor
 
 ELICITATION: Final = "elicitation/create"
 _NAMED: Final = frozenset({ELICITATION, "sampling/createMessage", "roots/list"})
+_MOST_JUDGED: Final = 20
+"""How many questions of one call are looked at; looking takes time, and what is refused is not put."""
 _MOST_ROUNDS: Final = 20
 """How often one call is sent again because its server wants to know something first (SEP-2322)."""
 _PAUSE: Final = 0.25
@@ -42,7 +44,7 @@ class Asking:
         self._turn = asyncio.Lock()
         self._open: asyncio.Future[Said | None] | None = None
         self._over = False
-        self._rounds = 0
+        self._rounds = self._judged_so_far = 0
 
     @property
     def rules(self) -> Elicitation | None:
@@ -89,7 +91,8 @@ class Asking:
             raise NotAskedError("late")
         if self._back.ask is None:
             raise NotAskedError(self._back.unasked)
-        if self._questions.put >= rules.most:
+        self._judged_so_far += 1
+        if self._questions.put >= rules.most or self._judged_so_far > _MOST_JUDGED:
             raise NotAskedError("too_many")
         made = form(self._spec.upstream.name, self._spec.tool, params, self._redactor.text)
         self._questions.put += 1

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from mcp_guard.connect.mcp.secrets_asked import is_sensitive_name, is_sensitive_text
-from mcp_guard.kit.text import first_hidden, visible
+from mcp_guard.kit.text import first_hidden, strip_hidden, visible
 from mcp_guard.model.back_channel import Form
 
 SEND: Final = "mcp_guard_send"
@@ -26,6 +26,9 @@ LONGEST_DESCRIPTION: Final = 300
 LONGEST_LINE: Final = 200
 MOST_LINES: Final = 20
 LONGEST_VALUE: Final = 2_000
+LONGEST_TEXT: Final = 10_000
+"""A question with a longer text is not looked at: looking takes time."""
+LARGEST_NUMBER: Final = 2.0**53
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 _FORMATS: Final = frozenset({"email", "uri", "date", "date-time"})
 _WORDS: Final = frozenset({"type", "title", "description", "default"})
@@ -51,7 +54,8 @@ def form(upstream: str, tool: str, params: Mapping[str, object] | None, redact: 
     message, schema = said.get("message"), said.get("requestedSchema")
     if said.get("mode", "form") != "form":
         raise NotAskedError("mode")
-    if not isinstance(message, str) or not isinstance(schema, Mapping) or set(schema) - _AROUND:
+    message = _text(message)
+    if not isinstance(schema, Mapping) or set(schema) - _AROUND:
         raise NotAskedError("schema")
     if is_sensitive_text(message):
         raise NotAskedError("sensitive")
@@ -74,7 +78,7 @@ def _ours(upstream: str) -> Mapping[str, object]:
 
 
 def _message(upstream: str, tool: str, said: str, redact: Redact) -> str:
-    lines = redact(said).split("\n")
+    lines = _redacted(said, redact).split("\n")
     quoted = [f"> {visible(line)[:LONGEST_LINE]}" for line in lines[:MOST_LINES]]
     more = [] if len(lines) <= MOST_LINES else ["(it says more, which is not shown)"]
     head = (
@@ -175,7 +179,7 @@ class _Field:
         return _text(self._found.get(key, ""))
 
     def _shown(self, text: str, longest: int) -> str:
-        return visible(self._redact(text))[:longest]
+        return visible(_redacted(text, self._redact))[:longest]
 
     def _whole(self, key: str, default: int) -> int:
         found = self._found.get(key, default)
@@ -190,8 +194,15 @@ class _Field:
         return value
 
 
+def _redacted(text: str, redact: Redact) -> str:
+    """A text without secrets: also without those that hidden characters keep from being recognised."""
+    plain = strip_hidden(text)[0]
+    clean = redact(plain)
+    return clean if clean != plain else redact(text)
+
+
 def _text(value: object) -> str:
-    if not isinstance(value, str):
+    if not isinstance(value, str) or len(value) > LONGEST_TEXT:
         raise NotAskedError("schema")
     return value
 
@@ -203,9 +214,10 @@ def _list(value: object) -> Sequence[object]:
 
 
 def _number(value: object) -> int | float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not -LARGEST_NUMBER <= value <= LARGEST_NUMBER:  # type: ignore[operator]  # it is a number
         raise NotAskedError("schema")
-    return value
+    return value  # type: ignore[return-value]  # and here too
 
 
 def has_hidden(value: object) -> bool:

@@ -177,6 +177,15 @@ async def test_a_call_asks_so_often_and_no_more_over_all_its_attempts(
 
 
 @pytest.mark.holds("upstream:asks-bounded", "upstream:hostile")
+async def test_what_is_refused_is_looked_at_so_often(say: Callable[..., Connector], script: Script) -> None:
+    person = Person()
+    script.does(questions=[{**WHO, "message": "Your password?"}] * 30 + [WHO])
+    noted = await _call(say(), person)
+    assert [(one.why, one.times) for one in noted] == [("sensitive", 20), ("too_many", 11)]
+    assert person.asked == []
+
+
+@pytest.mark.holds("upstream:asks-bounded", "upstream:hostile")
 async def test_one_that_floods_with_questions_has_few_of_them_put_one_at_a_time(
     say: Callable[..., Connector], script: Script
 ) -> None:

@@ -49,8 +49,20 @@ def test_nothing_a_server_says_looks_like_a_line_of_ours(said: str) -> None:
     assert all(line.isprintable() for line in lines)
 
 
-@pytest.mark.holds("upstream:asks-marked")
+@pytest.mark.holds("upstream:asks-marked", "secrets:nowhere-in-clear")
+@pytest.mark.parametrize("said", ["it is hunter2!", "it is hun\u200bter2!"])
+def test_words_are_redacted_also_behind_hidden_characters(said: str) -> None:
+    fields = {"name": {"type": "string", "title": said, "description": said}}
+    asked = {"message": said, "requestedSchema": {"type": "object", "properties": fields}}
+    made = form("notes", "say", asked, lambda text: text.replace("hunter2", "[redacted]"))
+    shown = made.message + str(made.schema)
+    assert shown.count("it is [redacted]!") == 3
+    assert "ter2" not in shown
+
+
+@pytest.mark.holds("upstream:asks-marked", "upstream:hostile")
 def test_words_are_bounded() -> None:
+    assert _why("x" * 10_001) == "schema"
     message = _form("x" * 5_000 + "\n" * 500).message
     assert len(message) < 1_000
     assert message.endswith("(it says more, which is not shown)")
@@ -126,6 +138,10 @@ def test_harmless_names_are_asked_for(name: str) -> None:
         {"type": "string", "minLength": -1},
         {"type": "string", "maxLength": True},
         {"type": "number", "minimum": "1"},
+        {"type": "number", "minimum": float("nan")},
+        {"type": "number", "maximum": float("inf")},
+        {"type": "integer", "maximum": 10**400},
+        {"type": "string", "description": "d" * 10_001},
         {"type": "string", "title": 7},
         {"$ref": "#/$defs/x"},
         {},
