@@ -3,18 +3,16 @@
 What a step did and where that leaves its task commit together with the record that says so.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from mcp_guard.approval.request import RULE_STEP, ApprovalRequest, binding, binding_of_question, due
+from mcp_guard.approval.request import ApprovalRequest, binding
 from mcp_guard.approval.store import NotApproved
-from mcp_guard.approval.summary import HIDDEN, masked, quoted
 from mcp_guard.generation import InForce
-from mcp_guard.kit import lookup, places, strict_json
+from mcp_guard.kit import places, strict_json
 from mcp_guard.kit.clock import Clock
 from mcp_guard.kit.failpoint import failpoint
-from mcp_guard.kit.pointer import MISSING
 from mcp_guard.kit.text import visible
 from mcp_guard.manifest.catalog import Entry
 from mcp_guard.manifest.schemas import JUSTIFICATION
@@ -23,15 +21,16 @@ from mcp_guard.model.decision import AskedNow
 from mcp_guard.model.errors import Refused, UnknownTool
 from mcp_guard.model.moves import StepState, TaskStatus
 from mcp_guard.model.principal import Principal
-from mcp_guard.model.tool import ApproveStep, CallStep, WorkflowSpec
+from mcp_guard.model.tool import CallStep, WorkflowSpec
 from mcp_guard.parking import Parking, new_id, waiting_for
+from mcp_guard.questioning import Asking, Questions
 from mcp_guard.store.transaction import Transaction, Work, together
-from mcp_guard.tasks import interpreter, probing, templates
+from mcp_guard.tasks import interpreter, probing
 from mcp_guard.tasks.carried import ApprovalWait, Carried, Ended
 from mcp_guard.tasks.interpreter import Break, Fail, Finish, Skip
 from mcp_guard.tasks.plan import CALL
-from mcp_guard.tasks.task import Content, Step, Task
-from mcp_guard.tasks.templates import Missing, Scope
+from mcp_guard.tasks.task import Content, Step, Task, deadline_of
+from mcp_guard.tasks.templates import Missing
 
 UNKNOWN = "it is not known whether an earlier attempt took effect"
 IN_DOUBT = f"{UNKNOWN}; an operator has to say"
@@ -70,22 +69,12 @@ class Doing:
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
-    """A question of a workflow to people. `row` is its step as it is journaled, if it is."""
-
-    task: Task
-    content: Content
-    step: ApproveStep
-    row: Step | None
-    scope: Scope
-
-
-@dataclass(frozen=True, slots=True)
 class Carrying:
     """Moves tasks by one step. Every method raises `StoreUnavailable`, and `Moved` where somebody was quicker."""
 
     parking: Parking
     in_force: InForce
+    questions: Questions
     call: Call
     clock: Clock
 
@@ -134,7 +123,7 @@ class Carrying:
         """Ask people about a step, showing them what it says, with every value quoted."""
         task, step = asking.task, asking.step
         try:
-            request, values = self._question(asking)
+            request, values = self.questions.asked(asking)
         except Missing as missing:
             await self.broken(task, Break(step.id, missing.name), asking.row)
             return
@@ -144,7 +133,7 @@ class Carrying:
     async def approved(self, asking: Asking, row: Step) -> None:
         """Go on behind a step people agreed to, where it is exactly what they agreed to."""
         task, step, now = asking.task, asking.step, self.clock.now_us()
-        about = self._about(asking, self._values(asking))
+        about = self.questions.about(asking, self.questions.values(asking))
         result = self.parking.sealed(task.id, step.id, {"approved": True})
         done = self.parking.tasks.stepping(task.id, row.state, Step(step.id, StepState.DONE, result=result), now)
         works = together(self.parking.using(task.id, step.id, about), done, self._going_on(task, now))
@@ -179,7 +168,7 @@ class Carrying:
         """Ask the people behind a confirmation of the requester; whether they are asked now."""
         task, content = of.task, of.content
         if isinstance(of, Asking):
-            about = self._about(of, self._values(of))
+            about = self.questions.about(of, self.questions.values(of))
         else:
             bound = content.arguments if of.is_call or of.row is None else self.parking.opened(task.id, of.row)
             about = binding(of.step.tool, of.step.fingerprint, content.principal, bound, request.rule)
@@ -370,73 +359,6 @@ class Carrying:
 
     # --- what is asked and told -------------------------------------------------------------------------------------
 
-    def _question(self, asking: Asking) -> tuple[ApprovalRequest, Mapping[str, object]]:
-        """The question of a step, and the values it is about, whole and as anybody may see them. Raises `Missing`."""
-        task, content, step, scope = asking.task, asking.content, asking.step, asking.scope
-        who, now = content.principal, self.clock.now_us()
-        expires_at = min(now + round(step.expires * 1_000_000), deadline_of(task, content) or now)
-        escalate_to, escalates_at = due(step.escalate, now, expires_at)
-        values = self._values(asking)
-        shown = self._shown(task, content, scope)
-        text = templates.sentence(step.summary, lambda part: _for_people(lookup.find(shown, part.path)))
-        request = ApprovalRequest(
-            id=new_id(),
-            task=task.id,
-            step=step.id,
-            tool=task.tool,
-            binds="",
-            requester=who.subject,
-            client=who.client,
-            tenant=who.tenant,
-            chain=who.chain,
-            rule=RULE_STEP,
-            reason=f"{task.tool} asks at its step {step.id}",
-            approvers=step.approvers,
-            not_requester=step.not_requester,
-            quorum=step.quorum,
-            created_at=now,
-            expires_at=expires_at,
-            summary=(f"{task.tool}: {step.id}", text),
-            call=content.call,
-            escalate_to=escalate_to,
-            escalates_at=escalates_at,
-            assurance=step.assurance,
-        )
-        seen = {name: _visible_part(lookup.find(shown, name.split("."))) for name in values}
-        bound = self.parking.bound(request, self._about(asking, values))
-        return replace(request, binds=bound), {"whole": values, "shown": seen}
-
-    def _values(self, asking: Asking) -> dict[str, object]:
-        """The values a question is about, by look-up. Raises `Missing`."""
-        return {found.name: templates.value(found, asking.scope) for found in lookup.lookups(asking.step.summary)}
-
-    def _about(self, asking: Asking, values: Mapping[str, object]) -> str:
-        """What a question is for, and for nothing else."""
-        content = asking.content
-        return binding_of_question(asking.task.tool, content.fingerprint, content.principal, asking.step, values)
-
-    def _shown(self, task: Task, content: Content, scope: Scope) -> Scope:
-        """The scope without what its tools call sensitive."""
-        results = scope["steps"]
-        assert isinstance(results, Mapping)
-        calls = (
-            {step.id: step.tool for step in content.workflow.steps if isinstance(step, CallStep)}
-            if content.workflow
-            else {}
-        )
-        return {
-            "input": masked(content.arguments, self._sensitive(task.tool)),
-            "steps": {
-                name: masked(result, self._sensitive(calls[name])) if name in calls else result
-                for name, result in results.items()
-            },
-        }
-
-    def _sensitive(self, tool: str) -> Sequence[str]:
-        entry = self.in_force.current.catalog.get(tool)
-        # Of a tool that is gone nobody can say any more what is sensitive: then all of it is.
-        return entry.tool.sensitive if entry is not None else ("",)
-
     def _sent(self, doing: Doing) -> Mapping[str, object]:
         """The arguments of a step, with the reason its workflow was given where its tool wants one."""
         entry = self.in_force.current.catalog.get(doing.step.tool)
@@ -460,25 +382,9 @@ class Carrying:
         return reason + (f"; NOT taken back: {', '.join(action.left)}" if action.left else "")
 
 
-def _for_people(value: object) -> str:
-    """A value on one line, as an approver sees it."""
-    return quoted(_visible_part(value))
-
-
-def _visible_part(value: object) -> object:
-    """A masked value; one that lies within something sensitive is not there to see."""
-    return HIDDEN if value is MISSING else value
-
-
 def key_of(task: Task, step: CallStep) -> str:
     """The idempotency key of every attempt of a step."""
     return task.id if step.id == CALL else f"{task.id}-{step.id}"
-
-
-def deadline_of(task: Task, content: Content) -> int | None:
-    """When a task must have ended (unix µs); only a workflow has one."""
-    plan = content.workflow
-    return None if plan is None else task.created_at + round(plan.deadline * 1_000_000)
 
 
 _NOT_NOW = frozenset({"audit_unavailable", "cancelled"})

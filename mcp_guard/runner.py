@@ -14,7 +14,7 @@ from functools import partial
 
 from mcp_guard.approval.request import ApprovalRequest
 from mcp_guard.approval.store import NotPending
-from mcp_guard.carrying import Asking, Call, Carrying, Doing, deadline_of
+from mcp_guard.carrying import Call, Carrying, Doing
 from mcp_guard.generation import InForce
 from mcp_guard.kit.clock import Clock
 from mcp_guard.model.errors import StoreUnavailable
@@ -22,12 +22,13 @@ from mcp_guard.model.moves import ApprovalState, StepState
 from mcp_guard.model.tool import ApproveStep, CallStep
 from mcp_guard.parking import Parking
 from mcp_guard.probing import RETRY_SECONDS, Probing, is_put_off
+from mcp_guard.questioning import Asking, Questions
 from mcp_guard.resolving import Doubt
 from mcp_guard.tasks.engine import Moved, Passed, Rest
 from mcp_guard.tasks.interpreter import Ask, Break, Fail, Finish, Moment, Run, Skip, Sleep, Wait, next_action
 from mcp_guard.tasks.plan import CALL, CANCEL, undone_by
 from mcp_guard.tasks.probing import is_probe
-from mcp_guard.tasks.task import Content, Step, Task, step_of
+from mcp_guard.tasks.task import Content, Step, Task, deadline_of, step_of
 from mcp_guard.tasks.templates import Scope, fill
 
 Rows = Mapping[str, Step]
@@ -52,7 +53,7 @@ class Runner:
     def __init__(self, parking: Parking, in_force: InForce, call: Call, clock: Clock) -> None:
         self._parking = parking
         self._engine = parking.tasks
-        self._carrying = Carrying(parking, in_force, call, clock)
+        self._carrying = Carrying(parking, in_force, Questions(parking, in_force, clock), call, clock)
         self._probing = Probing(self._carrying)
         self._clock = clock
         self._poked = asyncio.Event()

@@ -112,6 +112,12 @@ class Step:
         return shown
 
 
+def deadline_of(task: Task, content: Content) -> int | None:
+    """When a task must have ended (unix µs); only a workflow has one."""
+    plan = content.workflow
+    return None if plan is None else task.created_at + round(plan.deadline * 1_000_000)
+
+
 def step_of(task: Task, content: Content, identifier: str) -> CallStep | ApproveStep:
     """A step of a task as it is to be carried out; the call itself where a task is one."""
     if identifier == plan.CALL or content.workflow is None:
