@@ -3,8 +3,8 @@
 What a step did and where that leaves its task commit together with the record that says so.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from mcp_guard.approval.request import ApprovalRequest, binding
@@ -26,7 +26,7 @@ from mcp_guard.parking import Parking, new_id, waiting_for
 from mcp_guard.questioning import Asking, Questions
 from mcp_guard.store.transaction import Transaction, Work, together
 from mcp_guard.tasks import interpreter, probing
-from mcp_guard.tasks.carried import ApprovalWait, Carried, Ended
+from mcp_guard.tasks.carried import ApprovalWait, Carried, Ended, Storing
 from mcp_guard.tasks.interpreter import Break, Fail, Finish, Skip
 from mcp_guard.tasks.plan import CALL
 from mcp_guard.tasks.task import Content, Step, Task, deadline_of
@@ -43,7 +43,7 @@ class Call(Protocol):
 @dataclass(frozen=True, slots=True)
 class Doing:
     """A call about to be made for a task. `row` is its step as it is journaled, if it is; `undoes` the one it takes
-    back; `request` the approval it has."""
+    back; `request` the approval it has. `steps` are all of the task where it was worked out before they are stored."""
 
     task: Task
     content: Content
@@ -52,6 +52,7 @@ class Doing:
     row: Step | None
     request: ApprovalRequest | None = None
     undoes: Step | None = None
+    steps: Collection[Step] | None = None
 
     @property
     def is_call(self) -> bool:
@@ -64,8 +65,27 @@ class Doing:
         return self.content.workflow is None and self.is_call
 
     @property
+    def goes_ahead(self) -> bool:
+        """Whether nobody is answered with its outcome, so that the next step need not wait until it is stored."""
+        return not (self.content.workflow is None or self.is_call or self.undoes or probing.is_probe(self.step.id))
+
+    @property
     def state(self) -> StepState | None:
         return None if self.row is None else self.row.state
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A call that was made. `wait` is in how many seconds one may be made that a rate did not let through yet.
+
+    `storing` is its outcome on the way into the store, `row` its step as it is once that is there; without it all is
+    stored, and the rows say what became of it.
+    """
+
+    wait: int | None = None
+    row: Step | None = None
+    result: Mapping[str, object] = field(default_factory=dict)
+    storing: Storing | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +98,20 @@ class Carrying:
     call: Call
     clock: Clock
 
-    async def run(self, doing: Doing) -> int | None:
-        """Take a call through the pipeline. Where a rate does not let it through yet: in how many seconds it may."""
+    async def run(self, doing: Doing) -> Made:
+        """Take a call through the pipeline."""
         task, step, content = doing.task, doing.step, doing.content
-        waits: list[int | None] = []
+        made = Made()
 
         def end(ended: Ended) -> Work:
-            waits.append(ended.wait)
-            return self._ending(doing, started, ended)
+            nonlocal made
+            final = self._final(doing, started, ended)
+            made = Made(ended.wait, final, ended.structured)
+            return self._ending(doing, final, ended)
+
+        def later(storing: Storing) -> None:
+            nonlocal made
+            made = replace(made, storing=storing)
 
         attempt = (0 if doing.row is None else doing.row.attempt) + 1
         started = Step(step.id, StepState.STARTED, attempt, new_id())
@@ -102,6 +128,7 @@ class Carrying:
             begin=lambda bound, wanted: self._beginning(doing, started, bound, wanted),
             wait=lambda bound, waits: self._waiting(doing, bound, waits),
             end=end,
+            later=later if doing.goes_ahead else None,
         )
         failpoint("tasks.resuming" if doing.undoes is None else "tasks.undoing")
         assert started.call is not None
@@ -114,10 +141,11 @@ class Carrying:
         except UnknownTool:
             ended = Ended(_GONE, True, "no", "approval_mismatch")
             state = {"what": "failed", "task": task.id, "code": "approval_mismatch"}
-            await self.parking.journal.task(state, work=self._ending(doing, started, ended))
+            work = self._ending(doing, self._final(doing, started, ended), ended)
+            await self.parking.journal.task(state, work=work)
         if doing.undoes is not None:
             failpoint("tasks.undone")
-        return waits[-1] if waits else None
+        return made
 
     async def ask(self, asking: Asking) -> None:
         """Ask people about a step, showing them what it says, with every value quoted."""
@@ -187,11 +215,20 @@ class Carrying:
         """Fail a step that cannot be begun."""
         await self._fail_step(task, action.step, row, "args_invalid", f"there is no value {action.missing}")
 
-    async def finish(self, task: Task, content: Content, action: Finish) -> None:
-        """End a workflow whose steps are done, without what policy hid of its output when it was asked for."""
+    async def finish(
+        self, task: Task, content: Content, action: Finish, steps: Collection[Step], *, told: bool
+    ) -> None:
+        """End a workflow whose `steps` are done, without what policy hid of its output when it was asked for. `told`
+        where somebody waits for its end."""
         output, count = places.hidden(dict(action.output), content.redact)
         state: dict[str, object] = {"what": "completed", "task": task.id, **({"redacted": count} if count else {})}
-        await self._end(task, TaskStatus.COMPLETED, state, "done", {"structured": output, "is_error": False})
+        shown = self._result(task, {"structured": output, "is_error": False})
+        now = self.clock.now_us()
+        ended = self.parking.tasks.moving(
+            task.id, task.status, TaskStatus.COMPLETED, message="done", now=now, result=shown, told=told
+        )
+        await self.parking.journal.task(state, work=together(self.parking.tasks.unchanged(task.id, steps), ended))
+        failpoint("tasks.ended")
 
     async def fail(self, task: Task, action: Fail, rows: Mapping[str, Step]) -> None:
         """End a workflow that was not done, and say what of it was, and stays."""
@@ -249,6 +286,8 @@ class Carrying:
             task.id, task.status, TaskStatus.WORKING, message=message, now=now, wake_at=now
         )
         begun = self.parking.tasks.stepping(task.id, doing.state, self._with_values(doing, started, bound), now)
+        if doing.steps is not None:
+            begun = together(self.parking.tasks.unchanged(task.id, doing.steps), begun)
         if request is None:
             return together(begun, moved)
         about = binding(doing.step.tool, doing.step.fingerprint, doing.content.principal, bound, request.rule)
@@ -283,30 +322,34 @@ class Carrying:
             ),
         )
 
-    def _ending(self, doing: Doing, started: Step, ended: Ended) -> Work:
-        """What commits with the outcome: the end of the step, unless its call was only kept from happening now, or is
-        tried again; and the end of the task, where that was all of it."""
-        tasks, task, now = self.parking.tasks, doing.task, self.clock.now_us()
-        was_begun = tasks.begun(task.id, started)
-        final = replace(
+    def _final(self, doing: Doing, started: Step, ended: Ended) -> Step:
+        """A step as its attempt leaves it, where no other follows."""
+        return replace(
             started,
             state=StepState.FAILED if ended.is_error else StepState.DONE,
             code=ended.code,
-            result=None if doing.is_whole else self.parking.sealed(task.id, started.id, ended.structured),
+            result=None if doing.is_whole else self.parking.sealed(doing.task.id, started.id, ended.structured),
         )
+
+    def _ending(self, doing: Doing, final: Step, ended: Ended) -> Work:
+        """What commits with the outcome: the end of the step, unless its call was only kept from happening now, or is
+        tried again; and the end of the task, where that was all of it."""
+        tasks, task, now = self.parking.tasks, doing.task, self.clock.now_us()
+        was_begun = tasks.begun(task.id, final)
 
         def work(transaction: Transaction) -> None:
             begun = was_begun(transaction)
-            before = started.state if begun else doing.state
+            before = StepState.STARTED if begun else doing.state
+            pending = replace(final, state=StepState.PENDING, code=None, result=None)
             if ended.code in _NOT_NOW or ended.wait is not None:
                 if begun and ended.executed == "no":
-                    tasks.stepping(task.id, before, replace(started, state=StepState.PENDING), now)(transaction)
+                    tasks.stepping(task.id, before, pending, now)(transaction)
                 return  # begun, and nobody knows: what becomes of it is decided as after a crash
-            if begun and interpreter.again(doing.step, started.attempt, ended.transient):
-                after = replace(started, state=StepState.PENDING, code=ended.code)
-                tasks.stepping(task.id, before, after, now)(transaction)
+            made = begun or ended.unbegun
+            if made and interpreter.again(doing.step, final.attempt, ended.transient):
+                tasks.stepping(task.id, before, replace(pending, code=ended.code), now)(transaction)
                 return
-            after = final if begun else replace(final, attempt=started.attempt - 1)
+            after = final if made else replace(final, attempt=final.attempt - 1)
             tasks.stepping(task.id, before, after, now)(transaction)
             if doing.undoes is not None and not ended.is_error:
                 undone = replace(doing.undoes, state=StepState.COMPENSATED)

@@ -65,6 +65,14 @@ class Beside(NamedTuple):
     said: Mapping[str, object]
 
 
+class Beginning(NamedTuple):
+    """A task about to be made: its id, what its record says, and its rows."""
+
+    task: str
+    said: Mapping[str, object]
+    work: Work
+
+
 @dataclass(frozen=True, slots=True)
 class Parked:
     """What the requester is told: the task to ask about, and who is asked by when (unix µs)."""
@@ -83,6 +91,7 @@ class _Start:
     message: str
     wake_at: int
     step: Step | None = None
+    claimed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,22 +127,16 @@ class Parking:
         failpoint("tasks.parked")
         return Parked(new.id, request.id, request.approvers, request.expires_at)
 
-    async def begin(self, wish: Wish, beside: Work | None = None) -> tuple[str, bool]:
-        """Make the task of a call that may begin at once: its id, and whether it is new. The same call of the same
-        requester that has not ended is not begun again. A workflow goes by its plan; anything else is one step.
-
-        Raises `TooManyWaiting`, and what `beside`, which commits with it, raises.
+    def beginning(self, wish: Wish) -> Beginning:
+        """What makes the task of a call that may begin at once: this process works on it from then on. A workflow goes
+        by its plan; anything else is one step. The rows raise `Alike` where the same call of the same requester has not
+        ended, and `TooManyWaiting`.
         """
         task, now = new_id(), self.clock.now_us()
         step = None if isinstance(wish.tool.connector, WorkflowSpec) else Step(CALL, StepState.PENDING)
-        new = self._new(wish, task, _Start(TaskStatus.WORKING, "begun", now, step), now)
-        about = {"what": "begun", "task": task, "call": wish.call, "tool": wish.tool.name}
-        try:
-            await self.journal.task(about, wish.principal, work=together(self.tasks.beginning(new), beside))
-        except Alike as alike:
-            return alike.task, False
-        failpoint("tasks.begun")
-        return task, True
+        new = self._new(wish, task, _Start(TaskStatus.WORKING, "begun", now, step, claimed=True), now)
+        said = {"what": "begun", "task": task, "call": wish.call, "tool": wish.tool.name}
+        return Beginning(task, said, self.tasks.beginning(new))
 
     async def park_step(self, wish: Wish, carried: Carried) -> Parked:
         """Have a step of a task wait for people."""
@@ -400,6 +403,7 @@ class Parking:
             now=now,
             wake_at=start.wake_at,
             step=start.step,
+            claimed=start.claimed,
         )
 
     def _request(self, wish: Wish, task: str, step: str, deadline: int | None) -> ApprovalRequest:

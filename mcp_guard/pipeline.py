@@ -30,6 +30,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Literal
 
+from mcp_guard.answering import Answering
 from mcp_guard.approval.grants import NotGranted
 from mcp_guard.approval.store import NotApproved, NotPending
 from mcp_guard.audit import listings
@@ -54,37 +55,23 @@ from mcp_guard.limits.reached import Reached
 from mcp_guard.limits.seen import Seen
 from mcp_guard.manifest.catalog import Entry
 from mcp_guard.model.back_channel import NOBODY, BackChannel
-from mcp_guard.model.call import (
-    FAILURES,
-    PENDING_EXIT,
-    About,
-    Answer,
-    DryRunView,
-    Invocation,
-    PendingView,
-    Receipt,
-    RefusalView,
-    ToolCall,
-    WorkingView,
-)
+from mcp_guard.model.call import FAILURES, Answer, Invocation, ToolCall
 from mcp_guard.model.codes import Executed
 from mcp_guard.model.decision import (
     NO_SUCH_TOOL,
     OPERATORS,
     RULE_DEFAULT,
-    RULE_SCOPE,
     Decision,
     Effect,
     scope_decision,
 )
-from mcp_guard.model.disclosure import Disclosure, denial, disclosed, disclosing
+from mcp_guard.model.disclosure import Disclosure, denial
 from mcp_guard.model.errors import Refused, StoreUnavailable, UnknownTool
-from mcp_guard.model.oauth import NotConnected
 from mcp_guard.model.principal import Principal
 from mcp_guard.model.tool import TOOLS, Primitive, Tool, WorkflowSpec
 from mcp_guard.parking import Parking, Wish
 from mcp_guard.store.errors import InDoubt
-from mcp_guard.store.transaction import joined
+from mcp_guard.store.transaction import Work, joined, together
 from mcp_guard.store.values import Stored
 from mcp_guard.tasks.carried import Carried, Ended
 from mcp_guard.tasks.engine import Alike, Moved, TooManyWaiting
@@ -130,7 +117,7 @@ class Pipeline:
         self._granting = granting
         self._tokens = tokens
         self._journal = journal
-        self._refusals = refusals
+        self._answers = Answering(journal, refusals)
         self._limiting = Limiting(limits, refusals)
         self._keeping = keeping
         self._redact = redact
@@ -317,41 +304,38 @@ class Pipeline:
         try:
             stored = await self._end(trail, ending)
         except StoreUnavailable as error:
-            return self._refusal(trail, Refused("audit_unavailable", error.message), None)
-        because = disclosed(decision.as_record(), self._refusals)
-        view = PendingView(
-            trail.call.id, because, parked.task, parked.approval, parked.approvers, as_datetime(parked.expires_at)
-        )
-        receipt = self._receipt(trail, stored)
-        told = {"guard": view.as_dict()}
-        return Answer(trail.call.id, told, view.as_text(), False, receipt, PENDING_EXIT, task=parked.task)
+            return self._answers.refusal(trail, Refused("audit_unavailable", error.message), None)
+        return self._answers.pending(trail, decision, parked, stored)
 
     async def _begin(self, trail: Trail, wish: Wish) -> Answer:
-        """Have a workflow or a long-running tool begin as a task; what becomes of it is told by the task."""
+        """Have a workflow or a long-running tool begin as a task, in one commit with the outcome of the call; what
+        becomes of it is told by the task. The same call that has not ended is not begun again."""
+        begun = self._parking.beginning(wish)
+        # Of a workflow this is the use; a step that is one call reserves when it is carried out.
+        uses = isinstance(wish.tool.connector, WorkflowSpec)
+        reserving = self._limiting.reserving(trail, wish.tool) if uses else None
+        ending, settling = self._limiting.settling(trail, Ending("ok", "yes", self._elapsed_us(trail)))
+        facts, work = replace(trail.facts(), task=begun.task), together(begun.work, reserving, settling)
         try:
-            # Of a workflow this is the use; a step that is one call reserves when it is carried out.
-            uses = isinstance(wish.tool.connector, WorkflowSpec)
-            beside = self._limiting.reserving(trail, wish.tool) if uses else None
-            trail.task, is_new = await self._parking.begin(wish, beside)
+            stored = await self._journal.begun(facts, ending, begun.said, work)
+            trail.task = begun.task
+            failpoint("tasks.begun")
+        except Alike as alike:
+            trail.task = alike.task
+            stored = await self._end(trail, replace(ending, executed="no"))
         except TooManyWaiting:
             raise Refused("rate_limited", TOO_MANY, rule=wish.decision.rule) from None
-        ending = Ending("ok", "yes" if is_new else "no", self._elapsed_us(trail))
-        try:
-            stored = await self._end(trail, ending)
-        except StoreUnavailable as error:
-            return self._refusal(trail, Refused("audit_unavailable", error.message, executed=ending.executed), None)
-        view = WorkingView(trail.call.id, trail.task)
-        receipt = self._receipt(trail, stored)
-        return Answer(
-            trail.call.id, {"guard": view.as_dict()}, view.as_text(), False, receipt, PENDING_EXIT, task=trail.task
-        )
+        except (InDoubt, asyncio.CancelledError):
+            trail.ended_by_journal = True
+            raise
+        return self._answers.working(trail, stored)
 
     async def _record_intent(self, trail: Trail, wish: Wish) -> bool:
         """What is to be done is on record, and what it uses reserved. False where it was to go ahead under a grant and
         cannot: then people are asked."""
         carried, leave, tool = trail.carried, trail.leave, wish.tool
         await self._limiting.observe(trail, tool)
-        if tool.effects == "none" and carried is None and leave is None:
+        if tool.effects == "none" and leave is None and (carried is None or _needs_no_begin(trail, carried)):
             self._journal.require_writable()
             await self._limiting.reserve(trail, tool)
             return True
@@ -365,6 +349,8 @@ class Pipeline:
             return False
         except NotApproved as error:
             raise Refused("approval_mismatch", str(error)) from None
+        except Moved:
+            raise Refused("cancelled", "the step was moved on meanwhile") from None
         except (InDoubt, asyncio.CancelledError):
             trail.ended_by_journal = True  # whether the intent is stored is not known yet; the journal will know
             raise
@@ -403,7 +389,7 @@ class Pipeline:
     # --- the four ends ----------------------------------------------------------------------------------------------
 
     async def _answer(self, trail: Trail, shaped: Shaped) -> Answer:
-        result, text = shaped.structured, shaped.encoded.decode()
+        result = shaped.structured
         ending = Ending(
             "ok",
             "yes",
@@ -414,38 +400,39 @@ class Pipeline:
             stripped=shaped.stripped,
             whole=shaped.whole,
         )
+        stored: Stored | None = None
         try:
-            stored = await self._end(trail, ending, Ended(result, False, "yes"))
+            if trail.carried is not None and trail.carried.later is not None:
+                facts, (ending, work) = trail.facts(), self._closing(trail, ending, self._done(trail, result))
+                trail.carried.later(self._journal.outcome_soon(facts, ending, trail.intent, work))
+            else:
+                stored = await self._end(trail, ending, self._done(trail, result))
         except StoreUnavailable:
-            return self._refusal(trail, _unrecorded("yes"), None)
-        about, receipt = About(shaped.redacted, shaped.stripped, trail.provenance), self._receipt(trail, stored)
-        shown = shaped.content
-        return Answer(trail.call.id, result, text, False, receipt, about=about, content=shown, typed=shaped.typed)
+            return self._answers.refusal(trail, _unrecorded("yes"), None)
+        return self._answers.result(trail, shaped, stored)
 
     async def _tell(self, trail: Trail, decision: Decision) -> Answer:
         """The end of a dry run: what would be decided now, and nothing done."""
         try:
             stored = await self._end(trail, Ending("ok", "no", self._elapsed_us(trail)))
         except StoreUnavailable as error:
-            return self._refusal(trail, Refused("audit_unavailable", error.message), None)
-        limited = trail.reached.refusal(self._refusals) if trail.reached else None
-        view = DryRunView(trail.call.id, decision, trail.would is not None, self._refusals, limited)
-        return Answer(trail.call.id, {"guard": view.as_dict()}, view.as_text(), False, self._receipt(trail, stored))
+            return self._answers.refusal(trail, Refused("audit_unavailable", error.message), None)
+        return self._answers.dry_run(trail, decision, stored)
 
     async def _refuse(self, trail: Trail, refusal: Refused) -> Answer:
         refusal = trail.told(refusal)
         if refusal.executed == "unknown" and trail.acts_once:
             refusal.retry = "never"  # repeating could do it twice
         if trail.ended_by_journal:
-            return self._refusal(trail, refusal, None)
+            return self._answers.refusal(trail, refusal, None)
         status = FAILURES.get(refusal.code, "refused")
         ending = Ending(status, refusal.executed, self._elapsed_us(trail), code=refusal.code)
         try:
             stored = await self._end(trail, ending, self._ended(trail, refusal))
         except StoreUnavailable as error:
             unrecorded = _unrecorded(refusal.executed) if trail.acted else Refused("audit_unavailable", error.message)
-            return self._refusal(trail, unrecorded, None)
-        return self._refusal(trail, refusal, self._receipt(trail, stored))
+            return self._answers.refusal(trail, unrecorded, None)
+        return self._answers.refusal(trail, refusal, stored)
 
     async def _hide(self, trail: Trail) -> Answer:
         """Record the attempt, then answer as if there were nothing to see."""
@@ -453,38 +440,35 @@ class Pipeline:
         try:
             await self._journal.outcome(trail.facts(), ending)
         except StoreUnavailable as error:
-            return self._refusal(trail, Refused("audit_unavailable", error.message), None)
+            return self._answers.refusal(trail, Refused("audit_unavailable", error.message), None)
         raise UnknownTool()
 
     async def _end(self, trail: Trail, ending: Ending, ended: Ended | None = None) -> Stored:
         """Record the outcome, and in the same commit what the caller is about to be shown and where its task is."""
+        ending, work = self._closing(trail, ending, ended)
+        return await self._journal.outcome(trail.facts(), ending, trail.intent, work)
+
+    def _closing(self, trail: Trail, ending: Ending, ended: Ended | None) -> tuple[Ending, Work | None]:
         ending, settling = self._limiting.settling(trail, replace(ending, asked=tuple(trail.questions.entries)))
         noting = joined(settling, self._seen.noting(trail.principal, trail.brings), self._keeping.releasing(ending))
         if trail.carried is not None and ended is not None:
             noting = joined(noting, trail.carried.end(ended))
-        return await self._journal.outcome(trail.facts(), ending, trail.intent, noting)
+        return ending, noting
+
+    def _done(self, trail: Trail, result: Mapping[str, object]) -> Ended:
+        return Ended(result, False, "yes", unbegun=trail.intent is None)
 
     def _ended(self, trail: Trail, refusal: Refused) -> Ended:
-        told = RefusalView.of(disclosing(refusal, self._refusals), trail.call.id).as_dict()
+        told = self._answers.view(trail, refusal).as_dict()
         transient = refusal.transient if isinstance(refusal, Failed) else None
         wait = refusal.retry_after_s if refusal.code == "rate_limited" else None
-        return Ended({"guard": told}, True, refusal.executed, refusal.code, transient, wait)
+        unbegun = trail.acted and trail.intent is None
+        return Ended({"guard": told}, True, refusal.executed, refusal.code, transient, wait, unbegun)
 
     # --- small parts ------------------------------------------------------------------------------------------------
 
     def _now(self) -> datetime:
         return as_datetime(self._clock.now_us())
-
-    def _refusal(self, trail: Trail, refusal: Refused, receipt: Receipt | None) -> Answer:
-        view = RefusalView.of(disclosing(refusal, self._refusals), trail.call.id)
-        told, lacks_scope = {"guard": view.as_dict()}, refusal.rule == RULE_SCOPE
-        about = About(provenance=trail.provenance)  # an error may quote the other side
-        link, code = refusal.link if isinstance(refusal, NotConnected) else None, refusal.exit_code
-        return Answer(trail.call.id, told, view.as_text(), True, receipt, code, lacks_scope, about=about, link=link)
-
-    def _receipt(self, trail: Trail, stored: Stored) -> Receipt:
-        checkpoint = self._journal.checkpoint(stored)
-        return Receipt(trail.call.id, self._journal.origin, stored.n, stored.leaf, checkpoint)
 
     def _elapsed_us(self, trail: Trail) -> int:
         return int((self._clock.monotonic() - trail.started) * 1_000_000)
@@ -493,6 +477,12 @@ class Pipeline:
 def _wish(trail: Trail, tool: Tool, arguments: Mapping[str, object], decision: Decision) -> Wish:
     """The call, as far as it came: what waits for people, begins as a task or goes ahead."""
     return Wish(trail.principal, trail.call.id, tool, arguments, trail.justification, trail.call.trace, decision)
+
+
+def _needs_no_begin(trail: Trail, carried: Carried) -> bool:
+    """Whether a step without effects may be made at once: it uses up no approval and nothing of a limit, and its row
+    is written with its outcome. A call that is a task by itself is seen to be under way."""
+    return carried.approved is None and trail.use is None and carried.later is not None
 
 
 def _unrecorded(executed: Executed) -> Refused:

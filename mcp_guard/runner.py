@@ -7,6 +7,7 @@ person says what became of it (I2).
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -24,14 +25,13 @@ from mcp_guard.parking import Parking
 from mcp_guard.probing import RETRY_SECONDS, Probing, is_put_off
 from mcp_guard.questioning import Asking, Questions
 from mcp_guard.resolving import Doubt
+from mcp_guard.standing import HAVE_RESULTS, Standing
 from mcp_guard.tasks.engine import Moved, Passed, Rest
-from mcp_guard.tasks.interpreter import Ask, Break, Fail, Finish, Moment, Run, Skip, Sleep, Wait, next_action
+from mcp_guard.tasks.interpreter import Action, Ask, Break, Fail, Finish, Moment, Run, Skip, Sleep, Wait, next_action
 from mcp_guard.tasks.plan import CALL, CANCEL, undone_by
 from mcp_guard.tasks.probing import is_probe
-from mcp_guard.tasks.task import Content, Step, Task, deadline_of, step_of
-from mcp_guard.tasks.templates import Scope, fill
-
-Rows = Mapping[str, Step]
+from mcp_guard.tasks.task import Step, deadline_of, step_of
+from mcp_guard.tasks.templates import fill
 
 _log = logging.getLogger("mcp_guard.tasks")
 
@@ -60,7 +60,8 @@ class Runner:
         self._wake: int | None = None
         self._busy: dict[str, asyncio.Task[bool]] = {}
         self._whose: dict[str, str] = {}
-        self._unreleased: set[str] = set()
+        self._waited_for: Counter[str] = Counter()
+        self._telling: set[str] = set()
         self._stopping = False
 
     def poke(self) -> None:
@@ -89,10 +90,10 @@ class Runner:
             for it in due:
                 if it.id in self._busy:
                     continue  # begun by a call meanwhile
-                if it.owner is not None and it.id not in self._unreleased and not self._engine.is_free(it.owner):
+                if it.owner is not None and not (self._engine.is_mine(it.owner) or self._engine.is_free(it.owner)):
                     owners.add(it.owner)
                 elif self._has_room(it.requester):
-                    self._begin(it.id, it.owner, it.requester)
+                    self._begin(it.id, it.requester)
                 else:
                     requesters.add(it.requester)
             if len(due) < AT_ONCE * 2:
@@ -136,15 +137,24 @@ class Runner:
     def start(self, identifier: str) -> None:
         """Begin carrying on one task that nobody works on, unless this process does already."""
         if identifier not in self._busy and not self._stopping:
-            self._begin(identifier, None)
+            self._begin(identifier)
 
     async def pause(self, identifier: str, seconds: float) -> None:
-        """Wait until a task this process carries on has come to rest, so long at most; a moment for any other."""
+        """Wait until a task this process carries on has come to rest, so long at most; a moment for any other. Whoever
+        waits here for its end tells it."""
         busy = self._busy.get(identifier)
         if busy is None:
             await asyncio.sleep(min(seconds, PAUSE_SECONDS))
-        else:
+            return
+        self._waited_for[identifier] += 1
+        try:
             await asyncio.wait({busy}, timeout=seconds)
+        finally:
+            self._waited_for[identifier] -= 1
+            if not self._waited_for[identifier]:
+                del self._waited_for[identifier]
+        if identifier in self._telling:
+            await asyncio.wait({busy})
 
     async def stop(self) -> None:
         """Begin no more steps, and return once those under way have come to rest."""
@@ -156,31 +166,28 @@ class Runner:
 
         Raises `StoreUnavailable`.
         """
-        task = await self._engine.find(identifier)
-        if task is None or task.status.is_final:
-            return True
-        return self._engine.is_free(task.owner) and await self._carry_on(identifier, task.owner)
+        await self._engine.find(identifier)
+        return identifier not in self._busy and await self._begin(identifier)
 
-    def _begin(self, identifier: str, owner: str | None, requester: str = "") -> None:
-        task = asyncio.create_task(self._carry_on(identifier, owner))
-        self._busy[identifier] = task
+    def _begin(self, identifier: str, requester: str = "") -> asyncio.Task[bool]:
+        self._busy[identifier] = task = asyncio.create_task(self._carry_on(identifier))
         self._whose[identifier] = requester
         task.add_done_callback(partial(self._done, identifier))
+        return task
 
     def _done(self, identifier: str, _: asyncio.Task[bool]) -> None:
         self._busy.pop(identifier, None)
         self._whose.pop(identifier, None)
         self.poke()
 
-    async def _carry_on(self, identifier: str, owner: str | None) -> bool:
+    async def _carry_on(self, identifier: str) -> bool:
         """Move a task as far as it goes; whether it was this process that could."""
         try:
-            await self._engine.commit(self._engine.claiming(identifier, owner))
-        except Moved:
-            return False
+            if not await self._claim(identifier):
+                return False
         except StoreUnavailable:
             return True  # nobody works on it: it is looked at again
-        rest = Rest(self._clock.now_us() + int(RETRY_SECONDS * 1_000_000), forced=True)
+        rest: Rest | None = Rest(self._clock.now_us() + int(RETRY_SECONDS * 1_000_000), forced=True)
         try:
             rest = await self._move(identifier)
         except (Moved, NotPending):
@@ -189,59 +196,92 @@ class Runner:
             _log.warning("a task cannot go on now: %s", error.message, extra={"task": identifier})
         except Exception:  # noqa: BLE001 - whatever one task stumbles over, the others go on
             _log.exception("a task cannot go on", extra={"task": identifier})
-        try:
-            await self._engine.commit(self._engine.releasing(identifier, rest, self._clock.now_us()))
-            self._unreleased.discard(identifier)
-        except StoreUnavailable:
-            self._unreleased.add(identifier)  # its row says that this process works on it, and nobody else would
+        with suppress(StoreUnavailable):  # its row says that this process works on it: it is looked at again
+            if rest is not None:
+                await self._engine.commit(self._engine.releasing(identifier, rest, self._clock.now_us()))
         return True
 
-    async def _move(self, identifier: str) -> Rest:
-        """Move a task as far as it goes."""
-        opened: tuple[bytes, Content] | None = None
-        while True:
-            task = await self._engine.find(identifier)
-            if task is None or task.status.is_final:
-                return Rest(None, forced=True)
-            if self._stopping:
-                return Rest(self._clock.now_us(), forced=True)
-            steps = await self._engine.steps(identifier)
-            if (forged := next((row for row in steps if not self._engine.is_own(identifier, row)), None)) is not None:
-                await self._carrying.forged(task, forged.id)
-                continue
-            rows = {row.id: row for row in steps if not is_probe(row.id)}
-            if opened is None or opened[0] != task.sealed:
-                opened = task.sealed, self._parking.content(task)
-            rest = await self._step(task, opened[1], rows)
-            if rest is not None:
-                return replace(rest, seen=task.wake_at)
+    async def _claim(self, identifier: str) -> bool:
+        """Become the one who works on a task, unless this process is that already; whether it is."""
+        task = await self._engine.find(identifier)
+        if task is None or task.status.is_final or self._engine.is_mine(task.owner):
+            return True
+        if not self._engine.is_free(task.owner):
+            return False
+        with suppress(Moved):
+            await self._engine.commit(self._engine.claiming(identifier, task.owner))
+            return True
+        return False
 
-    async def _step(self, task: Task, content: Content, rows: Rows) -> Rest | None:
-        """Move a task by one step; when to look again where it cannot move now."""
+    async def _move(self, identifier: str) -> Rest | None:
+        """Move a task as far as it goes; `None` once it has ended."""
+        standing = await self._look_at(identifier)
+        while standing is not None:
+            if self._stopping:
+                await standing.stored()
+                return Rest(self._clock.now_us(), forced=True)
+            try:
+                came = await self._step(standing)
+                if not isinstance(came, Standing):
+                    await standing.stored()
+            except Moved:
+                await standing.stored()  # where that is why, it is the store, and not somebody who was quicker
+                raise
+            if isinstance(came, Rest):
+                return replace(came, seen=standing.task.wake_at)
+            standing = came or await self._look_at(identifier, standing)
+        return None
+
+    async def _look_at(self, identifier: str, before: Standing | None = None) -> Standing | None:
+        """Where a task stands by its rows; `None` where it has ended. `before` is where it stood, if it is known."""
+        while (task := await self._engine.find(identifier)) is not None and not task.status.is_final:
+            steps = await self._engine.steps(identifier)
+            if (forged := next((row for row in steps if not self._engine.is_own(identifier, row)), None)) is None:
+                is_same = before is not None and before.task.sealed == task.sealed
+                content = before.content if before is not None and is_same else self._parking.content(task)
+                done = [row for row in steps if row.result is not None and row.state in HAVE_RESULTS]
+                results = {row.id: self._parking.opened(identifier, row) for row in done if not is_probe(row.id)}
+                return Standing(task, content, {row.id: row for row in steps}, results, self._clock.monotonic())
+            await self._carrying.forged(task, forged.id)
+        return None
+
+    async def _step(self, standing: Standing) -> Rest | Standing | None:
+        """Move a task by one step: when to look again where it cannot move now, where it stands then where that is
+        known already, or nothing."""
+        rows = standing.rows
         held = next((row for row in rows.values() if row.state in _HELD), None)
         if held is not None:
-            return await self._held(task, content, rows, held)
+            return await self._held(standing, held)
         call = rows.get(CALL)
         if call is not None and call.state is StepState.PENDING:
-            return await self._run(self._doing(task, content, rows, call))
-        if content.workflow is None:
+            return await self._run(standing, self._doing(standing, call))
+        plan, deadline = standing.content.workflow, deadline_of(standing.task, standing.content)
+        if plan is None or deadline is None:
             return Rest(None)
-        scope = self._scope(task, content, rows)
-        moment = Moment(task.id, self._clock.now_us(), deadline_of(task, content) or 0, CANCEL in rows)
-        action = next_action(content.workflow, rows, scope, moment)
+        moment = Moment(standing.task.id, self._clock.now_us(), deadline, CANCEL in rows)
+        action = next_action(plan, rows, standing.scope, moment)
+        if standing.storing is not None and not self._may_go_ahead(standing, action):
+            return None
+        return await self._do(standing, action)
+
+    async def _do(self, standing: Standing, action: Action) -> Rest | Standing | None:
+        """What the plan of a workflow says comes next."""
+        task, content, rows = standing.task, standing.content, standing.rows
         match action:
             case Run():
                 undone = None if action.undoes is None else rows[action.undoes]
                 row = rows.get(action.step.id)
-                return await self._run(Doing(task, content, action.step, action.arguments, row, undoes=undone))
+                doing = Doing(task, content, action.step, action.arguments, row, undoes=undone)
+                return await self._run(standing, doing)
             case Ask():
-                await self._carrying.ask(Asking(task, content, action.step, rows.get(action.step.id), scope))
+                asking = Asking(task, content, action.step, rows.get(action.step.id), standing.scope)
+                await self._carrying.ask(asking)
             case Skip():
                 await self._carrying.skip(task, action)
             case Break():
                 await self._carrying.broken(task, action, rows.get(action.step))
             case Finish():
-                await self._carrying.finish(task, content, action)
+                await self._finish(standing, action)
             case Fail():
                 await self._carrying.fail(task, action, rows)
             case Sleep():
@@ -250,8 +290,28 @@ class Runner:
                 return Rest(None)
         return None
 
-    async def _held(self, task: Task, content: Content, rows: Rows, row: Step) -> Rest | None:
+    def _may_go_ahead(self, standing: Standing, action: Action) -> bool:
+        """Whether what comes next may be begun while outcomes are on their way into the store."""
+        if self._clock.monotonic() - standing.seen_at > LOOK_SECONDS:
+            return False  # somebody may have said something meanwhile, as that it is to end
+        if not isinstance(action, Run) or action.undoes is not None:
+            return isinstance(action, Finish)
+        entry = self._carrying.begun_as(action.step)
+        return entry is not None and (entry.tool.effects != "none" or standing.may_be_read_for(action.step))
+
+    async def _finish(self, standing: Standing, action: Finish) -> None:
+        told = standing.task.id in self._waited_for
+        if told:
+            self._telling.add(standing.task.id)
+        try:
+            steps = standing.steps.values()
+            await self._carrying.finish(standing.task, standing.content, action, steps, told=told)
+        finally:
+            self._telling.discard(standing.task.id)
+
+    async def _held(self, standing: Standing, row: Step) -> Rest | Standing | None:
         """See to a step that waits: for people, for an operator, or for whoever finds that its process died."""
+        task, content, rows = standing.task, standing.content, standing.rows
         step = step_of(task, content, row.id)
         if row.state is StepState.IN_DOUBT:
             assert isinstance(step, CallStep)
@@ -273,62 +333,64 @@ class Runner:
                 return Rest(request.moves_at)
             await self._parking.escalate(request, content.principal)
         else:
-            return await self._agreed(task, content, rows, row, request)
+            return await self._agreed(standing, row, request)
         return None
 
-    async def _agreed(
-        self, task: Task, content: Content, rows: Rows, row: Step, request: ApprovalRequest
-    ) -> Rest | None:
+    async def _agreed(self, standing: Standing, row: Step, request: ApprovalRequest) -> Rest | Standing | None:
         """Go on with what was agreed to: ask others too where they are to be asked, else do it."""
+        task, content = standing.task, standing.content
         if (await self._parking.recorded.of(task.id, row.id, content.at)).over:
             await self._carrying.forged(task, row.id)
             return None
         step = step_of(task, content, row.id)
         of: Asking | Doing
         if isinstance(step, ApproveStep):
-            of = Asking(task, content, step, row, self._scope(task, content, rows))
+            of = Asking(task, content, step, row, standing.scope)
         else:
-            of = self._doing(task, content, rows, row)
+            of = self._doing(standing, row)
         if request.further and await self._carrying.ask_further(of, request):
             return None
         if isinstance(of, Doing):
-            return await self._run(of)
+            return await self._run(standing, of)
         await self._carrying.approved(of, row)
         return None
 
-    async def _run(self, doing: Doing) -> Rest | None:
+    async def _run(self, standing: Standing, doing: Doing) -> Rest | Standing | None:
         """Make a call; look again later where it could not be made for a reason outside it."""
         recorded = await self._parking.recorded.of(doing.task.id, doing.step.id, doing.content.at)
         if not recorded.allows(doing.row):
+            await standing.stored()
             await self._carrying.forged(doing.task, doing.step.id)
             return None
         if doing.row is not None:
             request = await self._parking.approvals.of_step(doing.task.id, doing.row.id)
             doing = replace(doing, request=request)
-        wait = await self._carrying.run(doing)
-        rows = await self._engine.steps(doing.task.id)
-        after = next((row for row in rows if row.id == doing.step.id), None)
+        if standing.storing is not None:
+            doing = replace(doing, steps=standing.steps.values())
+        made = await self._carrying.run(doing)
+        if made.storing is not None:
+            return standing.after(made)
+        await standing.stored()
+        rows = {row.id: row for row in await self._engine.steps(doing.task.id)}
+        after = rows.pop(doing.step.id, None)
+        if standing.storing is not None and rows.keys() != standing.steps.keys() - {doing.step.id}:
+            return None  # somebody else had something to say, which is why it was not made
         now, deadline = self._clock.now_us(), deadline_of(doing.task, doing.content)
-        until = now + int(max(wait or 0, RETRY_SECONDS) * 1_000_000)
+        until = now + int(max(made.wait or 0, RETRY_SECONDS) * 1_000_000)
         if deadline is not None and deadline > now:
             until = min(until, deadline)
         return Rest(until, forced=True) if is_put_off(doing.row, after) else None
 
-    def _doing(self, task: Task, content: Content, rows: Rows, row: Step) -> Doing:
+    def _doing(self, standing: Standing, row: Step) -> Doing:
         """The call of a step that is journaled, made from what was journaled when it came up."""
+        task, content = standing.task, standing.content
         step = step_of(task, content, row.id)
         assert isinstance(step, CallStep)
         if row.id == CALL:
             return Doing(task, content, step, content.arguments, row)
-        arguments = fill(step.arguments, self._scope(task, content, rows))
+        arguments = fill(step.arguments, standing.scope)
         assert isinstance(arguments, Mapping)
-        return Doing(task, content, step, arguments, row, undoes=rows.get(undone_by(row.id)))
-
-    def _scope(self, task: Task, content: Content, rows: Rows) -> Scope:
-        """What templates may take: the bound arguments, and the results of steps done."""
-        done = [row for row in rows.values() if row.result is not None and row.state in _RESULTS]
-        return {"input": content.arguments, "steps": {row.id: self._parking.opened(task.id, row) for row in done}}
+        return Doing(task, content, step, arguments, row, undoes=standing.rows.get(undone_by(row.id)))
 
 
 _HELD = (StepState.WAITING, StepState.IN_DOUBT, StepState.STARTED)
-_RESULTS = (StepState.DONE, StepState.COMPENSATED)

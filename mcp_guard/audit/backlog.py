@@ -111,12 +111,13 @@ class Backlog:
         self._arm()
 
     def keep_if_failed(self, pending: Pending, future: asyncio.Future[tuple[Stored, ...]]) -> None:
-        """For an attempt nobody waits for any more."""
-        if future.cancelled():
+        """For an attempt nobody waits for any more. Where its rows were refused, the outcome is kept without them."""
+        if future.cancelled() or (error := future.exception()) is None or isinstance(error, IntentClosed):
             return
-        error = future.exception()
-        if isinstance(error, StoreUnavailable) and not isinstance(error, IntentClosed):
+        if isinstance(error, StoreUnavailable):
             self.failed(error, pending)
+        else:
+            self.keep(pending.alone())
 
     def flush(self) -> None:
         """Submit everything kept, ahead of whatever is submitted next."""

@@ -129,6 +129,48 @@ class Journal:
         failpoint("audit.after-outcome")
         return stored
 
+    def outcome_soon(
+        self, facts: CallFacts, ending: Ending, intent: Stored | None = None, work: Work | None = None
+    ) -> Storing:
+        """Hand the outcome of a call over that nobody is answered with yet; the future says when it is durable. What
+        is handed over later is written later. One that could not be stored is kept, as after `outcome`.
+        """
+        failpoint("audit.before-outcome")
+        of, acted = None if intent is None else intent.n, ending.executed != "no"
+        pending = Pending(self._ending(self._clean(facts), ending, of), work=work, acted=acted)
+        self._backlog.flush()
+        try:
+            future = self._submit(pending.unit())
+        except StoreUnavailable:
+            self._backlog.keep(pending)
+            raise
+        self._let_go(future, partial(self._handed_over, pending))
+        return future
+
+    async def begun(self, facts: CallFacts, ending: Ending, state: Mapping[str, object], work: Work) -> Stored:
+        """Record that a call began as a task (`state`) and how it ended so far, in one commit with the task's rows.
+
+        Raises what `work` raises, and then records nothing. After `InDoubt` or when cancelled the journal sees to it
+        that the call has its one outcome.
+        """
+        facts = self._clean(facts)
+        begins = Entry(record.state(self._boot, "task", state, facts.principal))
+        self._backlog.flush()
+        future = self._submit(Unit((begins, self._ending(facts, ending, None)), work=work))
+        try:
+            _, stored = await asyncio.shield(future)
+        except StoreUnavailable as error:
+            self._backlog.failed(error)
+            if isinstance(error, InDoubt):
+                self._end_unbegun(facts, "audit_unavailable", future)
+            raise
+        except asyncio.CancelledError:
+            self._let_go(future, partial(self._end_unbegun, facts, "cancelled"))
+            raise
+        self._backlog.worked()
+        failpoint("audit.after-outcome")
+        return stored
+
     async def read(self, principal: Principal, state: Mapping[str, object], work: Work | None = None) -> Stored:
         """Record that somebody read the log; rows of `work` commit with the record."""
         return await self._write(self._state("read", state, principal), work)
@@ -337,6 +379,24 @@ class Journal:
         self._loose.add(future)
         future.add_done_callback(settle)
         future.add_done_callback(self._loose.discard)
+
+    def _handed_over(self, pending: Pending, future: Storing) -> None:
+        """See to an outcome nobody waits for."""
+        self._backlog.keep_if_failed(pending, future)
+        if not future.cancelled() and future.exception() is None:
+            self._backlog.worked()
+            failpoint("audit.after-outcome")
+
+    def _end_unbegun(self, facts: CallFacts, code: Code, future: Storing) -> None:
+        """End a call whose task was not begun, or nobody knows whether: by the outcome that began it where it is
+        stored, else by one that says why not."""
+        error = future.exception()
+        if error is None:
+            return
+        ending = Ending("cancelled" if code == "cancelled" else "error", "no", 0, code=code)
+        unless = error.would_be[-1] if isinstance(error, InDoubt) else None
+        self._backlog.keep(Pending(self._ending(facts, ending, None), unless=unless))
+        self._backlog.flush()
 
     def _end_unacted(self, facts: CallFacts, code: Code, undo: Work | None, future: Storing) -> None:
         """End a call that never acted and whose caller does not: by its intent if that is stored, else without one."""

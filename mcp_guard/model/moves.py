@@ -63,7 +63,7 @@ TASK_MOVES: Mapping[TaskStatus, frozenset[TaskStatus]] = {
     _T.CANCELLED: frozenset(),
 }
 STEP_MOVES: Mapping[StepState, frozenset[StepState]] = {
-    _S.PENDING: frozenset({_S.WAITING, _S.STARTED, _S.SKIPPED, _S.FAILED}),
+    _S.PENDING: frozenset({_S.WAITING, _S.STARTED, _S.DONE, _S.SKIPPED, _S.FAILED}),
     _S.WAITING: frozenset({_S.PENDING, _S.STARTED, _S.DONE, _S.FAILED}),
     _S.STARTED: frozenset({_S.DONE, _S.FAILED, _S.PENDING, _S.IN_DOUBT}),
     _S.IN_DOUBT: frozenset({_S.DONE, _S.FAILED, _S.PENDING}),

@@ -72,7 +72,8 @@ NOBODY_PASSED = Passed()
 class NewTask:
     """What a task begins as. `alike` is a keyed digest of requester, tool and arguments.
 
-    `step` is the first step, where it is begun already.
+    `step` is the first step, where it is begun already. With `claimed` the process that makes it works on it from then
+    on, as if it had claimed it.
     """
 
     id: str
@@ -87,6 +88,7 @@ class NewTask:
     now: int
     wake_at: int | None
     step: Step | None
+    claimed: bool = False
 
 
 class Engine(Protocol):
@@ -156,6 +158,10 @@ class Engine(Protocol):
         """Whether nobody works on a task with this owner: there is none, or their process is gone."""
         ...
 
+    def is_mine(self, owner: str | None) -> bool:
+        """Whether a task with this owner is this process's to work on."""
+        ...
+
     # --- changes, each in somebody's commit -------------------------------------------------------------------------
 
     async def commit(self, work: Work) -> None:
@@ -180,9 +186,16 @@ class Engine(Protocol):
         now: int,
         wake_at: int | None = None,
         result: bytes | None = None,
+        told: bool = False,
     ) -> Work:
-        """Change the status of a task. Raises `Moved` where it is another by now, and `IllegalMove` at once where
-        the change is none there is."""
+        """Change the status of a task; one that ended is nobody's any more, and its requester is still to be told of
+        it unless they are (`told`). Raises `Moved` where it is another by now, and `IllegalMove` at once where the
+        change is none there is."""
+        ...
+
+    def unchanged(self, task: str, steps: Collection[Step]) -> Work:
+        """Change nothing. Raises `Moved` where the steps of a task are not exactly these; when each was written does
+        not matter."""
         ...
 
     def stepping(self, task: str, before: StepState | None, step: Step, now: int) -> Work:

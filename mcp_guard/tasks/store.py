@@ -3,7 +3,7 @@
 import hmac
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
@@ -124,7 +124,10 @@ class SqliteEngine:
         return found.st_ino, found.st_size, found.st_mtime_ns
 
     def is_free(self, owner: str | None) -> bool:
-        return owner is None or (owner != self.store.boot and not self.store.liveness.is_alive(owner))
+        return owner is None or not (self.is_mine(owner) or self.store.liveness.is_alive(owner))
+
+    def is_mine(self, owner: str | None) -> bool:
+        return owner == self.store.boot
 
     async def commit(self, work: Work) -> None:
         await self.store.writer.submit(Unit((), work=work))
@@ -143,6 +146,7 @@ class SqliteEngine:
             "message": new.message,
             "now": new.now,
             "wake_at": new.wake_at,
+            "owner": self.store.boot if new.claimed else None,
         }
         sealed = None if new.step is None else self._sealed(new.id, new.step)
 
@@ -177,6 +181,7 @@ class SqliteEngine:
         now: int,
         wake_at: int | None = None,
         result: bytes | None = None,
+        told: bool = False,
     ) -> Work:
         """Change the status of a task. Raises `Moved` where it is another by now."""
         if before is not after:
@@ -189,6 +194,8 @@ class SqliteEngine:
             "result": result,
             "wake_at": wake_at,
             "now": now,
+            "ended": int(after.is_final),
+            "untold": int(after.is_final and not told),
         }
 
         def work(transaction: Transaction) -> None:
@@ -203,6 +210,16 @@ class SqliteEngine:
             check_move(STEP_MOVES, before, step.state)
         sealed = self._sealed(task, step)
         return lambda transaction: _put_step(transaction, task, sealed, before, now)
+
+    def unchanged(self, task: str, steps: Collection[Step]) -> Work:
+        wanted = {step.id: _written(step) for step in steps}
+
+        def work(transaction: Transaction) -> None:
+            found = [_step(row) for row in transaction.all("steps_of", {"task": task})]
+            if {step.id: _written(step) for step in found} != wanted:
+                raise Moved
+
+        return work
 
     def begun(self, task: str, step: Step) -> Callable[[Transaction], bool]:
         """Whether exactly this attempt of a step was begun, asked inside the transaction of its end."""
@@ -279,6 +296,11 @@ def _put_step(transaction: Transaction, task: str, step: Step, before: StepState
         changed = transaction.run("step_update", {**row, "before": before.value})
     if changed != 1:
         raise Moved
+
+
+def _written(step: Step) -> Step:
+    """A step as it was written, whenever that was."""
+    return replace(step, updated_at=0)
 
 
 def _task(row: Row) -> Task:

@@ -43,6 +43,15 @@ def fill_found(template: object, scope: Scope) -> object:
         return MISSING
 
 
+def reads(template: object) -> frozenset[str]:
+    """The steps whose results a value with templates takes anything from."""
+    if isinstance(template, str):
+        found = lookup.lookups(template) if "{" in template else ()
+        return frozenset(each.path[1] for each in found if each.path[0] == "steps")
+    parts = template.values() if isinstance(template, Mapping) else template if isinstance(template, list) else ()
+    return frozenset().union(*map(reads, parts))
+
+
 def holds(when: str | None, scope: Scope) -> bool:
     """Whether a condition holds: not where it finds nothing, or something false, zero or empty."""
     if when is None:

@@ -1,7 +1,7 @@
 """The engine as an oracle: dictionaries, one change at a time, and what the protocol says written out plainly."""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -118,6 +118,9 @@ class ReferenceEngine:
     def is_free(self, owner: str | None) -> bool:
         return owner is None or owner not in self._tables.living
 
+    def is_mine(self, owner: str | None) -> bool:
+        return owner == self._boot
+
     # --- changes ----------------------------------------------------------------------------------------------------
 
     async def commit(self, work: Work) -> None:
@@ -151,7 +154,7 @@ class ReferenceEngine:
                 created_at=new.now,
                 updated_at=new.now,
                 wake_at=new.wake_at,
-                owner=None,
+                owner=self._boot if new.claimed else None,
             )
             tables.steps[new.id] = {}
             if new.step is not None:
@@ -177,6 +180,7 @@ class ReferenceEngine:
         now: int,
         wake_at: int | None = None,
         result: bytes | None = None,
+        told: bool = False,
     ) -> Work:
         if before is not after:
             check_move(TASK_MOVES, before, after)
@@ -186,10 +190,12 @@ class ReferenceEngine:
             if task is None or task.status is not before:
                 raise Moved
             kept = task.result if result is None else result
+            owner = None if after.is_final else task.owner
             self._put(
-                replace(task, status=after, message=message, result=kept, wake_at=wake_at, updated_at=now),
+                replace(task, status=after, message=message, result=kept, wake_at=wake_at, updated_at=now, owner=owner),
             )
-            (self._tables.untold.add if after.is_final else self._tables.untold.discard)(identifier)
+            is_news = after.is_final and not told
+            (self._tables.untold.add if is_news else self._tables.untold.discard)(identifier)
 
         return work
 
@@ -203,6 +209,15 @@ class ReferenceEngine:
             if (None if known is None else known.state) is not before:
                 raise Moved
             rows[step.id] = replace(step, updated_at=now)
+
+        return work
+
+    def unchanged(self, task: str, steps: Collection[Step]) -> Work:
+        def work(_: Transaction) -> None:
+            found = [replace(row, updated_at=0) for row in self._tables.steps.get(task, {}).values()]
+            wanted = [replace(row, updated_at=0) for row in steps]
+            if sorted(found, key=lambda row: row.id) != sorted(wanted, key=lambda row: row.id):
+                raise Moved
 
         return work
 

@@ -3,6 +3,7 @@
 import asyncio
 import tempfile
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,12 +26,18 @@ FIRST, SECOND = f"{1:016x}", f"{2:016x}"
 S, T = StepState, TaskStatus
 
 
-def _new(name: str, now: int = 10, *, who: Principal = ALICE, waits: bool = False, alike: str = "") -> NewTask:
+def _new(
+    name: str,
+    now: int = 10,
+    *,
+    who: Principal = ALICE,
+    waits: bool = False,
+    alike: str = "",
+    claimed: bool = False,
+) -> NewTask:
     status, state = (T.INPUT_REQUIRED, S.WAITING) if waits else (T.WORKING, S.PENDING)
-    step = Step("call", state)
-    return NewTask(
-        name, "tool", status, who.subject, who.client, who.tenant, alike or name, b"sealed", "begun", now, now, step
-    )
+    step, whose = Step("call", state), (who.subject, who.client, who.tenant)
+    return NewTask(name, "tool", status, *whose, alike or name, b"sealed", "begun", now, now, step, claimed)
 
 
 @pytest.fixture(params=["sqlite", "reference"])
@@ -169,6 +176,34 @@ async def test_who_asked_is_told_of_the_end_once(engine: Engine) -> None:
     with pytest.raises(Moved):
         await engine.commit(engine.telling(found))
     assert not engine.has_untold(ALICE)
+    await engine.commit(engine.beginning(_new("b")))
+    await engine.commit(engine.moving("b", T.WORKING, T.COMPLETED, message="", now=12, told=True))
+    assert not engine.has_untold(ALICE)
+
+
+@pytest.mark.holds("engine:promises")
+async def test_who_makes_a_task_may_work_on_it_at_once_and_has_nothing_to_put_down(engines: Engines) -> None:
+    engine, other = engines.start(FIRST), engines.start(SECOND)
+    await engine.commit(engine.beginning(_new("a", claimed=True)))
+    assert await _owner(engine, "a") == (FIRST, 10)
+    assert (engine.is_mine(FIRST), other.is_mine(FIRST), engine.is_mine(None)) == (True, False, False)
+    with pytest.raises(Moved):
+        await other.commit(other.claiming("a", None))
+    await engine.commit(engine.moving("a", T.WORKING, T.COMPLETED, message="", now=11))
+    assert await _owner(other, "a") == (None, None)
+
+
+@pytest.mark.holds("engine:promises")
+async def test_what_was_worked_out_from_steps_counts_while_they_stand(engine: Engine) -> None:
+    await engine.commit(engine.beginning(_new("a")))
+    (row,) = await engine.steps("a")
+    await engine.commit(engine.unchanged("a", [row]))
+    for others in ([], [replace(row, attempt=1)], [row, Step("b", S.DONE)], [replace(row, id="b")]):
+        with pytest.raises(Moved):
+            await engine.commit(engine.unchanged("a", others))
+    await engine.commit(engine.stepping("a", None, Step("cancel", S.PENDING), 11))
+    with pytest.raises(Moved):
+        await engine.commit(engine.unchanged("a", [row]))
 
 
 # --- any history ----------------------------------------------------------------------------------------------------
@@ -233,17 +268,21 @@ class History(RuleBasedStateMachine):
         for world in self.worlds:
             self._run(world.die(boot))
 
-    @rule(name=NAMES, now=MOMENTS, who=st.sampled_from([ALICE, BOB]), waits=st.booleans(), alike=STEPS)
-    def begin(self, name: str, now: int, who: Principal, waits: bool, alike: str) -> None:
+    @rule(name=NAMES, now=MOMENTS, waits=st.booleans(), claimed=st.booleans(), draw=st.data())
+    def begin(self, name: str, now: int, waits: bool, claimed: bool, draw: st.DataObject) -> None:
+        who, alike = draw.draw(st.sampled_from([ALICE, BOB])), draw.draw(STEPS)
         if self._run(self.living[max(self.living)][1].find(name)) is None:  # an id is never used twice
-            self._both(lambda engine: engine.beginning(_new(name, now, who=who, waits=waits, alike=alike)))
+            new = _new(name, now, who=who, waits=waits, alike=alike, claimed=claimed)
+            self._both(lambda engine: engine.beginning(new), draw)
 
     @rule(name=NAMES, now=MOMENTS, wake=st.none() | MOMENTS, draw=st.data())
     def move(self, name: str, now: int, wake: int | None, draw: st.DataObject) -> None:
         before, after = draw.draw(st.sampled_from(T)), draw.draw(st.sampled_from(T))
-        result = draw.draw(st.sampled_from([None, b"r"]))
+        result, told = draw.draw(st.sampled_from([None, b"r"])), draw.draw(st.booleans())
         self._both(
-            lambda engine: engine.moving(name, before, after, message=f"m{now}", now=now, wake_at=wake, result=result)
+            lambda engine: engine.moving(
+                name, before, after, message=f"m{now}", now=now, wake_at=wake, result=result, told=told
+            )
         )
 
     @rule(name=NAMES, step=STEPS, now=MOMENTS, draw=st.data())
@@ -258,6 +297,10 @@ class History(RuleBasedStateMachine):
                 engine.moving(name, at, T.WORKING, message="m", now=now, wake_at=now),
             )
         )
+
+    @rule(name=NAMES, step=STEPS, state=st.sampled_from(S), attempt=st.integers(0, 3))
+    def stand(self, name: str, step: str, state: StepState, attempt: int) -> None:
+        self._both(lambda engine: engine.unchanged(name, [Step(step, state, attempt, "c")]))
 
     @rule(alike=STEPS)
     def apart(self, alike: str) -> None:

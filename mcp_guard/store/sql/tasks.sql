@@ -1,6 +1,6 @@
 -- name: task_insert
 INSERT INTO task (id, tool, status, subject, client, tenant, alike, sealed, message, created_at, updated_at, wake_at, owner)
-VALUES (:id, :tool, :status, :subject, :client, :tenant, :alike, :sealed, :message, :now, :now, :wake_at, NULL);
+VALUES (:id, :tool, :status, :subject, :client, :tenant, :alike, :sealed, :message, :now, :now, :wake_at, :owner);
 
 -- name: task_get
 SELECT id, tool, status, subject, client, tenant, sealed, result, message, created_at, updated_at, wake_at, owner
@@ -49,7 +49,7 @@ WHERE id = :id AND owner = :boot;
 
 -- name: task_status
 UPDATE task SET status = :status, message = :message, result = coalesce(:result, result), wake_at = :wake_at,
-                updated_at = :now, untold = :status IN ('completed', 'failed', 'cancelled')
+                updated_at = :now, untold = :untold, owner = CASE WHEN :ended THEN NULL ELSE owner END
 WHERE id = :id AND status = :before;
 
 -- name: task_untold
