@@ -38,18 +38,18 @@ class Inline:
         self.runner.start(identifier)
         end = self.clock.monotonic() + self.seconds
         try:
-            goes_on = await self._goes_on(identifier)
-            while goes_on and self.clock.monotonic() < end:
-                await self.runner.pause(identifier, min(end - self.clock.monotonic(), _LONGEST_PAUSE_SECONDS))
-                goes_on = await self._goes_on(identifier)
-            task = await self.tasks.find(identifier)
+            while (left := end - self.clock.monotonic()) > 0:
+                await self.runner.pause(identifier, min(left, _LONGEST_PAUSE_SECONDS))
+                if not await self._goes_on(task := await self.tasks.find(identifier)):
+                    break
+            else:
+                task = await self.tasks.find(identifier)
             return answer if task is None else await self._told(answer, task)
         except StoreUnavailable:
             return answer  # the task has begun all the same, and task_status tells once the store does
 
-    async def _goes_on(self, identifier: str) -> bool:
+    async def _goes_on(self, task: Task | None) -> bool:
         """Whether a task moves by itself: it works, or people have agreed to what it waits with."""
-        task = await self.tasks.find(identifier)
         if task is None or task.status is not TaskStatus.INPUT_REQUIRED:
             return task is not None and task.status is TaskStatus.WORKING
         for step in await self.tasks.parking.tasks.steps(task.id):

@@ -19,7 +19,7 @@ from mcp_guard.carrying import Call, Carrying, Doing
 from mcp_guard.generation import InForce
 from mcp_guard.kit.clock import Clock
 from mcp_guard.model.errors import StoreUnavailable
-from mcp_guard.model.moves import ApprovalState, StepState
+from mcp_guard.model.moves import ApprovalState, StepState, TaskStatus
 from mcp_guard.model.tool import ApproveStep, CallStep
 from mcp_guard.parking import Parking
 from mcp_guard.probing import RETRY_SECONDS, Probing, is_put_off
@@ -39,6 +39,9 @@ LOOK_SECONDS = 0.05
 """How often a serving process looks for work that others woke; its own is seen at once."""
 LOOK_ANYWAY_SECONDS = 1.0
 """How often it looks whatever it sees: two commits within one tick of a file system's clock look like one."""
+AHEAD_SECONDS = 0.25
+"""How long steps are worked out from rows as they were read, before they are looked at again: by then somebody may have
+said something, as that the task is to end. What does something to the world never goes by older ones."""
 PAUSE_SECONDS = 0.02
 """How soon to look again at a task that somebody else carries on, or nobody now."""
 _NOW = 0
@@ -216,7 +219,7 @@ class Runner:
     async def _move(self, identifier: str) -> Rest | None:
         """Move a task as far as it goes; `None` once it has ended."""
         standing = await self._look_at(identifier)
-        while standing is not None:
+        while standing is not None and not standing.task.status.is_final:
             if self._stopping:
                 await standing.stored()
                 return Rest(self._clock.now_us(), forced=True)
@@ -281,7 +284,7 @@ class Runner:
             case Break():
                 await self._carrying.broken(task, action, rows.get(action.step))
             case Finish():
-                await self._finish(standing, action)
+                return await self._finish(standing, action)
             case Fail():
                 await self._carrying.fail(task, action, rows)
             case Sleep():
@@ -292,14 +295,14 @@ class Runner:
 
     def _may_go_ahead(self, standing: Standing, action: Action) -> bool:
         """Whether what comes next may be begun while outcomes are on their way into the store."""
-        if self._clock.monotonic() - standing.seen_at > LOOK_SECONDS:
-            return False  # somebody may have said something meanwhile, as that it is to end
+        if self._clock.monotonic() - standing.seen_at > AHEAD_SECONDS:
+            return False
         if not isinstance(action, Run) or action.undoes is not None:
             return isinstance(action, Finish)
         entry = self._carrying.begun_as(action.step)
         return entry is not None and (entry.tool.effects != "none" or standing.may_be_read_for(action.step))
 
-    async def _finish(self, standing: Standing, action: Finish) -> None:
+    async def _finish(self, standing: Standing, action: Finish) -> Standing:
         told = standing.task.id in self._waited_for
         if told:
             self._telling.add(standing.task.id)
@@ -308,6 +311,7 @@ class Runner:
             await self._carrying.finish(standing.task, standing.content, action, steps, told=told)
         finally:
             self._telling.discard(standing.task.id)
+        return replace(standing, task=replace(standing.task, status=TaskStatus.COMPLETED))
 
     async def _held(self, standing: Standing, row: Step) -> Rest | Standing | None:
         """See to a step that waits: for people, for an operator, or for whoever finds that its process died."""

@@ -33,6 +33,7 @@ class Reader:
         self._slots = asyncio.Semaphore(POOL)
         self._peeking: sqlite3.Connection | None = None
         self._peeked: Identity = (0, 0)
+        self._is_looked_at = False
         self._closed = False
 
     async def all(self, name: str, parameters: Parameters = _NOTHING) -> list[Row]:
@@ -66,9 +67,8 @@ class Reader:
     def peek_all(self, name: str, parameters: Parameters = _NOTHING) -> list[Row]:
         """The few rows of a point look-up, like `peek`."""
         try:
-            found = identity(self._path)
-            if self._peeking is None or found != self._peeked:
-                self._reopen_peeking(found)
+            if self._peeking is None or not self._is_looked_at:
+                self._look_at_file()
             assert self._peeking is not None
             rows: list[Row] = self._peeking.execute(statements()[name], parameters).fetchall()
         except (sqlite3.Error, OSError) as error:
@@ -97,6 +97,18 @@ class Reader:
             return found, await _open(self._path)
         except (sqlite3.Error, OSError) as error:
             raise unavailable(error) from None
+
+    def _look_at_file(self) -> None:
+        """See to it that what is open is what the path names, once in a turn of the event loop."""
+        found = identity(self._path)
+        if self._peeking is None or found != self._peeked:
+            self._reopen_peeking(found)
+        with suppress(RuntimeError):  # without a loop there are no turns
+            asyncio.get_running_loop().call_soon(self._forget_look)
+            self._is_looked_at = True
+
+    def _forget_look(self) -> None:
+        self._is_looked_at = False
 
     def _reopen_peeking(self, found: Identity) -> None:
         self._close_peeking()

@@ -43,6 +43,8 @@ class Recorded:
 
 
 _NOTHING: Final = Recorded()
+_NEVER: Final = 2**63
+"""After every moment there is (unix µs)."""
 
 
 class StepRecords:
@@ -52,6 +54,7 @@ class StepRecords:
         self._store = store
         self._reading = asyncio.Lock()
         self._first = self._end = 0
+        self._since = _NEVER
         self._steps: dict[tuple[object, object], Recorded] = {}
 
     async def of(self, task: str, step: str, since: int) -> Recorded:
@@ -62,15 +65,19 @@ class StepRecords:
 
     async def _catch_up(self, since: int) -> None:
         reader = self._store.reader
-        bounds, row = reader.peek("log_bounds"), reader.peek("log_first_since", {"time": since})
+        bounds = reader.peek("log_bounds")
         end = int(str(bounds[0])) if bounds is not None else 0
-        first = int(str(row[0])) if row is not None else 0
         if not self._steps or len(self._steps) > MOST_REMEMBERED:
             self._steps.clear()
-            self._first = self._end = end
-        if first < self._first:
-            await self._read(first, self._first)
-            self._first = first
+            self._first, self._since = end, _NEVER
+            self._end = end
+        if since < self._since:
+            row = reader.peek("log_first_since", {"time": since})
+            first = int(str(row[0])) if row is not None else 0
+            if first < self._first:
+                await self._read(first, self._first)
+                self._first = first
+            self._since = since
         if end > self._end:
             await self._read(self._end, end)
             self._end = end

@@ -212,11 +212,10 @@ class SqliteEngine:
         return lambda transaction: _put_step(transaction, task, sealed, before, now)
 
     def unchanged(self, task: str, steps: Collection[Step]) -> Work:
-        wanted = {step.id: _written(step) for step in steps}
+        wanted = {(it.id, it.state.value, it.attempt, it.call, it.code, it.result) for it in steps}
 
         def work(transaction: Transaction) -> None:
-            found = [_step(row) for row in transaction.all("steps_of", {"task": task})]
-            if {step.id: _written(step) for step in found} != wanted:
+            if {row[:6] for row in transaction.all("steps_of", {"task": task})} != wanted:
                 raise Moved
 
         return work
@@ -296,11 +295,6 @@ def _put_step(transaction: Transaction, task: str, step: Step, before: StepState
         changed = transaction.run("step_update", {**row, "before": before.value})
     if changed != 1:
         raise Moved
-
-
-def _written(step: Step) -> Step:
-    """A step as it was written, whenever that was."""
-    return replace(step, updated_at=0)
 
 
 def _task(row: Row) -> Task:
