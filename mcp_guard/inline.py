@@ -38,12 +38,12 @@ class Inline:
         self.runner.start(identifier)
         end = self.clock.monotonic() + self.seconds
         try:
-            while (left := end - self.clock.monotonic()) > 0:
+            while True:
+                left = max(end - self.clock.monotonic(), 0.0)
                 await self.runner.pause(identifier, min(left, _LONGEST_PAUSE_SECONDS))
-                if not await self._goes_on(task := await self.tasks.find(identifier)):
-                    break
-            else:
                 task = await self.tasks.find(identifier)
+                if not left or not await self._goes_on(task):
+                    break
             return answer if task is None else await self._told(answer, task)
         except StoreUnavailable:
             return answer  # the task has begun all the same, and task_status tells once the store does

@@ -566,6 +566,9 @@ REQUIREMENTS: dict[str, Requirement] = {
         "contract 2; contract 4",
         "A workflow's steps are calls of whoever asked, each decided and on record; one that ends soon is answered with its output.",
     ),
+    "workflow:ahead": Requirement(
+        "I1", "A step may begin while the one before is being stored; nothing is done or passed on before it is."
+    ),
     "workflow:retried": Requirement(
         "contract 2; I2", "A step that failed for now is tried again with its one key, as its manifest says."
     ),

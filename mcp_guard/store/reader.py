@@ -33,7 +33,7 @@ class Reader:
         self._slots = asyncio.Semaphore(POOL)
         self._peeking: sqlite3.Connection | None = None
         self._peeked: Identity = (0, 0)
-        self._is_looked_at = False
+        self._looked_in: asyncio.AbstractEventLoop | None = None
         self._closed = False
 
     async def all(self, name: str, parameters: Parameters = _NOTHING) -> list[Row]:
@@ -67,8 +67,9 @@ class Reader:
     def peek_all(self, name: str, parameters: Parameters = _NOTHING) -> list[Row]:
         """The few rows of a point look-up, like `peek`."""
         try:
-            if self._peeking is None or not self._is_looked_at:
-                self._look_at_file()
+            turn = _loop()
+            if self._peeking is None or turn is None or turn is not self._looked_in:
+                self._look_at_file(turn)
             assert self._peeking is not None
             rows: list[Row] = self._peeking.execute(statements()[name], parameters).fetchall()
         except (sqlite3.Error, OSError) as error:
@@ -98,17 +99,17 @@ class Reader:
         except (sqlite3.Error, OSError) as error:
             raise unavailable(error) from None
 
-    def _look_at_file(self) -> None:
+    def _look_at_file(self, loop: asyncio.AbstractEventLoop | None) -> None:
         """See to it that what is open is what the path names, once in a turn of the event loop."""
         found = identity(self._path)
         if self._peeking is None or found != self._peeked:
             self._reopen_peeking(found)
-        with suppress(RuntimeError):  # without a loop there are no turns
-            asyncio.get_running_loop().call_soon(self._forget_look)
-            self._is_looked_at = True
+        if loop is not None:
+            loop.call_soon(self._forget_look)
+        self._looked_in = loop
 
     def _forget_look(self) -> None:
-        self._is_looked_at = False
+        self._looked_in = None
 
     def _reopen_peeking(self, found: Identity) -> None:
         self._close_peeking()
@@ -122,6 +123,13 @@ class Reader:
         if connection is not None:
             with suppress(sqlite3.Error):
                 connection.close()
+
+
+def _loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 async def _open(path: Path) -> aiosqlite.Connection:

@@ -1,0 +1,160 @@
+"""Steps that begin while the one before is on its way to the disk: what has to be on record first is, every time.
+
+The tools look at the log themselves, at the moment they are carried out.
+"""
+
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mcp_guard.build import Guard
+from mcp_guard.model.call import Answer, ToolCall
+from mcp_guard.model.principal import Principal
+from mcp_guard.policy.model_file import MODEL
+from mcp_guard.tasks import templates
+from tests.inside import opened, records, states
+
+WHO = Principal("user:ahead", "agent:a", "acme", "bearer", "token")
+TOOLS = """\
+import json, sqlite3
+from mcp_guard.connect.python import current_home
+
+HOOKS = []
+
+
+def on_record():
+    database = sqlite3.connect(current_home.get() / "var" / "guard.db")
+    try:
+        lines = [json.loads(line) for (line,) in database.execute("SELECT line FROM log ORDER BY n")]
+    finally:
+        database.close()
+    return [f"{line['kind']} {line['step']}" for line in lines if "step" in line]
+
+
+async def look(x):
+    for hook in HOOKS:
+        await hook()
+    return {"x": x, "seen": on_record()}
+
+
+async def put(x):
+    return {"x": x, "seen": on_record()}
+"""
+MANIFEST = """\
+apiVersion: mcp-guard/v1
+kind: Tools
+defaults: {tags: [risk:low]}
+tools:
+  - name: look
+    description: Looks.
+    effects: none
+    inputSchema: &x {type: object, properties: {x: {type: integer}}, required: [x]}
+    python: {function: "ahead_tools:look"}
+  - {name: put, description: Puts., inputSchema: *x, python: {function: "ahead_tools:put"}}
+  - name: looks
+    description: Looks, and looks again at what it saw.
+    inputSchema: {type: object}
+    workflow:
+      steps:
+        - {id: a, call: look, with: {x: 1}}
+        - {id: b, call: look, with: {x: 2}}
+        - {id: c, call: look, with: {x: "{steps.b.x}"}}
+      output: {c: "{steps.c.seen}"}
+  - name: puts
+    description: Looks, and puts twice.
+    inputSchema: {type: object}
+    workflow:
+      steps:
+        - {id: a, call: look, with: {x: 1}}
+        - {id: b, call: put, with: {x: 2}}
+        - {id: c, call: put, with: {x: 3}}
+      output: {b: "{steps.b.seen}", c: "{steps.c.seen}"}
+"""
+FILES = {
+    "mcp-guard.yaml": """\
+apiVersion: mcp-guard/v1
+name: ahead
+tools: [tools.yaml]
+policy: {model: model.conf, rules: policy.csv, principals: principals.yaml}
+""",
+    "tools.yaml": MANIFEST,
+    "ahead_tools.py": TOOLS,
+    "policy.csv": "p, all, *, *, acme, *, risk:low, True, allow, -, all of it\n",
+    "principals.yaml": """\
+apiVersion: mcp-guard/v1
+kind: Principals
+principals: {"user:ahead": {tenant: acme, scopes: []}}
+""",
+    "model.conf": MODEL,
+}
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    for name, text in FILES.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    return tmp_path
+
+
+@pytest.fixture
+async def guard(home: Path) -> AsyncIterator[Guard]:
+    async with opened(home) as serving:
+        yield serving
+
+
+async def _call(guard: Guard, tool: str) -> Answer:
+    return await guard.call(WHO, ToolCall(guard.new_call_id(), tool, {}))
+
+
+@pytest.mark.holds("workflow:ahead")
+async def test_no_result_goes_into_another_call_before_it_is_on_record(guard: Guard, home: Path) -> None:
+    answer = await _call(guard, "looks")
+    assert answer.structured == {"c": ["outcome a", "outcome b"]}, answer.text
+    steps = [record for record in records(home) if "step" in record]
+    assert [f"{record['kind']} {record['step']} {record['executed']}" for record in steps] == [
+        "outcome a yes",
+        "outcome b yes",
+        "outcome c yes",
+    ], "a step that only reads is one record"
+    assert all(record["decision"]["rule"] == "all" for record in steps), "and decided by policy like any call"
+
+
+@pytest.mark.holds("workflow:ahead")
+async def test_nothing_is_done_before_its_intent_and_what_led_to_it_are_on_record(guard: Guard, home: Path) -> None:
+    answer = await _call(guard, "puts")
+    assert answer.structured["b"] == ["outcome a", "intent b"], answer.text
+    assert answer.structured["c"] == ["outcome a", "intent b", "outcome b", "intent c"]
+    (task,) = await guard.tasks.all()
+    kinds = [record["kind"] for record in records(home) if task.id in str(record)]
+    assert kinds == ["task", "outcome", "outcome", "intent", "outcome", "intent", "outcome", "task"]
+    assert task.owner is None
+
+
+@pytest.mark.holds("workflow:ahead", "workflow:cancel")
+async def test_who_cancels_while_it_goes_ahead_is_heard_before_anything_is_done(guard: Guard, home: Path) -> None:
+    await _call(guard, "looks")  # its module is there from then on
+    hooks: list[Any] = sys.modules["ahead_tools"].HOOKS
+
+    async def cancel() -> None:
+        task = next(task for task in await guard.tasks.all() if task.tool == "puts")
+        await guard.tasks.cancel(WHO, task.id)
+
+    hooks.append(cancel)
+    try:
+        answer: Any = await _call(guard, "puts")
+    finally:
+        hooks.clear()
+    assert answer.structured["guard"]["code"] == "cancelled", answer.text
+    task = next(task for task in await guard.tasks.all() if task.tool == "puts")
+    seen: Any = await guard.tasks.view(task)
+    assert {name: state for name, state in states(seen).items() if name != "cancel"} == {"a": "done"}
+    assert not [record for record in records(home, "intent") if record["task"] == task.id]
+
+
+def test_what_a_template_reads() -> None:
+    value = {"a": "{input.x} {steps.one.x}", "b": ["{steps.two.y.z}", 3, None], "c": {"d": "{{steps.no.x}}"}}
+    assert templates.reads(value) == {"one", "two"}
+    assert templates.reads([None, {}]) == frozenset()
