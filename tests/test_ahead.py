@@ -3,13 +3,17 @@
 The tools look at the log themselves, at the moment they are carried out.
 """
 
+import asyncio
+import sqlite3
 import sys
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mcp_guard import runner
 from mcp_guard.build import Guard
 from mcp_guard.model.call import Answer, ToolCall
 from mcp_guard.model.principal import Principal
@@ -22,7 +26,7 @@ TOOLS = """\
 import json, sqlite3
 from mcp_guard.connect.python import current_home
 
-HOOKS = []
+HOOKS, PUT, CALLS = [], [], []
 
 
 def on_record():
@@ -37,11 +41,14 @@ def on_record():
 async def look(x):
     for hook in HOOKS:
         await hook()
-    return {"x": x, "seen": on_record()}
+    return {"x": x, "seen": on_record()[-2:]}
 
 
 async def put(x):
-    return {"x": x, "seen": on_record()}
+    CALLS.append(x)
+    for hook in PUT if x == 2 else ():
+        await hook()
+    return {"x": x, "seen": on_record()[-4:]}
 """
 MANIFEST = """\
 apiVersion: mcp-guard/v1
@@ -152,6 +159,33 @@ async def test_who_cancels_while_it_goes_ahead_is_heard_before_anything_is_done(
     seen: Any = await guard.tasks.view(task)
     assert {name: state for name, state in states(seen).items() if name != "cancel"} == {"a": "done"}
     assert not [record for record in records(home, "intent") if record["task"] == task.id]
+
+
+@pytest.mark.holds("workflow:ahead", "workflow:crash")
+async def test_an_outcome_that_cannot_be_stored_for_now_leaves_nothing_in_doubt(
+    guard: Guard, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "RETRY_SECONDS", 2.0)
+    await _call(guard, "looks")  # its module is there from then on
+    tools: Any = sys.modules["ahead_tools"]
+
+    async def refuse() -> None:
+        _run(home, "CREATE TRIGGER no_more BEFORE INSERT ON log BEGIN SELECT RAISE(ABORT, 'no'); END")
+        asyncio.get_running_loop().call_later(0.3, _run, home, "DROP TRIGGER no_more")
+
+    before = len(tools.CALLS)
+    tools.PUT.append(refuse)
+    try:
+        answer = await _call(guard, "puts")
+    finally:
+        tools.PUT.clear()
+    assert answer.structured["c"] == ["outcome a", "intent b", "outcome b", "intent c"], answer.text
+    assert tools.CALLS[before:] == [2, 3]
+
+
+def _run(home: Path, statement: str) -> None:
+    with closing(sqlite3.connect(home / "var" / "guard.db")) as database:
+        database.execute(statement)
 
 
 def test_what_a_template_reads() -> None:
