@@ -18,8 +18,9 @@ from mcp_guard.model.errors import Refused
 Post = Callable[[str, Mapping[str, str], str], Awaitable[tuple[int, bytes]]]
 """POST a form to an address, perhaps with an Authorization header; status and body. Raises `Refused`."""
 
-_TOKEN = re.compile(r"[\x21-\x7e]{6,8192}", re.ASCII)
-_BEARER = re.compile(r"[A-Za-z0-9._~+/-]{6,8192}=*", re.ASCII)  # RFC 6750 section 2.1, long enough to be redacted
+# A token is redacted wherever it turns up: a short one could be any word, and would tear up everybody's results.
+_TOKEN = re.compile(r"[\x21-\x7e]{16,8192}", re.ASCII)
+_BEARER = re.compile(r"[A-Za-z0-9._~+/-]{16,8192}=*", re.ASCII)  # RFC 6750 section 2.1
 _LONGEST: Final = 366 * 86400
 
 

@@ -52,7 +52,7 @@ async def test_the_guard_shows_itself_as_the_issuer_wants(
     assert {name: sent[name] for name in ("authorization", "client_id", "client_secret") if name in sent} == shown
 
 
-GOOD: dict[str, Any] = {"access_token": "access-token-1", "token_type": "Bearer", "expires_in": 60}
+GOOD: dict[str, Any] = {"access_token": "access-token-1-for-me", "token_type": "Bearer", "expires_in": 60}
 
 
 @pytest.fixture
@@ -75,7 +75,8 @@ async def _redeem(odd: UpstreamSimulator, outside: Documents) -> Tokens:
         {"access_token": None},
         {"access_token": "with space"},
         {"access_token": "line\r\nfeed-it"},
-        {"access_token": "short"},
+        {"access_token": "application"},
+        {"refresh_token": "application"},
         {"access_token": "x" * 9000},
         {"token_type": "DPoP"},
         {"token_type": None},
