@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from mcp_guard.audit.commitment import Mask, place
 from mcp_guard.kit import pointer
+from mcp_guard.model.kept import CUT
 from mcp_guard.secrets.redact import REDACTED
 
 SHORTEST = 8
@@ -28,7 +29,7 @@ def without(value: object, texts: Sequence[str]) -> object:
     if isinstance(value, str):
         for text in texts:
             value = value.replace(text, REDACTED)
-        return value
+        return _without_begun(value, texts) if value.endswith(CUT) else value
     if isinstance(value, Mask):
         return value
     if isinstance(value, Mapping):
@@ -36,6 +37,18 @@ def without(value: object, texts: Sequence[str]) -> object:
     if isinstance(value, list | tuple):
         return [without(part, texts) for part in value]
     return REDACTED if isinstance(value, int | float) and str(value) in texts else value
+
+
+def _without_begun(value: str, texts: Sequence[str]) -> str:
+    """A text that was cut, without the beginning of one of these where the cut went through it."""
+    shown = value.removesuffix(CUT)
+    for text in texts:
+        at = shown.find(text[:SHORTEST], max(0, len(shown) - len(text)))
+        while at >= 0 and not text.startswith(shown[at:]):
+            at = shown.find(text[:SHORTEST], at + 1)
+        if at >= 0:
+            return shown[:at] + REDACTED + CUT
+    return value
 
 
 def _texts(value: object) -> Iterator[str]:

@@ -14,6 +14,8 @@ LARGEST_RESULT: Final = 8 * 1024 * 1024
 KEPT: Final = "result_kept"
 """The code of a result that is told by its beginning; not an error."""
 BEGINNING: Final = "beginning"
+CUT: Final = "…"
+"""What a text of it ends with that goes on."""
 SCHEME: Final = "result"
 
 _ID = re.compile(r"[0-9a-f]{32}")

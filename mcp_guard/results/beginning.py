@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from mcp_guard.kit.strict_json import dumps
+from mcp_guard.model.kept import CUT
 
-CUT = "…"
-"""What a text ends with that goes on."""
 _QUOTED_CUT = len(dumps(CUT))
 
 

@@ -12,7 +12,9 @@ from mcp_guard.audit.journal import Journal
 from mcp_guard.audit.repeats import MOST, SHORTEST, sensitive_texts, without
 from mcp_guard.audit.verify import verify
 from mcp_guard.kit import strict_json
+from mcp_guard.model.kept import BEGINNING, KEPT, Whole
 from mcp_guard.model.principal import Principal
+from mcp_guard.results.beginning import beginning
 from mcp_guard.secrets.redact import Redactor
 from mcp_guard.store.side import unpack
 from mcp_guard.store.store import Store
@@ -56,6 +58,22 @@ async def test_no_file_holds_it_whichever_way_it_comes(journal: Journal, store: 
     assert everywhere(path, CANARY.encode()) == 0
     assert everywhere(path, str(CARD).encode()) == 0
     assert verify(path, deep=True).ok
+
+
+@pytest.mark.holds("audit:sensitive-never-kept", "kept:sensitive")
+async def test_what_a_cut_goes_through_is_not_kept_either(journal: Journal, path: Path) -> None:
+    """Of a result that is kept for its caller the beginning is recorded, which ends wherever there is no more room."""
+    value: dict[str, object] = {"a": f"sent to {CANARY}, and more of it", "email": CANARY}
+    for number in range(len(CANARY) + 1):
+        room = len(f'{{"a":"sent to {CANARY}"}}') - number
+        begins = beginning(value, room + len("…".encode()))
+        whole = Whole("0" * 32, value, strict_json.dumps(value))
+        ending = replace(ended({"guard": {"code": KEPT}, BEGINNING: begins}), whole=whole)
+        await journal.outcome(told(f"c{number}", arguments={}, fingerprint=None), ending)
+    assert everywhere(path, CANARY[:SHORTEST].encode()) == 0
+    assert everywhere(path, b"sent to ") > 0
+    assert without("a note…", [CANARY]) == "a note…"
+    assert without(f"{CANARY[:9]}c{CANARY[:8]}…", [CANARY]) == f"{CANARY[:9]}c[redacted]…"
 
 
 @pytest.mark.holds("audit:sensitive-never-kept")

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcp_guard.kit import strict_json
-from mcp_guard.results.beginning import CUT, beginning
+from mcp_guard.model.kept import CUT
+from mcp_guard.results.beginning import beginning
 from mcp_guard.results.store import PAGE_BYTES, pages_of
 
 _VALUES = st.recursive(
