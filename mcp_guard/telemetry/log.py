@@ -12,7 +12,8 @@ Redact = Callable[[str], str]
 
 
 def configure(*, verbose: int, as_json: bool, redact: Redact) -> None:
-    """Send the records of every `mcp_guard` logger to stderr.
+    """Send the records of every `mcp_guard` logger to stderr, and what libraries warn of in the same form: they log
+    exceptions of ours as well.
 
     `verbose` below 0 shows errors only, 0 warnings and events, above 0 debugging. `redact` sees every string of a
     record, so that no secret reaches a log line.
@@ -23,6 +24,9 @@ def configure(*, verbose: int, as_json: bool, redact: Redact) -> None:
     root.handlers[:] = [handler]
     root.propagate = False
     root.setLevel(logging.DEBUG if verbose > 0 else logging.ERROR if verbose < 0 else logging.INFO)
+    if (others := logging.lastResort) is not None:  # else their messages and tracebacks would come out as they are
+        others.setFormatter(handler.formatter)
+        others.setLevel(logging.ERROR if verbose < 0 else logging.WARNING)
 
 
 class _Formatter(logging.Formatter):
