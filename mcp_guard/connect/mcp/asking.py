@@ -43,7 +43,8 @@ class Asking:
         self._questions = back.questions or Questions()
         self._turn = asyncio.Lock()
         self._open: asyncio.Future[Said | None] | None = None
-        self._over = False
+        self._begun = 0.0
+        self._over = asyncio.Event()
         self._rounds = self._judged_so_far = 0
 
     @property
@@ -51,10 +52,12 @@ class Asking:
         return self._spec.upstream.elicitation
 
     def close(self) -> None:
-        """The call has ended; what is still open is closed."""
-        self._over = True
+        """The call has ended; what is still open is closed, and noted before its outcome is written."""
+        self._over.set()
         if self._open is not None:
             self._open.cancel()
+            self._open = None
+            self._answered("cancel", "late")
 
     def asked(self, method: str, params: Mapping[str, Any] | None) -> Result | Later | None:
         """What a server that asks gets: an answer now, one that comes, or `None` where this is not offered at all."""
@@ -87,7 +90,7 @@ class Asking:
 
     def _form(self, rules: Elicitation, params: Mapping[str, Any] | None) -> Form:
         """The form of a question that may be put; it counts from here. Raises `NotAskedError`."""
-        if self._over:
+        if self._over.is_set():
             raise NotAskedError("late")
         if self._back.ask is None:
             raise NotAskedError(self._back.unasked)
@@ -100,27 +103,31 @@ class Asking:
 
     async def _put(self, shown: Form, seconds: float) -> Result:
         async with self._turn:
-            if self._over or self._back.ask is None:
+            if self._over.is_set() or self._back.ask is None:
                 return self._declined("late")
-            begun = time.monotonic()
-            self._open = asyncio.ensure_future(self._back.ask(shown))
+            self._begun = time.monotonic()
+            open_ = self._open = asyncio.ensure_future(self._back.ask(shown))
             try:
                 with _standing_still(self._limit):
-                    await asyncio.wait({self._open}, timeout=seconds)
+                    await asyncio.wait({open_}, timeout=seconds)
             finally:
-                self._open.cancel()
-            how, why, content = self._judged(self._open, shown)
+                open_.cancel()
+            if self._over.is_set():  # whatever was said, nobody waits for it
+                return {"action": "cancel"}
             self._open = None
-        answer = content if how == "accept" else None
-        ms = int((time.monotonic() - begun) * 1000)
+            how, why, content = self._judged(open_, shown)
+            self._answered(how, why, content if how == "accept" else None)
+        return {"action": how, "content": dict(content)} if how == "accept" else {"action": how}
+
+    def _answered(self, how: How, why: str, answer: Mapping[str, object] | None = None) -> None:
+        ms = int((time.monotonic() - self._begun) * 1000)
         sensitive = self.rules.sensitive if self.rules is not None and answer is not None else ()
         self._questions.note(Asked(ELICITATION, how, why, ms, answer, sensitive))
-        return {"action": how, "content": dict(content)} if how == "accept" else {"action": how}
 
     def _judged(self, open_: "asyncio.Future[Said | None]", shown: Form) -> tuple[How, str, Mapping[str, object]]:
         """What a server is told of what came back: how it ended, why, and what was entered."""
         if not open_.done() or open_.cancelled():
-            return "cancel", "late" if self._over else "timeout", {}
+            return "cancel", "timeout", {}
         if open_.exception() is not None:
             return "cancel", "client", {}
         said = open_.result()

@@ -238,6 +238,22 @@ async def test_a_question_ends_with_its_call(say: Callable[..., Connector], scri
     assert [one.how for one in noted.entries if one.answer is not None] == []
 
 
+@pytest.mark.holds("upstream:asks")
+async def test_a_question_that_is_open_when_its_call_is_cut_off_is_noted_before_the_outcome(
+    say: Callable[..., Connector], script: Script
+) -> None:
+    person, noted = Person(waits=asyncio.Event()), Questions()
+    script.does(questions=[WHO])
+    calling = asyncio.create_task(_call(say(), person, questions=noted))
+    await until(lambda: len(person.asked) == 1)
+    calling.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await calling
+    assert [(one.how, one.why, one.answer) for one in noted.entries] == [("cancel", "late", None)]
+    await until(lambda: person.left == 1)
+    assert len(noted.entries) == 1
+
+
 @pytest.mark.holds("upstream:asks", "upstream:hostile")
 async def test_after_the_answer_nobody_is_asked(say: Callable[..., Connector], script: Script) -> None:
     person = Person()
