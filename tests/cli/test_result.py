@@ -26,3 +26,14 @@ def test_call_says_how_all_of_a_result_is_read(guard: Guard, desk: Program) -> N
     assert (other.status, other.out, other.err) == (none.status, none.out, none.err)
     assert (other.status, other.out) == (5, "")
     assert guard("result", "x").status == 2
+
+
+@pytest.mark.holds("kept:answer")
+def test_whoever_has_all_of_a_result_can_prove_it(guard: Guard, desk: Program) -> None:
+    add_large(desk.home)
+    answer = guard("--json", "call", "large_rows", "size=20").json
+    n = str(answer["_meta"]["mcp-guard/receipt"]["n"])
+    whole = guard("result", answer["structuredContent"]["guard"]["result"]["uri"]).out.removesuffix("\n")
+    proved = guard("--json", "audit", "reveal", n, "kept", "--value", whole)
+    assert (proved.status, proved.json["matches"]) == (0, True)
+    assert guard("audit", "reveal", n, "kept", "--value", whole.replace("ü", "u", 1)).status == 4
