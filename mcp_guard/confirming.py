@@ -80,6 +80,10 @@ class Asked:
             _keep(self._standing, question.approval, True)
         return self._standing.get(question.approval, False)
 
+    def was_declined(self, question: "Question") -> bool:
+        """Whether somebody said no to a question where it stood."""
+        return not self._standing.get(question.approval, True)
+
     def declined(self, question: "Question") -> None:
         """Somebody said no: they are not asked again here. The approval stays pending for other channels."""
         _keep(self._times, question.about, MOST_QUESTIONS)

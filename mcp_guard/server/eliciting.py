@@ -133,8 +133,10 @@ class Eliciting:
         return {question.approval: _asking(question)}
 
     async def answered(self, ctx: Context, who: Principal, task: str, responses: object) -> None:
-        """Count what came back for what stands in a task; anything else is ignored."""
+        """Count what came back for what stands in a task; anything else is ignored, a yes behind a no too."""
         question = await self._question(ctx, who, task)
+        if question is not None and self._confirming.asked.was_declined(question):
+            return
         said = responses.get(question.approval) if question is not None and isinstance(responses, Mapping) else None
         if question is not None and self._said_yes(question, said):
             await self._confirming.counted(who, question)

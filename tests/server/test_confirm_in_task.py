@@ -9,7 +9,7 @@ from mcp_guard.demo import sandbox
 from mcp_guard.server.declared import TASKS
 from tests.server.asking import ask
 from tests.server.conftest import Desk
-from tests.server.test_confirm import served
+from tests.server.test_confirm import _records, served
 from tests.simulators.raw import META
 
 __all__ = ["served"]
@@ -88,6 +88,8 @@ async def test_nothing_but_a_yes_to_this_question_is_one(served: Desk, payments:
     for _ in range(2):
         shown = await _get(served, task)
         assert (shown["status"], "inputRequests" in shown) == ("working", False), "who said no is not asked again"
+        await _say(served, task, {key: YES})
+    assert [record["verdict"] for record in _records(served, key)] == ["requested"], "nor heard, where nothing is asked"
     assert _paid(payments, "no yes") == 0
 
 
