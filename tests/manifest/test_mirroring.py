@@ -167,11 +167,18 @@ def test_a_lock_that_is_none_stops_the_start(lint_texts: Lint, home: Path, part:
 
 @pytest.fixture
 def catalog(lint_texts: Lint, home: Path) -> Catalog:
-    resources = {**README, "docs://notes/board": {"name": "board"}}
+    resources = {
+        **README,
+        "docs://notes/board": {"name": "board"},
+        "docs://notes/caf%c3%a9": {"name": "cafe"},
+        "docs://notes/a:b": {"name": "colon"},
+    }
     templates = {**NOTES, "docs://notes/long/{name}": {"name": "long"}, "docs://{+path}": {"name": "any"}}
     _lock(home, resources, templates)
     found, _ = lint_texts(
-        _upstream('resources: {allow: ["*"], deny: ["*secret*"]}\ntemplates: {allow: ["*"], deny: ["*/private*"]}')
+        _upstream(
+            'resources: {allow: ["*"], deny: ["*secret*"]}\ntemplates: {allow: ["*"], deny: ["*/private*", "*c:d*"]}'
+        )
     )
     assert found is not None
     return found
@@ -187,6 +194,16 @@ def catalog(lint_texts: Lint, home: Path) -> Catalog:
         ("docs+docs://re%61dme", "resource:docs_readme", {}),
         ("docs+docs://notes/long/a", "resource:docs_long", {"name": "a"}),
         ("docs+docs://other/a/b", "resource:docs_any", {"path": "other/a/b"}),
+        ("docs+docs://n%6ftes/a", "resource:docs_notes", {"name": "a"}),
+        ("docs+docs://notes%2Fa", "resource:docs_notes", {"name": "a"}),
+        ("docs+docs://n%6ftes/l%6fng/a", "resource:docs_long", {"name": "a"}),
+        ("docs+docs://n%6ftes/board", "resource:docs_board", {}),
+        ("docs+docs://n%6ftes/a%20b", "resource:docs_notes", {"name": "a b"}),
+        ("docs+docs://n%6ftes/private", None, None),
+        ("docs+docs://notes/caf%C3%A9", "resource:docs_cafe", {}),
+        ("docs+docs://notes/a%3Ab", "resource:docs_colon", {}),
+        ("docs+docs://notes/a%253Ab", None, None),
+        ("docs+docs://notes/c%3Ad", None, None),
         ("docs+docs://notes/private", None, None),
         ("docs+docs://notes/priv%61te-1", None, None),
         ("docs+docs://notes/my-secret", None, None),
