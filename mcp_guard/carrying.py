@@ -286,8 +286,7 @@ class Carrying:
             task.id, task.status, TaskStatus.WORKING, message=message, now=now, wake_at=now
         )
         begun = self.parking.tasks.stepping(task.id, doing.state, self._with_values(doing, started, bound), now)
-        if doing.steps is not None:
-            begun = together(self.parking.tasks.unchanged(task.id, doing.steps), begun)
+        begun = together(self._as_worked_out(doing), begun)
         if request is None:
             return together(begun, moved)
         about = binding(doing.step.tool, doing.step.fingerprint, doing.content.principal, bound, request.rule)
@@ -310,7 +309,12 @@ class Carrying:
             raise Refused("policy_denied", "policy wants people to approve it", effect="require_approval")
         attempt = 0 if doing.row is None else doing.row.attempt
         sealed = self.parking.sealed(doing.task.id, doing.step.id, bound)
-        return self._waits(doing.task, doing.row, Step(doing.step.id, StepState.WAITING, attempt, result=sealed), waits)
+        waiting = Step(doing.step.id, StepState.WAITING, attempt, result=sealed)
+        return together(self._as_worked_out(doing), self._waits(doing.task, doing.row, waiting, waits))
+
+    def _as_worked_out(self, doing: Doing) -> Work | None:
+        """Change nothing. Raises `Moved` where steps are not what this one was worked out from."""
+        return None if doing.steps is None else self.parking.tasks.unchanged(doing.task.id, doing.steps)
 
     def _waits(self, task: Task, row: Step | None, waiting: Step, waits: ApprovalWait | ApprovalRequest) -> Work:
         now = self.clock.now_us()

@@ -297,8 +297,10 @@ class Pipeline:
             parked = await (self._parking.park_step(wish, carried) if carried else self._parking.park(wish))
         except TooManyWaiting:
             raise Refused("rate_limited", TOO_MANY, rule=decision.rule, effect="require_approval") from None
-        except (Moved, NotPending):
+        except NotPending:
             raise Refused("approval_mismatch", "the step was moved on meanwhile") from None
+        except Moved:
+            raise Refused("cancelled", "the step was moved on meanwhile") from None
         trail.task = parked.task
         ending = Ending("refused", "no", self._elapsed_us(trail), code="approval_pending")
         try:

@@ -61,6 +61,7 @@ tools:
     inputSchema: &x {type: object, properties: {x: {type: integer}}, required: [x]}
     python: {function: "ahead_tools:look"}
   - {name: put, description: Puts., inputSchema: *x, python: {function: "ahead_tools:put"}}
+  - {name: pay, description: Pays., inputSchema: *x, python: {function: "ahead_tools:put"}}
   - name: looks
     description: Looks, and looks again at what it saw.
     inputSchema: {type: object}
@@ -79,6 +80,14 @@ tools:
         - {id: b, call: put, with: {x: 2}}
         - {id: c, call: put, with: {x: 3}}
       output: {b: "{steps.b.seen}", c: "{steps.c.seen}"}
+  - name: pays
+    description: Looks, and pays for it.
+    inputSchema: {type: object}
+    workflow:
+      steps:
+        - {id: a, call: look, with: {x: 1}}
+        - {id: b, call: pay, with: {x: "{steps.a.x}"}}
+      output: {b: "{steps.b.seen}"}
 """
 FILES = {
     "mcp-guard.yaml": """\
@@ -89,7 +98,10 @@ policy: {model: model.conf, rules: policy.csv, principals: principals.yaml}
 """,
     "tools.yaml": MANIFEST,
     "ahead_tools.py": TOOLS,
-    "policy.csv": "p, all, *, *, acme, *, risk:low, True, allow, -, all of it\n",
+    "policy.csv": (
+        "p, all, *, *, acme, *, risk:low, True, allow, -, all of it\n"
+        "p, asked, *, *, acme, call, pay, True, require_approval, approvers=role:boss, somebody agrees\n"
+    ),
     "principals.yaml": """\
 apiVersion: mcp-guard/v1
 kind: Principals
@@ -183,6 +195,27 @@ async def test_an_outcome_that_cannot_be_stored_for_now_leaves_nothing_in_doubt(
     assert tools.CALLS[before:] == [2, 3]
     assert [one["step"] for one in records(home, "intent")] == ["b", "c"]
     assert not [one for one in records(home, "task") if one["state"]["what"] == "in-doubt"]
+
+
+@pytest.mark.holds("workflow:ahead", "workflow:cancel")
+async def test_nobody_is_asked_about_a_step_worked_out_from_what_is_not_so_any_more(guard: Guard, home: Path) -> None:
+    await _call(guard, "looks")  # its module is there from then on
+    hooks: list[Any] = sys.modules["ahead_tools"].HOOKS
+
+    async def cancel() -> None:
+        task = next(task for task in await guard.tasks.parking.tasks.all() if task.tool == "pays")
+        await guard.tasks.cancel(WHO, task.id)
+
+    hooks.append(cancel)
+    try:
+        answer: Any = await _call(guard, "pays")
+    finally:
+        hooks.clear()
+    assert answer.structured["guard"]["code"] == "cancelled", answer.text
+    assert not records(home, "approval")
+    task = next(task for task in await guard.tasks.parking.tasks.all() if task.tool == "pays")
+    seen: Any = await guard.tasks.view(task)
+    assert {name: state for name, state in states(seen).items() if name != "cancel"} == {"a": "done"}
 
 
 def _run(home: Path, statement: str) -> None:
