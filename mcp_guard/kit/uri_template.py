@@ -18,6 +18,9 @@ _EXPRESSION: Final = re.compile(r"\{([^{}]*)\}")
 _VARIABLE: Final = re.compile(r"(\+?)([A-Za-z_][A-Za-z0-9_]{0,62})")
 _LITERAL: Final = re.compile(r"(?:[!#$&'()*+,\-./0-9:;=?@A-Z_a-z~]|\[|\]|%[0-9A-Fa-f]{2})*")
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,62}:")
+_AUTHORITY: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,62}://")
+"""Behind this alone a value may begin with a slash, as in `file://{+path}`. Behind another slash it would be an empty
+segment, which servers leave out or begin at their root with."""
 _URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,62}:[\x21-\x7e]{1,1984}")
 _SAFE: Final = re.compile(r"[^A-Za-z0-9._~-]")
 """What cannot stand in a value by itself (RFC 3986 section 2.3), and so tells two of them apart."""
@@ -40,7 +43,7 @@ def is_uri(text: str) -> bool:
 class UriTemplate:
     """A template that takes apart exactly the URIs it makes. Immutable."""
 
-    __slots__ = ("_pattern", "text", "variables")
+    __slots__ = ("_pattern", "_rooted", "text", "variables")
 
     def __init__(self, text: str) -> None:
         """Raises `TemplateError`."""
@@ -49,6 +52,7 @@ class UriTemplate:
         self.variables: Mapping[str, bool] = dict(expressions)
         """The names, and of which a value may hold slashes."""
         _check(literals, expressions)
+        self._rooted = literals[-2].endswith("/") and _AUTHORITY.fullmatch(literals[-2]) is None
         wholes = [f"({_RESERVED if wide else _PLAIN})" for _, wide in expressions]
         pattern = "".join(re.escape(literal) + whole for literal, whole in zip(literals, [*wholes, ""], strict=True))
         self._pattern = re.compile(pattern)
@@ -73,7 +77,7 @@ class UriTemplate:
     def _placed(self, expression: str, values: Mapping[str, object]) -> str:
         name = expression.removeprefix("+")
         value, wide = values.get(name), self.variables[name]
-        if not isinstance(value, str) or not _leads_nowhere(value, wide):
+        if not isinstance(value, str) or not _leads_nowhere(value, wide) or (self._rooted and value.startswith("/")):
             raise ValueError(f"{name} cannot be placed in the URI")
         return quote(value, safe=_KEPT if wide else "")
 
@@ -107,5 +111,7 @@ def _check(literals: list[str], expressions: list[tuple[str, bool]]) -> None:
         raise TemplateError(f"it has none, a repeated or more than {MAX_VARIABLES} variables")
     if any(wide for _, wide in expressions[:-1]) or (expressions[-1][1] and literals[-1]):
         raise TemplateError("{+name} stands elsewhere than at its end")
+    if expressions[-1][1] and any("?" in literal for literal in literals):
+        raise TemplateError("{+name} stands in a query, where a value could be several")
     if any(_SAFE.search(literal.replace("%", "")) is None for literal in literals[1:-1]):
         raise TemplateError("two of its variables cannot be told apart")

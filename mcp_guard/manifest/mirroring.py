@@ -14,7 +14,7 @@ from mcp_guard.kit.uri_template import MAX_URI, TemplateError, UriTemplate, is_u
 from mcp_guard.manifest.document import ToolEntry, UpstreamEntry
 from mcp_guard.manifest.lock import ToolDefinition
 from mcp_guard.manifest.offers import OfferOverride
-from mcp_guard.manifest.others import NOT_IN_NAMES, matches
+from mcp_guard.manifest.others import NOT_IN_NAMES, denies, matches
 from mcp_guard.manifest.report import Report
 from mcp_guard.model.tool import McpSpec, Primitive, Upstream
 
@@ -39,7 +39,7 @@ class Choice:
     overrides: Mapping[str, object]
 
     def allows(self, name: str) -> bool:
-        return any(matches(glob, name) for glob in self.allow) and not any(matches(glob, name) for glob in self.deny)
+        return any(matches(glob, name) for glob in self.allow) and not any(denies(glob, name) for glob in self.deny)
 
 
 def choice(entry: UpstreamEntry, what: Primitive) -> Choice:

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 from pydantic import ValidationError
 
@@ -37,6 +38,11 @@ def matches(glob: str, name: str) -> bool:
             return False
         at = found + len(part)
     return True
+
+
+def denies(glob: str, name: str) -> bool:
+    """Whether a pattern of `deny` means a name, or would if nothing in either were escaped as in a URI."""
+    return matches(glob, name) or matches(unquote(glob), unquote(name))
 
 
 def is_strange(found: ToolDefinition, report: Report) -> bool:

@@ -6,7 +6,7 @@ from typing import Final
 from urllib.parse import unquote
 
 from mcp_guard.kit.uri_template import MAX_URI, UriTemplate
-from mcp_guard.manifest.others import matches
+from mcp_guard.manifest.others import denies
 from mcp_guard.model.tool import McpSpec, Tool, uri_here
 
 _MOST_SPELLINGS: Final = 4
@@ -77,7 +77,7 @@ class Readable:
             if spec.upstream.name != upstream or (values := template.values(own)) is None:
                 continue
             meant = template.uri(values)
-            if any(matches(glob, said) for glob in spec.deny for said in (meant, own, unquote(meant))):
+            if any(denies(glob, said) for glob in spec.deny for said in (meant, own)):
                 return None
             return Reading(name, values), meant
         return None

@@ -51,6 +51,15 @@ def test_nothing_is_there_that_no_manifest_names(lint_texts: Lint, home: Path, m
     assert list(catalog) == names
 
 
+@pytest.mark.holds("upstream:locked-only")
+@pytest.mark.parametrize("uri", ["docs://pl%61ns", "docs://plans", "docs://%70lans"])
+def test_what_is_denied_is_denied_however_a_server_escapes_it(lint_texts: Lint, home: Path, uri: str) -> None:
+    _lock(home, {uri: {"name": "plans"}})
+    catalog, _ = lint_texts(_upstream('resources: {allow: ["*"], deny: ["docs://plan*"]}'))
+    assert catalog is not None
+    assert list(catalog) == []
+
+
 def test_nothing_is_there_before_it_is_locked(lint_texts: Lint, home: Path) -> None:
     catalog, problems = lint_texts(_upstream(ALL))
     assert catalog is not None
@@ -177,7 +186,8 @@ def catalog(lint_texts: Lint, home: Path) -> Catalog:
     _lock(home, resources, templates)
     found, _ = lint_texts(
         _upstream(
-            'resources: {allow: ["*"], deny: ["*secret*"]}\ntemplates: {allow: ["*"], deny: ["*/private*", "*c:d*"]}'
+            'resources: {allow: ["*"], deny: ["*secret*"]}\n'
+            'templates: {allow: ["*"], deny: ["*/private*", "*c:d*", "*th%c3%a9", "*%2Dout"]}'
         )
     )
     assert found is not None
@@ -208,6 +218,9 @@ def catalog(lint_texts: Lint, home: Path) -> Catalog:
         ("docs+docs://notes/priv%61te-1", None, None),
         ("docs+docs://notes/my-secret", None, None),
         ("docs+docs://x/private/y", None, None),
+        ("docs+docs://notes/th%C3%A9", None, None),
+        ("docs+docs://notes/th%c3%a9", None, None),
+        ("docs+docs://sp%61ced%2Dout", None, None),
         ("docs://readme", None, None),
         ("Docs+docs://readme", None, None),
         ("other+docs://readme", None, None),
