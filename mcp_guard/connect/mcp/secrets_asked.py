@@ -20,24 +20,37 @@ _ANYWHERE: Final = (
         "sessioncookie",
         "contrasena",
         "motdepasse",
+        "kennwort",
+    ),
+    *(
+        "accesscode",
+        "logincode",
+        "signincode",
+        "confirmationcode",
+        "backupcode",
+        "unlockcode",
+        "digitcode",
+        "codewesent",
     ),
 )
 """In any text, whatever stands between the letters."""
-_WORDS: Final = frozenset(
+_SPOKEN: Final = frozenset(
     {
-        *("pass", "passwd", "pwd", "pw", "secret", "secrets", "token", "tokens", "otp", "totp", "pin", "mfa", "2fa"),
-        *("key", "keys", "cookie", "cookies", "creds", "auth", "jwt", "bearer", "ssn", "iban"),
+        *("passwd", "pwd", "secret", "secrets", "token", "tokens", "otp", "totp", "pin", "mfa", "2fa", "creds", "jwt"),
+        *("ssn", "iban"),
     }
 )
+"""As a whole word of any text."""
+_WORDS: Final = _SPOKEN | {"pass", "pw", "key", "keys", "cookie", "cookies", "auth", "bearer"}
 """As a whole word of a field's name or title."""
-_LOOKALIKES: Final = str.maketrans("аеорсухіјѕ0134$@5", "aeopcyxijsoieasas")
+_LOOKALIKES: Final = str.maketrans("аеорсухіјѕктнвαεορικντυχ0134$@5", "aeopcyxijskthbaeopikvtuxoieasas")
 _BETWEEN: Final = re.compile(r"[\W_]+")
 _HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
 def is_sensitive_text(text: str) -> bool:
     """Whether a text speaks of something secret to be entered."""
-    return any(word in found for found in _squeezed(text) for word in _ANYWHERE)
+    return any(word in found for found in _squeezed(text) for word in _ANYWHERE) or not _SPOKEN.isdisjoint(_words(text))
 
 
 def is_sensitive_name(texts: Iterable[str]) -> bool:
@@ -51,7 +64,8 @@ def _squeezed(text: str) -> tuple[str, str]:
 
 
 def _words(text: str) -> set[str]:
-    return set(_BETWEEN.split(_HUMP.sub(" ", _plain(text)).casefold()))
+    plain = _HUMP.sub(" ", _plain(text)).casefold()
+    return {*_BETWEEN.split(plain), *_BETWEEN.split(plain.translate(_LOOKALIKES))}
 
 
 def _plain(text: str) -> str:

@@ -109,9 +109,34 @@ def test_secrets_are_not_asked_for(name: str, title: str, description: str) -> N
 
 
 @pytest.mark.holds("upstream:asks-no-secrets")
-@pytest.mark.parametrize("said", ["Enter your password", "The verification code, please", "your private  key:"])
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Enter your password",
+        "The verification code, please",
+        "your private  key:",
+        "What is your PIN?",
+        "Paste the token here",
+        "Your secret, please",
+        "The OTP",
+        "Enter the 6-digit code we sent you",
+        "Your log-in code",
+        "your access code",
+        "passw\u03bfrd",
+        "\u0442o\u043aen",
+        "Kennwort",
+    ],
+)
 def test_nor_in_the_text_above_a_field_with_a_harmless_name(said: str) -> None:
     assert _why(said) == "sensitive"
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["Which country code?", "Do you opt in?", "Spinning or pinning?", "A mountain pass", "Which key on the map?"],
+)
+def test_harmless_words_are_put(said: str) -> None:
+    assert said in _form(said).message
 
 
 @pytest.mark.parametrize("name", ["name", "keyboard", "passenger", "spinning", "monkey", "author", "compass"])
