@@ -40,8 +40,8 @@ POINTS = {
     "http.after-response": 8,
     "audit.before-outcome": 30,
     "audit.after-outcome": 30,
-    "store.before-commit": 80,
-    "store.after-commit": 80,
+    "store.before-commit": 40,
+    "store.after-commit": 40,
     AT_RANDOM: 1,
 }
 """The failpoints, and at which passage the process dies at the latest."""
