@@ -44,6 +44,12 @@ def test_every_command_works(desk: Program, tmp_path: Path) -> None:
         assert "Traceback" not in done.stderr
 
 
+def test_every_page_of_the_documentation_is_named() -> None:
+    index = README.read_text(encoding="utf-8").partition("## Going on")[2]
+    pages = {f"docs/{page.name}" for page in (README.parent / "docs").glob("*.md")}
+    assert pages <= set(re.findall(r"\]\(([^)#]+)\)", index))
+
+
 def test_links_lead_somewhere() -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", README.read_text(encoding="utf-8")):
         assert (README.parent / target).exists(), target
