@@ -68,6 +68,9 @@ _LENT = click.option(
 )
 
 
+_NOBODY = "no manifest names another server (upstreams:) or a description (imports:)"
+
+
 @tools.command("lock")
 @click.argument("name", required=False)
 @_LENT
@@ -80,7 +83,11 @@ def lock_tools(output: Output, *, name: str | None, connections: tuple[str, ...]
     """
     from mcp_guard.build import lock_tools as take_in
 
-    _differences(output, take_in(output.load_home(), name, connections=connections, verbosity=output.verbosity))
+    found = take_in(output.load_home(), name, connections=connections, verbosity=output.verbosity)
+    _differences(output, found)
+    there = [one for one in found if one.state != "gone"]
+    locked = sum(one.state != "unusable" for one in there)
+    output.note(f"{locked} of {len(there)} are locked as they are now" if found else _NOBODY)
 
 
 @tools.command("diff")
@@ -94,6 +101,8 @@ def diff_tools(ctx: click.Context, output: Output, *, name: str | None, connecti
 
     found = lock_differences(output.load_home(), name, connections=connections, verbosity=output.verbosity)
     _differences(output, found)
+    same = sum(one.state == "same" for one in found)
+    output.note(f"{same} of {len(found)} are as they were locked" if found else _NOBODY)
     if any(one.state in ("new", "changed", "gone") or (one.state == "unusable" and one.before) for one in found):
         ctx.exit(4)
 
@@ -154,8 +163,6 @@ def _differences(output: Output, found: "Sequence[Difference]") -> None:
         if one.state in ("new", "changed"):
             lines += [f"         {line}" for line in one.lines()]
     output.data([one.as_dict() for one in found], lines)
-    same = sum(one.state == "same" for one in found)
-    output.note(f"{same} of {len(found)} tools are as they were locked")
 
 
 def _tools(output: Output) -> list[Tool]:

@@ -109,7 +109,9 @@ def compile_import(entry: ImportEntry, around: Surroundings, locked: Lock, repor
     found = []
     for name, one in chosen.items():
         made = _Importer(entry, around).tool(name, one, here)
-        found.append(made if now is None or now.get(name) == one else _set_aside(made, around.home, name in now))
+        found.append(
+            made if now is None or now.get(name) == one else _set_aside(made, around.home, name in now, report)
+        )
     report.problems.extend(_each_once(here))
     return found
 
@@ -151,11 +153,13 @@ def _changed(declared: DeclaredImport, pinned: Imported, report: Report) -> Oper
         return None
 
 
-def _set_aside(made: Mirrored, home: Path, is_there: bool) -> Mirrored:
+def _set_aside(made: Mirrored, home: Path, is_there: bool, report: Report) -> Mirrored:
     """A tool whose operation is not any more what was let in: shown as it was, and not called."""
     if made.tool is None:
         return made
     reason = "it is not described as it was when it was let in" if is_there else "it is not described any more"
+    hint = "`mcp-guard tools diff` shows what changed, `mcp-guard tools lock` takes it as it is now"
+    report.warning("quarantined", f"{made.name} is not called: {reason}", hint)
     tool = replace(made.tool, connector=QuarantinedSpec("quarantined", reason))
     return Mirrored(made.name, replace(tool, fingerprint=fingerprint(tool, home)))
 
@@ -193,7 +197,7 @@ class _Importer:
             return None
         if found.get("files") and self.entry.uploads is None:
             hint = "say uploads: {within: DIRECTORY}, the only place of files that are sent, or leave it out"
-            report.error("uploads", "it sends files", hint)
+            report.error("uploads", "it sends files, and nothing says from where (uploads)", hint)
             return None
         try:
             fixed = {**credentials(self.entry, found, report), **self.entry.headers}

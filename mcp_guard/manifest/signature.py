@@ -62,7 +62,7 @@ def read(source: str, function: str) -> Signature:
     found = [node for node in module.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
     named = [node for node in found if node.name == function]
     if len(named) != 1:
-        raise Unreadable(f"there is no function {function} at the top of the file", None)
+        raise Unreadable(f"there is no function {function} at the top of the file", None, "correct the name")
     if named[0].decorator_list:
         raise Unreadable("a decorator can change what the function takes", named[0].decorator_list[0])
     return _Reader(module).signature(named[0])

@@ -65,7 +65,10 @@ class UnknownTool(GuardError):
 
     code = "unknown_tool"
     exit_code = 5
-    default_hint = "`mcp-guard tools list` shows the tools of this home"
+    default_hint = (
+        "`mcp-guard tools list` shows the tools of this home; one that the caller may not list is answered like this "
+        "too: `mcp-guard policy explain SUBJECT TOOL` says why"
+    )
 
 
 class Refused(GuardError):

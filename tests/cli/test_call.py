@@ -99,6 +99,7 @@ def test_hidden_and_unknown_look_alike(guard: Guard) -> None:
     hidden = guard("call", "customers_delete", "customer_id=CUS-1001")
     unknown = guard("call", "no_such_tool", "customer_id=CUS-1001")
     assert hidden == unknown
+    assert "policy explain" in hidden.err, "an operator finds out which"
 
 
 def test_a_token_says_who_acts(guard: Guard, desk: Program, monkeypatch: pytest.MonkeyPatch) -> None:

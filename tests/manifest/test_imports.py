@@ -261,9 +261,11 @@ def test_what_is_not_described_as_it_was_is_set_aside(lint_texts: Lint, home: Pa
     changed = pets(parameter("new"))
     del changed["paths"]["/top"]
     written(home, changed)
-    catalog, _ = lint_texts(imports())
+    catalog, problems = lint_texts(imports())
     assert catalog is not None
     assert before is not None
+    warned = sorted(problem.message for problem in problems if problem.code == "quarantined")
+    assert [message.partition(" ")[0] for message in warned] == ["pets_read", "pets_top"], "whoever checks is told"
     kinds = {name: entry.tool.connector.kind for name, entry in catalog.items()}
     assert kinds == {"pets_read": "quarantined", "pets_top": "quarantined", "pets_write": "http"}
     assert isinstance(catalog["pets_read"].tool.connector, QuarantinedSpec)

@@ -156,6 +156,12 @@ def test_a_complaint_names_the_file_of_the_function(lint_texts: Lint, home: Path
     ]
 
 
+def test_a_function_that_is_not_there_is_no_matter_of_annotations(lint_texts: Lint, home: Path) -> None:
+    (home / "notes.py").write_text("def add(text: str): ...\n")
+    _, (problem,) = lint_texts(text('function: "notes:ad"'))
+    assert (problem.file, problem.hint) == ("notes.py", "correct the name")
+
+
 @pytest.mark.parametrize("function", ["nowhere:add", "notes.nowhere:add", "math:floor", "sys:exit"])
 def test_a_function_without_source_needs_a_schema(lint_texts: Lint, home: Path, function: str) -> None:
     (home / "notes.py").write_text("def add(text: str): ...\n")
