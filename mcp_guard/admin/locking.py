@@ -80,32 +80,36 @@ def compare(declared: Declared | DeclaredImport, lock: Lock, listed: Listed, oth
         locked = lock.imported(name).operations
         found += [_difference(declared, one, locked.get(one), now.get(one)) for one in sorted({*locked, *now})]
         return Compared("import", name, listed[1], [_warned(one, others) for one in found])
-    for what in PRIMITIVES:
-        said = listed[0].get(what, {})
-        now, locked = {one: said[one] for one in said if declared.allows(one, said[one], what)}, lock.of(name, what)
-        alike = _alike(declared, what, {**locked, **now})
+    allowed = {
+        what: {one: it for one, it in listed[0].get(what, {}).items() if declared.allows(one, it, what)}
+        for what in PRIMITIVES
+    }
+    alike = _alike(declared, lock, allowed)
+    for what, now in allowed.items():
+        locked = lock.of(name, what)
         for one in sorted({*locked, *now}):
             differs = _difference(declared, one, locked.get(one), now.get(one), what)
-            found.append(differs if one not in alike else _confused(differs))
+            found.append(differs if (what, one) not in alike else _confused(differs))
     return Compared("upstream", name, listed[1], [_warned(one, others) for one in found])
 
 
-def _alike(declared: Declared, what: Primitive, found: Listing) -> set[str]:
-    """Those that would be called the same here: which of them a rule means must not depend on their order."""
-    if what == "tool":
-        return set()
-    names: dict[str, list[str]] = {}
-    for one, said in found.items():
-        names.setdefault(declared.called(one, said, what).casefold(), []).append(one)
+def _alike(declared: Declared, lock: Lock, found: Mapping[Primitive, Listing]) -> set[tuple[Primitive, str]]:
+    """Those that would be called the same here, a resource and a template too: no home with both can be loaded. What is
+    locked keeps its name where it turns out to be unusable as it is now."""
+    names: dict[str, set[tuple[Primitive, str]]] = {}
+    for what, listing in found.items():
+        locked = lock.of(declared.name, what)
+        for one, said in listing.items():
+            for it in (said, locked.get(one, said)):
+                names.setdefault(declared.called(one, it, what).casefold(), set()).add((what, one))
     return {one for same in names.values() if len(same) > 1 for one in same}
 
 
 def _confused(one: Difference) -> Difference:
     if one.state not in ("new", "changed"):
         return one
-    return replace(
-        one, state="unusable", why=f"another {one.what} would be called the same; say name: under overrides:"
-    )
+    hint = "name one of them under deny:" if one.what == "tool" else "say name: under overrides:"
+    return replace(one, state="unusable", why=f"something else would be called the same; {hint}")
 
 
 def _warned(one: Difference, others: Collection[str]) -> Difference:

@@ -8,8 +8,8 @@ import pytest
 
 from mcp_guard.kit import yaml
 from tests.cli.conftest import Guard
-from tests.offered import mirrored
-from tests.simulators.mcp_server import Script, prompt, resource, template
+from tests.offered import LETS_IN, mirrored
+from tests.simulators.mcp_server import Script, prompt, resource, template, tool
 from tests.simulators.process import Program
 
 DOCS = Path(__file__).parents[2] / "docs" / "upstreams.md"
@@ -45,13 +45,34 @@ def test_all_kinds_are_locked_and_drift_is_told(guard: Guard, script: Script) ->
     assert ran.out.count("WARNING description: this ") == 3
     assert "unusable docs: resource docs://readme (resource:docs_read_me: its definition holds the hidden" in ran.out
     assert "unusable docs: template docs://{a}{b} (resource:docs_both: its template cannot be used" in ran.out
-    assert ran.out.count("another resource would be called the same") == 2
+    assert ran.out.count("something else would be called the same; say name: under overrides:") == 2
     assert "gone     docs: resource docs://secret" in ran.out
     guard("tools", "lock", "docs")
     (recorded,) = guard("--json", "audit", "query", "--kind", "config", "--limit", "1").json["records"]
     assert {key: recorded["state"][key] for key in ("changed", "gone", "unusable")} == {
         **{"changed": 1, "gone": 2, "unusable": 4}
     }
+
+
+@pytest.mark.holds("upstream:hostile")
+def test_no_server_has_names_locked_that_keep_the_home_from_loading(
+    guard: Guard, desk: Program, tmp_path: Path
+) -> None:
+    script = Script(tmp_path / "server")
+    mirrored(desk.home, script, {**LETS_IN, "allow": ["*"]})
+    script.does(
+        resources=[
+            resource("docs://readme", "other\u202e"),
+            resource("docs://n", "notes"),
+            resource("docs://r", "readme"),
+        ],
+        resourceTemplates=[template("docs://notes/{name}", "notes", description="A note by its name.")],
+        tools=[tool("say"), tool("a.b"), tool("a_b")],
+    )
+    ran = guard("tools", "lock", "docs")
+    assert ran.out.count("something else would be called the same") == 4, ran.out
+    assert guard("tools", "lint").status == 0
+    assert {one["name"] for one in guard("--json", "tools", "list").json} >= {"resource:docs_notes", "docs_say"}
 
 
 @pytest.mark.holds("upstream:offers")
