@@ -11,12 +11,14 @@ from mcp_guard.identity.directory import is_principal_name, is_tenant_name
 from mcp_guard.kit.clock import Clock
 from mcp_guard.limits.freeze import TENANT, TOOL, AlreadyFrozen, Freeze, Freezes, NoSuchFreeze
 from mcp_guard.model.errors import UsageError
+from mcp_guard.model.tool import OBJECTS
 
 _WHY = "it is recorded, and told to whoever is stopped"
 
 Kind = Literal["subject", "client", "tool", "tenant"]
 
-_TOOL_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_-]{0,63}")
+_TOOL_NAME = re.compile(rf"(?:{'|'.join(sorted({*OBJECTS.values()}))})[a-zA-Z][a-zA-Z0-9_-]{{0,63}}")
+"""Of a tool, or of what is called like one: a resource, a template or a prompt of another server."""
 
 
 def target(kind: Kind, name: str) -> str:

@@ -26,7 +26,7 @@ def _selectors(command: _Command) -> _Command:
     """The four ways to name what is meant; a command takes one of them."""
     for option in (
         click.option("--tenant", type=TENANT, help="Everybody acting in this tenant."),
-        click.option("--tool", metavar="TOOL", help="Every call of this tool."),
+        click.option("--tool", metavar="TOOL", help="Every call of this tool, resource:NAME or prompt:NAME."),
         click.option("--client", type=CLIENT, help="Whatever this agent takes part in."),
         click.option("--subject", type=SUBJECT, help="Whatever this person or service takes part in."),
     ):

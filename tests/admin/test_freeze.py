@@ -35,6 +35,8 @@ def admin(store: Store, journal: Journal, clock: FakeClock) -> FreezeAdmin:
         ("subject", "service:cron", "service:cron"),
         ("client", "agent:local", "agent:local"),
         ("tool", "payments_refund", "tool:payments_refund"),
+        ("tool", "resource:docs_readme", "tool:resource:docs_readme"),
+        ("tool", "prompt:docs_monthly", "tool:prompt:docs_monthly"),
         ("tenant", "acme", "tenant:acme"),
     ],
 )
@@ -55,6 +57,8 @@ def test_targets(kind: Kind, name: str, expected: str) -> None:
         ("tool", "payments refund"),
         ("tool", "*"),
         ("tool", "user:alice"),
+        ("tool", "resource:"),
+        ("tool", "prompt:resource:x"),
         ("tenant", "*"),
         ("tenant", "../acme"),
         ("tenant", "tool:x"),
