@@ -16,6 +16,11 @@ _SHAPES = re.compile(
     |(?i:\b(?:bearer|basic)[ \t]{1,8}[A-Za-z0-9._~+/-]{20,}=*)                  # RFC 6750, RFC 7617
     |(?<![A-Za-z0-9])(?:AKIA|ASIA)[A-Z0-9]{16}(?![A-Za-z0-9])                   # AWS access key ids
     |(?<![A-Za-z0-9])(?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,})  # GitHub tokens
+    |(?<![A-Za-z0-9])glpat-[A-Za-z0-9_.-]{20,}                                  # GitLab tokens
+    |(?<![A-Za-z0-9])xox[abeoprs]-[0-9][A-Za-z0-9-]{9,}                         # Slack tokens
+    |(?<![A-Za-z0-9])[sr]k_(?:live|test)_[A-Za-z0-9]{16,}                       # Stripe keys
+    |(?<![A-Za-z0-9])sk-(?:(?:ant|proj|or|svcacct)-[A-Za-z0-9_-]{20,}|[A-Za-z0-9]{32,})  # keys of model providers
+    |(?<![A-Za-z0-9])AIza[A-Za-z0-9_-]{35}                                      # Google API keys
     |(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*  # JWT (RFC 7519)
     |-----BEGIN\ [A-Z0-9 ]{0,40}PRIVATE\ KEY-----.*?(?:-----END\ [A-Z0-9 ]{0,40}PRIVATE\ KEY-----|\Z)  # RFC 7468
     """,
@@ -34,6 +39,12 @@ _MARKS = (
     "ghs_",
     "ghr_",
     "github_pat_",
+    "glpat-",
+    "xox",
+    "k_live_",
+    "k_test_",
+    "sk-",
+    "aiza",
     "eyj",
     "private key",
 )

@@ -64,6 +64,14 @@ def test_nothing_in_a_json_value_keeps_it(value: object) -> None:
         "AKIAIOSFODNN7EXAMPLE",
         "ghp_0123456789abcdefghijABCDEFGHIJ012345",
         "github_pat_11ABCDEFG0123456789_abcdefghij",
+        "glpat-" + "x1Y2z3" * 4,
+        "xoxb-" + "123456-abcDEF" * 2,
+        "sk_live_" + "a1B2c3" * 4,
+        "rk_test_" + "a1B2c3" * 4,
+        "sk-ant-api03-" + "a1_B2-" * 6,
+        "sk-proj-" + "a1_B2-" * 6,
+        "sk-" + "a1B2c3d4" * 5,
+        "AIza" + "a1B2c-_" * 5,
         "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0abc.c2lnbmF0dXJl",
         "-----BEGIN RSA PRIVATE KEY-----\nMIIEow\n-----END RSA PRIVATE KEY-----",
         "-----BEGIN PRIVATE KEY-----\nMIIEow and then it is cut off",
@@ -86,6 +94,9 @@ def test_what_has_the_shape_of_a_credential_is_redacted_unlearned(text: str) -> 
         "the basic responsibilities of a clerk",
         "eyJ",
         "a ghp_short one",
+        "task-0123456789abcdef0123456789abcdef",
+        "sk-bratislava-stare-mesto-hlavne-namestie",
+        "desk-sk-1 and xoxo-hugs-and-kisses",
         "-----BEGIN CERTIFICATE-----",
     ],
 )
@@ -129,7 +140,10 @@ def test_short_values_are_not_learned() -> None:
     assert redactor.text("yes, yes") == "yes, yes"
 
 
-@pytest.mark.parametrize("text", ["eyJ" * 200_000, "bearer " * 100_000, "mcpg_mcpg " * 100_000, "gh" * 300_000])
+@pytest.mark.parametrize(
+    "text",
+    ["eyJ" * 200_000, "bearer " * 100_000, "mcpg_mcpg " * 100_000, "gh" * 300_000, "sk-" * 200_000, "xoxb-" * 100_000],
+)
 def test_hostile_text_comes_back_as_it_was(redactor: Redactor, text: str) -> None:
     """With a pattern that starts over inside its own run, each of these would take minutes."""
     assert redactor.text(text) == text
