@@ -36,7 +36,8 @@ def call(
 ) -> None:
     """Carry out one governed call of TOOL and print its result.
 
-    In k=v a value is JSON where it reads as JSON, else text: amount=40 is a number, order_id=ORD-1001 a text.
+    In k=v a value is JSON where it reads as JSON, else text: amount=40 is a number, order_id=ORD-1001 a text,
+    and so is code='"40"', with both quotes.
     With --json the result is that of MCP's tools/call: content, structuredContent, isError, _meta.
     A dry run whose arguments are acceptable ends with 0, whatever the decision.
     """
