@@ -41,9 +41,12 @@ if TYPE_CHECKING:
     from mcp_guard.admin.erase import EraseAdmin
     from mcp_guard.admin.freeze import FreezeAdmin
     from mcp_guard.admin.notifying import Notifying
+    from mcp_guard.admin.records import RecordReader
+    from mcp_guard.admin.result_reading import ResultReader
     from mcp_guard.admin.reveal import RevealAdmin
     from mcp_guard.admin.signing import SigningAdmin
     from mcp_guard.admin.tokens import TokenAdmin
+    from mcp_guard.admin.usage import UsageReader
     from mcp_guard.audit.journal import Journal
     from mcp_guard.audit.pseudonyms import Pseudonyms
     from mcp_guard.audit.query import Query
@@ -53,7 +56,9 @@ if TYPE_CHECKING:
     from mcp_guard.granting import Granting
     from mcp_guard.identity.store import TokenStore
     from mcp_guard.limits.freeze import Freezes
+    from mcp_guard.limits.limits import Limits
     from mcp_guard.limits.seen import Seen
+    from mcp_guard.model.disclosure import Disclosure
     from mcp_guard.pipeline import Pipeline
     from mcp_guard.secrets.redact import Redactor
     from mcp_guard.store.store import Store
@@ -192,16 +197,10 @@ def _wire(
     from mcp_guard.admin.feed import RecordFeed
     from mcp_guard.admin.own_tools import OwnTools
     from mcp_guard.admin.permissions import Permissions
-    from mcp_guard.admin.records import RecordReader
-    from mcp_guard.admin.result_reading import ResultReader
     from mcp_guard.admin.task_reading import TaskReader
-    from mcp_guard.admin.usage import UsageReader
-    from mcp_guard.audit.proofs import Proofs
-    from mcp_guard.audit.query import Query
     from mcp_guard.identity.authenticate import Authenticator
     from mcp_guard.identity.store import TokenStore
     from mcp_guard.limits.freeze import Freezes
-    from mcp_guard.limits.usage import Usage
     from mcp_guard.progress import Progress
 
     pipeline, granting = work
@@ -211,8 +210,7 @@ def _wire(
     refusals = live.definition.home.settings.policy.refusals
     limits = limits_of(live, store)
     asking = Asking(in_force, freezes, seen, limits.spent, clock)
-    decide, frozen, noting = asking.decide, asking.frozen, asking.noting
-    records = RecordReader(decide, frozen, noting, Query(store, refusals), journal, Proofs(store), refusals)
+    records = _records_of(asking, store, journal, refusals)
     authenticator = Authenticator(live.directory, TokenStore(store).find, clock, identity.access_tokens)
     permissions = Permissions(in_force, freezes, seen, journal, clock, limits.spent, refusals)
     runner, tasks, approvals = (
@@ -229,7 +227,7 @@ def _wire(
         records=records,
         feed=RecordFeed(records),
         permissions=permissions,
-        usage=UsageReader(Usage(store), in_force, limits.common, decide, journal, refusals),
+        usage=_usage_of(asking, store, journal, limits, refusals),
         authenticator=authenticator,
         identity=identity,
         connected=connected,
@@ -239,14 +237,39 @@ def _wire(
         approvals=approvals,
         grants=grants_of(live, granting, approvals, seen),
         own_tools=own,
-        task_reader=TaskReader(tasks, frozen, noting, journal, refusals),
-        results=ResultReader(
-            results_of(live, store), in_force, asking.decide, freezes, noting, journal, clock, refusals
-        ),
+        task_reader=TaskReader(tasks, asking.frozen, asking.noting, journal, refusals),
+        results=_reader_of(live, asking, store, journal, refusals),
         confirming=confirming_of(live, approvals, tasks, inline),
         progress=Progress(tasks),
         others_serve=partial(store.liveness.others_serve, store.boot),
     )
+
+
+def _records_of(asking: Asking, store: "Store", journal: "Journal", refusals: "Disclosure") -> "RecordReader":
+    from mcp_guard.admin.records import RecordReader
+    from mcp_guard.audit.proofs import Proofs
+    from mcp_guard.audit.query import Query
+
+    query, proofs = Query(store, refusals), Proofs(store)
+    return RecordReader(asking.decide, asking.frozen, asking.noting, query, journal, proofs, refusals)
+
+
+def _usage_of(
+    asking: Asking, store: "Store", journal: "Journal", limits: "Limits", refusals: "Disclosure"
+) -> "UsageReader":
+    from mcp_guard.admin.usage import UsageReader
+    from mcp_guard.limits.usage import Usage
+
+    return UsageReader(Usage(store), asking.in_force, limits.common, asking.decide, journal, refusals)
+
+
+def _reader_of(
+    live: Live, asking: Asking, store: "Store", journal: "Journal", refusals: "Disclosure"
+) -> "ResultReader":
+    from mcp_guard.admin.result_reading import ResultReader
+
+    kept, noting = results_of(live, store), asking.noting
+    return ResultReader(kept, asking.in_force, asking.decide, asking.freezes, noting, journal, asking.clock, refusals)
 
 
 def _seen(live: Live, store: "Store") -> "Seen":

@@ -80,12 +80,8 @@ def compile_tool(
     timeout = _timeout(entry, around.defaults, report)
     connector = mirrored or _connector(entry, arguments, around, Said(effects, timeout, built), report)
     retry = Retry() if entry.workflow else _retry(entry, around.defaults, effects, report)
-    sensitive = check_sensitive(
-        entry.sensitive,
-        [schemas.given, *([schemas.output] if schemas.output is not None else [])],
-        entry.bind,
-        report.at("sensitive"),
-    )
+    places = [schema for schema in (schemas.given, schemas.output) if schema is not None]
+    sensitive = check_sensitive(entry.sensitive, places, entry.bind, report.at("sensitive"))
     cost = compile_cost(entry.cost, arguments, report.at("cost")) if entry.cost is not None else None
     tags = _tags(entry, around)
     obeyed = _mode(entry, around, tags, report)
