@@ -206,6 +206,7 @@ def _spending(call: Call, limits: Iterable[Limit], amount: int | None) -> Iterat
 
 
 def _longest(tool: Tool) -> float:
-    """Seconds a call of a tool may take with all its attempts."""
+    """Seconds a call of a tool may take with all its attempts, and with people who are asked meanwhile."""
     retry = tool.retry
-    return retry.attempts * (tool.timeout + 1.0) + (retry.attempts - 1) * retry.max_backoff + MARGIN_S
+    attempts = retry.attempts * (tool.timeout + 1.0) + (retry.attempts - 1) * retry.max_backoff
+    return attempts + tool.patience + MARGIN_S

@@ -15,6 +15,7 @@ from mcp_guard.limits.reached import Reached
 from mcp_guard.limits.use import Call, CostUnknown, Place, Use, counter_key, counter_of, use_of
 from mcp_guard.model.limit import MILLION, Cost
 from mcp_guard.model.principal import Principal
+from mcp_guard.model.tool import Elicitation, McpSpec, Upstream
 from mcp_guard.store.store import Store
 from tests.limits.helpers import ALICE, call, ends, limits_on, passes
 from tests.simulators.clock import FakeClock
@@ -232,6 +233,18 @@ async def test_a_slot_is_free_again_when_its_call_ended_or_its_process_is_gone(
     clock.advance(3600)
     assert await passed(limits, call("concurrency=1")) == 1, "no call runs that long"
     assert len(running) == 2
+
+
+@pytest.mark.holds("limits:concurrency")
+async def test_a_slot_is_not_free_while_a_person_is_asked_during_the_call(limits: Limits, clock: FakeClock) -> None:
+    server = Upstream("notes", ("notes",), (), "", (), (), 20.0, 1_000_000, elicitation=Elicitation(600.0, 2))
+    asked = call("concurrency=1")
+    asks = replace(asked, tool=replace(asked.tool, connector=McpSpec("mcp", server, "say", "0" * 64)))
+    assert isinstance(await passes(limits, asks), Use)
+    clock.advance(1200)
+    assert isinstance(await passes(limits, call("concurrency=1")), Reached)
+    clock.advance(600)
+    assert isinstance(await passes(limits, call("concurrency=1")), Use), "no call runs that long"
 
 
 @pytest.mark.holds("limits:repeat")
