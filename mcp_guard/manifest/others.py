@@ -1,6 +1,7 @@
 """What tools of other people have in common, whatever describes them."""
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from urllib.parse import unquote
 
@@ -41,8 +42,13 @@ def matches(glob: str, name: str) -> bool:
 
 
 def denies(glob: str, name: str) -> bool:
-    """Whether a pattern of `deny` means a name, or would if nothing in either were escaped as in a URI."""
-    return matches(glob, name) or matches(unquote(glob), unquote(name))
+    """Whether a pattern of `deny` means a name, or would to a server that takes no notice of escapes in a URI, of
+    capital letters, or of how a letter is composed: many file systems do not."""
+    return matches(glob, name) or matches(_alike(glob), _alike(name))
+
+
+def _alike(text: str) -> str:
+    return unicodedata.normalize("NFKC", unquote(text)).casefold()
 
 
 def is_strange(found: ToolDefinition, report: Report) -> bool:
