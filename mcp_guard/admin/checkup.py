@@ -50,7 +50,8 @@ class Check:
 class Subject:
     """What is examined: the parts of a home whose configuration could be read. Paths are absolute.
 
-    `webhooks` are who is told of approvals, each with the reference to its secret.
+    `unmet` says what the configuration and the tools expect of each other and do not find; `webhooks` are who is told
+    of approvals, each with the reference to its secret.
     """
 
     directory: Path
@@ -70,6 +71,7 @@ class Subject:
     local: Callable[[Directory], Principal | None]
     shown_as: Callable[[Path], str]
     clock: Clock
+    unmet: "Callable[[Catalog], Sequence[Problem]]"
     webhooks: Sequence[tuple[str, str]] = ()
 
 
@@ -98,6 +100,8 @@ def examine(subject: Subject) -> Iterator[Check]:
             hint = f"list people in {subject.shown_as(subject.principals)}"
             yield Check("principals", "warn", "there is no file, so nobody holds a scope", hint)
     if catalog is not None:
+        for problem in subject.unmet(catalog):
+            yield _as_check("configuration", problem)
         yield from _observed(catalog)
         yield from _policy(subject, catalog, known)
     yield from _store(subject)

@@ -75,7 +75,7 @@ def define(home: Home) -> Definition:
         known = load_directory(home)
     except Invalid as error:
         problems += error.problems
-    problems += _unmet_exchanges(home, catalog)
+    problems += _unmet_exchanges(home, catalog) if catalog is not None else []
     if catalog is None or known is None or problems:
         raise Invalid(problems)
     policy = load_policy(*policy_files(home), tags(catalog), shown_as=shown(home))
@@ -87,11 +87,16 @@ def define(home: Home) -> Definition:
     return Definition(home, catalog, policy, known)
 
 
-def _unmet_exchanges(home: Home, catalog: Catalog | None) -> list[Problem]:
+def unmet(home: Home, catalog: Catalog) -> list[Problem]:
+    """What the configuration and the tools expect of each other and do not find."""
+    return [*_unmet_exchanges(home, catalog), *_unknown_units(home, catalog)]
+
+
+def _unmet_exchanges(home: Home, catalog: Catalog) -> list[Problem]:
     """Tools that ask for an exchanged token where there is nobody to exchange it."""
     from mcp_guard.manifest.tokens import tools_asking
 
-    if catalog is None or home.settings.identity.oidc.exchange.token_endpoint is not None:
+    if home.settings.identity.oidc.exchange.token_endpoint is not None:
         return []
     hint = "configure identity.oidc.exchange, or use ${token:call}"
     what = "asks for ${token:exchange}, and no exchange is configured"
@@ -107,6 +112,7 @@ def _unknown_units(home: Home, catalog: Catalog) -> list[Problem]:
             "unit_unknown",
             f"no tool costs {limit.unit}, so limits.{limit.source[5:]}.budget never holds",
             CONFIG_FILE,
+            home.line(f"limits.{limit.source[5:]}.budget"),
             hint=hint,
         )
         for limit in home.settings.limits.all()

@@ -1,10 +1,11 @@
 """Questions an operator asks of a home without opening its store."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mcp_guard.build.definition import Definition, define, load_directory, policy_files, shown, tags, test_files
+from mcp_guard.build.definition import Definition, define, load_directory, policy_files, shown, tags, test_files, unmet
 from mcp_guard.config.home import SECRETS, Home
 from mcp_guard.identity.directory import Directory
 from mcp_guard.kit.clock import SystemClock
@@ -157,6 +158,7 @@ def subject_of_checkup(home: Home) -> "Subject":
         local=declared,
         shown_as=shown(home),
         clock=SystemClock(),
+        unmet=partial(unmet, home),
         webhooks=[(hook.called, hook.secret) for hook in home.settings.approvals.webhooks],
     )
 

@@ -45,5 +45,5 @@ def _checks(output: Output) -> Iterator[Check]:
     except GuardError as error:
         yield from failed("configuration", error)
         return
-    yield Check("configuration", "ok", f"valid, server {home.settings.name}, environment {home.settings.environment}")
+    yield Check("configuration", "ok", f"read, server {home.settings.name}, environment {home.settings.environment}")
     yield from examine(subject_of_checkup(home))

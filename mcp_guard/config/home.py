@@ -30,6 +30,11 @@ class Home:
         """The absolute path of a file that the settings name; relative ones start at the home."""
         return self.directory / text
 
+    def line(self, key: str) -> int:
+        """The line of the configuration that sets a dotted key; 0 where none does."""
+        kind, _, line = self.origins.get(key, "").partition(":")
+        return int(line) if kind == "file" else 0
+
     @property
     def store(self) -> Path:
         """The SQLite file of the store."""

@@ -80,9 +80,16 @@ def _hook(secret: str) -> Breakage:
     return breakage
 
 
+def _budget(home: Path) -> None:
+    """A budget of the whole home in a unit that no tool costs."""
+    with (home / "mcp-guard.yaml").open("a", encoding="utf-8") as file:
+        file.write("limits: {tenant: {budget: [5eur/day]}}\n")
+
+
 BROKEN: list[tuple[str, Breakage, tuple[str, str], int]] = [
     ("no home", lambda home: (home / "mcp-guard.yaml").unlink(), ("home", "fail"), 2),
     ("configuration", _edit("mcp-guard.yaml", "name: support-desk", "nam: x"), ("configuration", "fail"), 3),
+    ("a unit nothing costs", _budget, ("configuration", "fail"), 3),
     ("tools", _edit("tool_manifests/orders.yaml", "kind: Tools", "kinds: Tools"), ("tools", "fail"), 3),
     ("principals", _edit("policy/principals.yaml", "kind: Principals", "kind: X"), ("principals", "fail"), 3),
     ("no principals", lambda home: (home / "policy" / "principals.yaml").unlink(), ("principals", "warn"), 0),

@@ -79,7 +79,8 @@ def test_a_unit_nothing_costs_is_an_error(file: str, text: str, home: Path) -> N
     """A limit in it would never hold, and nobody would notice."""
     with (home / file).open("a", encoding="utf-8") as opened:
         opened.write(text)
+    last = len((home / file).read_text(encoding="utf-8").splitlines())
     with pytest.raises(Invalid) as caught:
         define(load(home))
     (problem,) = caught.value.problems
-    assert (problem.code, problem.file) == ("unit_unknown", file)
+    assert (problem.code, problem.file, problem.line) == ("unit_unknown", file, last)
