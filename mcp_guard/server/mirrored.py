@@ -13,6 +13,7 @@ from mcp.server.context import ServerRequestContext
 from mcp.shared.exceptions import MCPError
 from pydantic import ValidationError
 
+from mcp_guard.kit.uri_template import UriTemplate
 from mcp_guard.model.call import Answer, ToolCall
 from mcp_guard.model.errors import GuardError, UnknownTool
 from mcp_guard.model.principal import Principal
@@ -101,9 +102,25 @@ class Mirrored:
             known = self._surface.find_template(ref.uri)
             name, method = known or OBJECTS["template"] + ref.uri[:_MAX_NAME], METHODS["template"]
         answer, meta = await self._call(ctx, name, arguments, method, completes=asked.name)
-        values = answer.structured.get("values")
-        said = {"values": values if isinstance(values, list) else [], "hasMore": answer.structured.get("more") is True}
+        found = answer.structured.get("values")
+        values = found if isinstance(found, list) else []
+        if isinstance(ref, types.ResourceTemplateReference):
+            values = [one for one in values if self._is_read_by(name, ref.uri, {**arguments, asked.name: one})]
+        said = {"values": values, "hasMore": answer.structured.get("more") is True}
         return types.CompleteResult.model_validate({"completion": said, "_meta": meta})
+
+    def _is_read_by(self, name: str, template: str, values: Mapping[str, object]) -> bool:
+        """Whether a template with these values stands for something, as far as there are values: what is denied, or
+        listed by itself and maybe hidden, is not suggested either."""
+        upstream, _, text = template.partition("+")
+        own = UriTemplate(text)
+        if own.variables.keys() - values.keys():
+            return True
+        try:
+            meant = self._surface.find_resource(uri_here(upstream, own.uri(values)))
+        except ValueError:
+            return False
+        return meant is not None and meant.name == name
 
     async def _page(
         self, ctx: Context, params: types.PaginatedRequestParams | None, what: Primitive

@@ -251,6 +251,10 @@ async def test_values_are_bounded_and_screened(guard: Guard, script: Script) -> 
         script.does(completion={"completion": {"values": many}})
         found = (await alice.complete(monthly, {"name": "month", "value": ""})).completion
         assert (found.values[0], len(found.values), found.has_more) == ("July", 99, True)
+        notes = ResourceTemplateReference(type="ref/resource", uri="docs+docs://notes/{name}")
+        script.does(completion={"completion": {"values": ["team-1", "private-1", "PRIVATE", "..", "a/b", ""]}})
+        found = (await alice.complete(notes, {"name": "name", "value": "team-"})).completion
+        assert found.values == ["team-1"], "what is denied, or no value at all, is not suggested either"
         script.does(completion={"completion": {"values": [3]}})
         _, _, data = await _refused(alice.complete(monthly, {"name": "month", "value": ""}))
         assert data["guard"]["code"] == "upstream_bad_response"
