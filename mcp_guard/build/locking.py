@@ -100,7 +100,10 @@ async def _lenders(
     named = {one.upstream: one for one in await lending.store.all() if one.id in connections}
     for name in specs:
         if name not in named:
-            hint = f"`mcp-guard connections connect {name}`, then --connection and the id it prints"
+            hint = (
+                f"`mcp-guard connections connect {name}`, then --connection and the id it prints; the others can be "
+                "named one by one: `mcp-guard tools lock NAME`"
+            )
             raise UsageError(f"{name} is only asked in somebody's name.", hint=hint)
     whose = {name: replace(operator(), subject=named[name].subject, tenant=named[name].tenant) for name in specs}
     return {name: Bearer(lending, whose[name], spec, named[name].id) for name, spec in specs.items()}

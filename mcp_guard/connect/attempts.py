@@ -72,7 +72,7 @@ async def _once(connector: Connector, invocation: Invocation, patience: float) -
 
 def timed_out(seconds: float) -> str:
     """The reason of every `upstream_timeout`."""
-    return f"no answer within {seconds:g} s"
+    return f"no answer within {round(seconds, 2):g} s"
 
 
 def _wait(failure: Refused, number: int, retry: Retry, random: Callable[[], float]) -> float | None:

@@ -69,9 +69,10 @@ class Reached(Exception):
         limit, whose = self.limit, self._whose()
         match limit.kind:
             case "repeat":
+                often = "once" if limit.most == 1 else f"{limit.most} times"
                 return (
-                    f"you repeat yourself: exactly this call was made {limit.most} times in "
-                    f"{_time(int(limit.window))}; use the result you have, or do something else"
+                    f"you repeat yourself: exactly this call was made {often} in {_time(int(limit.window))}; "
+                    "use the result you have, or do something else"
                 )
             case "rate":
                 return (

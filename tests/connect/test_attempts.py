@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcp_guard.connect import attempts
-from mcp_guard.connect.attempts import attempt, delay
+from mcp_guard.connect.attempts import attempt, delay, timed_out
 from mcp_guard.connect.failure import Failed
 from mcp_guard.model.call import Invocation, Reply
 from mcp_guard.model.codes import Executed
@@ -186,3 +186,10 @@ async def test_cancellation_goes_through_at_once() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert len(connector.seen) == 1
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(0.99997, "1 s"), (0.25, "0.25 s"), (3600.0, "3600 s"), (30.004, "30 s")]
+)
+def test_a_timeout_is_told_in_seconds_as_people_say_them(seconds: float, said: str) -> None:
+    assert timed_out(seconds) == f"no answer within {said}"

@@ -136,8 +136,9 @@ async def _lock(home: Path, *connections: str) -> list[str]:
 
 @pytest.mark.holds("oauth:upstream")
 async def test_everybody_has_a_session_of_their_own_with_their_own_token(home: Path, words: Words) -> None:
-    with pytest.raises(UsageError):
+    with pytest.raises(UsageError) as refused_to_lock:
         await _lock(home)
+    assert "the others can be named" in refused_to_lock.value.hint
     assert words.served == 0
     mine = await _connected(home, "user:me")
     assert words.issuer.asked[-1]["resource"] == words.url
