@@ -418,10 +418,13 @@ class Journal:
 
 def _repeats(facts: CallFacts, ending: Ending | None = None) -> Redact | None:
     """What removes repetitions of the sensitive parts of a call from the rest of it; `None` where there are none."""
-    if not facts.sensitive:
+    answered = [] if ending is None else [one for one in ending.asked if one.answer is not None]
+    if not facts.sensitive and not any(one.sensitive for one in answered):
         return None
     result = None if ending is None else ending.result if ending.whole is None else ending.whole.value
-    texts = sensitive_texts((facts.arguments, result), facts.sensitive)
+    parts = [(facts.arguments, facts.sensitive), (result, facts.sensitive)]
+    parts += [(one.answer, (*one.sensitive, *facts.sensitive)) for one in answered]
+    texts = sensitive_texts(parts)
     return (lambda value: without(value, texts)) if texts else None
 
 

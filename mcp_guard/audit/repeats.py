@@ -13,10 +13,10 @@ MOST = 64
 """Texts looked for in one call, the longest first."""
 
 
-def sensitive_texts(values: Iterable[object], sensitive: Sequence[str]) -> tuple[str, ...]:
-    """The texts and numbers in the sensitive parts of some values, longest first."""
+def sensitive_texts(parts: Iterable[tuple[object, Sequence[str]]]) -> tuple[str, ...]:
+    """The texts and numbers in the sensitive parts of some values, each given with these; longest first."""
     found: set[str] = set()
-    for value in values:
+    for value, sensitive in parts:
         places = (place(value, where) for where in sensitive)
         for where in places:
             if where is not None:

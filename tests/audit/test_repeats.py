@@ -12,6 +12,7 @@ from mcp_guard.audit.journal import Journal
 from mcp_guard.audit.repeats import MOST, SHORTEST, sensitive_texts, without
 from mcp_guard.audit.verify import verify
 from mcp_guard.kit import strict_json
+from mcp_guard.model.back_channel import Asked
 from mcp_guard.model.kept import BEGINNING, KEPT, Whole
 from mcp_guard.model.principal import Principal
 from mcp_guard.results.beginning import beginning
@@ -77,6 +78,21 @@ async def test_what_a_cut_goes_through_is_not_kept_either(journal: Journal, path
 
 
 @pytest.mark.holds("audit:sensitive-never-kept")
+@pytest.mark.parametrize("sensitive", [(), ("/email",)])
+async def test_what_a_person_answered_is_not_kept_in_the_result_either(
+    journal: Journal, path: Path, sensitive: tuple[str, ...]
+) -> None:
+    first = Asked("elicitation/create", "accept", ms=1, answer={"who": CANARY, "x": 1}, sensitive=("/who",))
+    again = replace(first, answer={"note": f"I said {CANARY}"}, sensitive=())
+    facts = told("c1", arguments={"text": "hello"}, sensitive=sensitive)
+    ending = replace(ended({"result": f"hello {CANARY}"}), asked=(first, again))
+    await journal.outcome(facts, ending, await journal.intent(facts))
+    assert everywhere(path, CANARY.encode()) == 0
+    assert everywhere(path, b"hello [redacted]") > 0
+    assert verify(path, deep=True).ok
+
+
+@pytest.mark.holds("audit:sensitive-never-kept")
 async def test_the_part_itself_can_still_be_proved(journal: Journal, path: Path) -> None:
     await journal.intent(told("c1"))
     ((packed,),) = rows(path, "SELECT fields FROM side WHERE n = 0")
@@ -105,8 +121,8 @@ async def test_known_secrets_and_sensitive_parts_together(store: Store, path: Pa
 def test_short_words_are_left_alone() -> None:
     word = "damaged!"
     assert len(word) == SHORTEST
-    assert sensitive_texts([{"reason": word}], ["/reason"]) == (word,)
-    assert sensitive_texts([{"reason": word[1:]}], ["/reason"]) == ()
+    assert sensitive_texts([({"reason": word}, ["/reason"])]) == (word,)
+    assert sensitive_texts([({"reason": word[1:]}, ["/reason"])]) == ()
 
 
 def test_members_keep_their_names_and_commitments_their_digits() -> None:
@@ -114,10 +130,10 @@ def test_members_keep_their_names_and_commitments_their_digits() -> None:
 
 
 def test_a_text_inside_another_leaves_no_rest() -> None:
-    texts = sensitive_texts([{"a": "12345678", "b": "x12345678y"}], ["/a", "/b"])
+    texts = sensitive_texts([({"a": "12345678", "b": "x12345678y"}, ["/a", "/b"])])
     assert without("12345678 x12345678y", texts) == "[redacted] [redacted]"
 
 
 def test_what_is_looked_for_is_bounded() -> None:
     many = [f"text number {number}" for number in range(10_000)]
-    assert len(sensitive_texts([{"all": many}], ["/all"])) == MOST
+    assert len(sensitive_texts([({"all": many}, ["/all"])])) == MOST
