@@ -38,6 +38,8 @@ def compile_http(entry: Http, arguments: Arguments, place: Place, report: Report
     for name, text in entry.query.items():
         used |= placed_value(text, arguments, report.at("query", name))
     used |= check_body(entry, arguments, report)
+    reached = networks(entry.egress.networks, report.at("egress", "networks"))
+    _check_reach(entry.url, reached, report.at("url"))
     return HttpSpec(
         kind="http",
         method=entry.method,
@@ -46,7 +48,7 @@ def compile_http(entry: Http, arguments: Arguments, place: Place, report: Report
         query=tuple(sorted(entry.query.items())),
         json=entry.body,
         has_json=has_json(entry),
-        networks=networks(entry.egress.networks, report.at("egress", "networks")),
+        networks=reached,
         max_bytes=max_output(entry.max_output, report.at("max_output")),
         trace=entry.trace,
         form=tuple(sorted((entry.form or {}).items())),
@@ -112,6 +114,20 @@ def _is_loopback(host: str) -> bool:
         return host.lower() == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def _check_reach(url: str, reached: tuple[str, ...], report: Report) -> None:
+    """Warn of a private address that stands in no network the tool may reach: every call of it would be refused. Names
+    are judged when they are resolved."""
+    match = _URL.fullmatch(url)
+    host = _AUTHORITY.fullmatch(match.group(2)) if match else None
+    try:
+        address = ipaddress.ip_address(host.group(1).strip("[]") if host else "")
+    except ValueError:
+        return
+    if not address.is_global and not any(address in ipaddress.ip_network(network) for network in reached):
+        hint = f'say egress: {{networks: ["{address}/{address.max_prefixlen}"]}} if it is meant'
+        report.warning("unreachable", "this address is not public, and no network of the tool holds it", hint)
 
 
 def _check_headers(entry: Http, arguments: Arguments, report: Report) -> frozenset[str]:

@@ -113,6 +113,29 @@ def test_a_large_network_is_told(home: Path, reserved: HomeFiles, network: str, 
     assert ("broad_network" in [problem.code for problem in _lint(home, reserved, text)]) is expected
 
 
+@pytest.mark.holds("lint:egress")
+@pytest.mark.parametrize(
+    ("host", "network", "expected"),
+    [
+        ("10.2.3.4", "", True),
+        ("127.0.0.1:8080", "", True),
+        ("[::1]:8080", "127.0.0.0/8", True),
+        ("10.2.3.4", "10.3.0.0/16", True),
+        ("10.2.3.4", "10.2.0.0/16", False),
+        ("[::1]:8080", "::1/128", False),
+        ("203.0.114.9", "", False),
+        ("stock.example", "", False),
+    ],
+)
+def test_an_address_no_call_would_reach_is_told(
+    home: Path, reserved: HomeFiles, host: str, network: str, expected: bool
+) -> None:
+    text = DELETE.replace("things.example", host).replace('{id}"}', f'{{id}}", egress: {{networks: ["{network}"]}}}}')
+    text = text.replace('networks: [""]', "networks: []")
+    assert host in text
+    assert ("unreachable" in [problem.code for problem in _lint(home, reserved, text)]) is expected
+
+
 @pytest.mark.holds("lint:secrets")
 def test_a_secret_in_a_description_is_told_and_not_repeated(home: Path, reserved: HomeFiles) -> None:
     key = "ghp_" + "a1b2c3d4e5f6g7h8"
