@@ -8,7 +8,7 @@ came but made anew from the values that were decided about.
 import re
 from collections.abc import Mapping
 from typing import Final
-from urllib.parse import quote, unquote_to_bytes
+from urllib.parse import quote, unquote, unquote_to_bytes
 
 MAX_URI: Final = 2048
 """Characters of a URI."""
@@ -28,6 +28,7 @@ _PLAIN: Final = r"(?:[A-Za-z0-9._~-]|%[0-9A-Fa-f]{2})+"
 _RESERVED: Final = r"(?:[A-Za-z0-9._~:/@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+"
 _KEPT: Final = ":/@!$&'()*+,;="
 _ESCAPE: Final = re.compile(r"%[0-9A-Fa-f]{2}")
+_DOTS: Final = re.compile(r"/\.{1,2}(?=[/?#]|\Z)")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\\]")
 
 
@@ -72,7 +73,10 @@ class UriTemplate:
 
     def uri(self, values: Mapping[str, object]) -> str:
         """The URI of these values. Raises `ValueError` for those that would lead elsewhere."""
-        return _EXPRESSION.sub(lambda found: self._placed(found.group(1), values), self.text)
+        made = _EXPRESSION.sub(lambda found: self._placed(found.group(1), values), self.text)
+        if _DOTS.search(unquote(made)):  # of a value and what stands before it
+            raise ValueError("the values make a URI that leads elsewhere")
+        return made
 
     def _placed(self, expression: str, values: Mapping[str, object]) -> str:
         name = expression.removeprefix("+")

@@ -78,6 +78,10 @@ def test_a_template_that_could_mean_two_things_is_none(text: str) -> None:
         ("docs://n{+path}", "docs://n/a", {"path": "/a"}),
         ("file:///{+path}", "file:////etc", None),
         ("docs://{a}/{+b}", "docs://x//y", None),
+        ("docs://n/.{+path}", "docs://n/./a", None),
+        ("docs://n/.{+path}", "docs://n/.git/a", {"path": "git/a"}),
+        ("docs://n/%2e{+path}", "docs://n/%2e/a", None),
+        ("docs://n/..{+path}", "docs://n/../a", None),
         ("file://{+path}", "file:///srv/a?x", None),
     ],
 )
