@@ -29,7 +29,11 @@ class Arguments:
         """Report a name that is no argument."""
         if name in self.types:
             return True
-        report.error("unknown_argument", f"there is no argument {name}", suggest.hint(name, self.types))
+        report.error(
+            "unknown_argument",
+            f"there is no argument {name}",
+            suggest.hint(name, self.types) or "add it to inputSchema",
+        )
         return False
 
     def check_scalar(self, name: str, report: Report) -> None:

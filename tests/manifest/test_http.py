@@ -332,3 +332,11 @@ def test_a_key_that_others_can_read_is_refused(lint_texts: Lint, certificates: P
     catalog, problems = lint_texts(text_of(http(more=f"tls: {{{TLS}}}")))
     assert catalog is None
     assert [problem.code for problem in problems] == ["permissions"]
+
+
+def test_a_tool_without_arguments_is_told_where_they_are_declared(lint_texts: Lint) -> None:
+    tool = "inputSchema: {type: object}\n    http: {url: 'https://api.example/{id}'}"
+    _, (problem,) = lint_texts(
+        f"apiVersion: mcp-guard/v1\nkind: Tools\ntools:\n  - name: x\n    description: d\n    {tool}\n"
+    )
+    assert (problem.code, problem.hint) == ("unknown_argument", "add it to inputSchema")
