@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: install demo test lint bench bench-dbos conformance upstreams fuzz crash crash-tasks budget schemas locks clean
+.PHONY: install demo test lint bench bench-dbos conformance upstreams described fuzz crash crash-tasks budget schemas locks clean
 
 install: $(STAMP)
 
@@ -58,6 +58,10 @@ conformance: install
 # Real MCP servers of other people behind the guard, installed under .venv in environments of their own.
 upstreams: install
 	$(BIN)/python -m tests.upstreams
+
+# A large description of a public service as tools, called at a service on loopback that is made from it.
+described: install
+	$(BIN)/python -m tests.described
 
 schemas: install
 	$(BIN)/mcp-guard config schema --write schemas
