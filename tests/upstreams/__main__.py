@@ -64,7 +64,7 @@ def cases(world: World) -> Iterator[Case]:
     yield Case(
         "progress", "everything_trigger-long-running-operation", {"duration": 2, "steps": 4}, "done", "completed", 4
     )
-    yield Case("a question", "everything_trigger-elicitation-request", {}, "done", "Ada of the suite")
+    yield Case("a question about a pin", "everything_trigger-elicitation-request", {}, "done", "declined to provide")
     yield Case("the server's environment", "everything_get-env", {}, "done", "PATH")
     yield from _offers()
 
