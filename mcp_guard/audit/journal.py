@@ -138,12 +138,7 @@ class Journal:
         failpoint("audit.before-outcome")
         of, acted = None if intent is None else intent.n, ending.executed != "no"
         pending = Pending(self._ending(self._clean(facts), ending, of), work=work, acted=acted)
-        self._backlog.flush()
-        try:
-            future = self._submit(pending.unit())
-        except StoreUnavailable:
-            self._backlog.keep(pending)
-            raise
+        future = self._submitted(pending)
         self._let_go(future, partial(self._handed_over, pending))
         return future
 
@@ -265,13 +260,17 @@ class Journal:
         self._backlog.worked()
         return stored
 
-    async def _write_outcome(self, pending: Pending) -> Stored:
+    def _submitted(self, pending: Pending) -> Storing:
+        """Hand an outcome to the writer; one it does not take is kept."""
         self._backlog.flush()
         try:
-            future = self._submit(pending.unit())
+            return self._submit(pending.unit())
         except StoreUnavailable:
             self._backlog.keep(pending)
             raise
+
+    async def _write_outcome(self, pending: Pending) -> Stored:
+        future = self._submitted(pending)
         try:
             (stored,) = await asyncio.shield(future)
         except IntentClosed:

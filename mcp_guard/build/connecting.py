@@ -36,18 +36,9 @@ async def open_connected(
     live: "Live", store: "Store", journal: "Journal", redactor: "Redactor"
 ) -> "AsyncIterator[Connected]":
     """What calls use of connections. Nothing is made or sent before a tool needs it."""
-    from mcp_guard.admin.connected import Connected
-
-    home, outside = live.definition.home, _Outside()
-    consenting = _consenting(
-        home, store, journal, redactor, outside=outside, spec=_of_catalog(lambda: live.definition.catalog)
-    )
-    connected = Connected(consenting.store, consenting, journal, redactor, SystemClock())
-    try:
+    spec: Spec = _of_catalog(lambda: live.definition.catalog)
+    async with _connected(live.definition.home, store, journal, redactor, spec) as connected:
         yield connected
-    finally:
-        await connected.aclose()
-        await outside.aclose()
 
 
 @asynccontextmanager
@@ -72,18 +63,30 @@ async def open_connections(home: Home) -> "AsyncIterator[Connections]":
 async def open_lending(home: Home, redactor: "Redactor") -> "AsyncIterator[Connected]":
     """Connections of this home's store for an operator who looks at upstreams in somebody's name. Raises `Invalid` for
     broken manifests."""
-    from mcp_guard.admin.connected import Connected
     from mcp_guard.build.wiring import open_journal
 
-    outside, specs = _Outside(), specs_of(home, strict=True)
-    async with open_journal(home, redactor) as (store, journal):
-        consenting = _consenting(home, store, journal, redactor, outside=outside, spec=specs.get)
-        connected = Connected(consenting.store, consenting, journal, redactor, SystemClock())
-        try:
-            yield connected
-        finally:
-            await connected.aclose()
-            await outside.aclose()
+    specs = specs_of(home, strict=True)
+    async with (
+        open_journal(home, redactor) as (store, journal),
+        _connected(home, store, journal, redactor, specs.get) as connected,
+    ):
+        yield connected
+
+
+@asynccontextmanager
+async def _connected(
+    home: Home, store: "Store", journal: "Journal", redactor: "Redactor", spec: Spec
+) -> "AsyncIterator[Connected]":
+    from mcp_guard.admin.connected import Connected
+
+    outside = _Outside()
+    consenting = _consenting(home, store, journal, redactor, outside=outside, spec=spec)
+    connected = Connected(consenting.store, consenting, journal, redactor, SystemClock())
+    try:
+        yield connected
+    finally:
+        await connected.aclose()
+        await outside.aclose()
 
 
 @asynccontextmanager

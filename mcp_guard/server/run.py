@@ -14,7 +14,7 @@ from mcp_guard.server.stdio import Streams, stdio_transport
 from mcp_guard.server.surface import Surface
 from mcp_guard.server.wire import WireFault
 
-LAST_ANSWERS_SECONDS = 2.0
+LAST_ANSWERS_SECONDS = 5.0
 """How long the answers of ended calls may take to reach a stdio client."""
 
 
