@@ -19,6 +19,7 @@ from mcp_guard.model.call import Answer, ToolCall
 from mcp_guard.model.principal import Principal
 from mcp_guard.policy.model_file import MODEL
 from mcp_guard.tasks import templates
+from mcp_guard.tasks.task import Task
 from tests.inside import opened, records, states
 
 WHO = Principal("user:ahead", "agent:a", "acme", "bearer", "token")
@@ -154,23 +155,8 @@ async def test_nothing_is_done_before_its_intent_and_what_led_to_it_are_on_recor
 
 @pytest.mark.holds("workflow:ahead", "workflow:cancel")
 async def test_who_cancels_while_it_goes_ahead_is_heard_before_anything_is_done(guard: Guard, home: Path) -> None:
-    await _call(guard, "looks")  # its module is there from then on
-    hooks: list[Any] = sys.modules["ahead_tools"].HOOKS
-
-    async def cancel() -> None:
-        task = next(task for task in await guard.tasks.parking.tasks.all() if task.tool == "puts")
-        await guard.tasks.cancel(WHO, task.id)
-
-    hooks.append(cancel)
-    try:
-        answer: Any = await _call(guard, "puts")
-    finally:
-        hooks.clear()
-    assert answer.structured["guard"]["code"] == "cancelled", answer.text
-    task = next(task for task in await guard.tasks.parking.tasks.all() if task.tool == "puts")
-    seen: Any = await guard.tasks.view(task)
-    assert {name: state for name, state in states(seen).items() if name != "cancel"} == {"a": "done"}
-    assert not [record for record in records(home, "intent") if record["task"] == task.id]
+    task = await _cancelled_on_the_way(guard, "puts")
+    assert not [record for record in records(home, "intent") if record["task"] == task]
 
 
 @pytest.mark.holds("workflow:ahead", "workflow:crash")
@@ -199,23 +185,31 @@ async def test_an_outcome_that_cannot_be_stored_for_now_leaves_nothing_in_doubt(
 
 @pytest.mark.holds("workflow:ahead", "workflow:cancel")
 async def test_nobody_is_asked_about_a_step_worked_out_from_what_is_not_so_any_more(guard: Guard, home: Path) -> None:
+    await _cancelled_on_the_way(guard, "pays")
+    assert not records(home, "approval")
+
+
+async def _cancelled_on_the_way(guard: Guard, tool: str) -> str:
+    """Call a workflow whose first step reads, and cancel it during that: nothing comes after. The id of its task."""
     await _call(guard, "looks")  # its module is there from then on
     hooks: list[Any] = sys.modules["ahead_tools"].HOOKS
 
+    async def begun() -> Task:
+        return next(task for task in await guard.tasks.parking.tasks.all() if task.tool == tool)
+
     async def cancel() -> None:
-        task = next(task for task in await guard.tasks.parking.tasks.all() if task.tool == "pays")
-        await guard.tasks.cancel(WHO, task.id)
+        await guard.tasks.cancel(WHO, (await begun()).id)
 
     hooks.append(cancel)
     try:
-        answer: Any = await _call(guard, "pays")
+        answer: Any = await _call(guard, tool)
     finally:
         hooks.clear()
     assert answer.structured["guard"]["code"] == "cancelled", answer.text
-    assert not records(home, "approval")
-    task = next(task for task in await guard.tasks.parking.tasks.all() if task.tool == "pays")
+    task = await begun()
     seen: Any = await guard.tasks.view(task)
     assert {name: state for name, state in states(seen).items() if name != "cancel"} == {"a": "done"}
+    return task.id
 
 
 def _run(home: Path, statement: str) -> None:

@@ -4,17 +4,18 @@ The SDK would say so of addresses to visit too, which nobody here is sent to.
 """
 
 from collections.abc import Mapping
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from mcp.client._transport import WriteStream
 from mcp.shared.message import SessionMessage
 from mcp_types import CLIENT_CAPABILITIES_META_KEY, JSONRPCRequest
 
+from mcp_guard.connect.mcp.closing import Closing
+
 _FORMS: Final[Mapping[str, object]] = {"form": {}}
 
 
-class Declared:
+class Declared(Closing):
     """Messages to a server, with forms among the capabilities wherever they are said: once in the handshake era, with
     every request in the modern one."""
 
@@ -34,12 +35,3 @@ class Declared:
 
     async def aclose(self) -> None:
         await self._write.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
-    ) -> bool | None:
-        await self.aclose()
-        return None

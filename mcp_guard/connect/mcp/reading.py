@@ -52,37 +52,45 @@ _MEDIA_TYPE: Final = re.compile(
 )
 
 
-async def completed(connector: McpConnector, client: Client, invocation: Invocation) -> object:
-    """What a server says an argument may be: `{"values": [...], "more": bool}`; nothing where it says nothing about
-    that at all. At most `MOST_VALUES`, none longer than `LONGEST_VALUE`."""
-    if client.server_capabilities.completions is None:
-        return {"values": [], "more": False}
-    spec, name = connector.spec, invocation.completes
-    assert name is not None, "asked for"
-    given = {key: str(value) for key, value in invocation.arguments.items()}
-    ref: PromptReference | ResourceTemplateReference = ResourceTemplateReference(type="ref/resource", uri=spec.tool)
-    if spec.primitive == "prompt":
-        ref = PromptReference(type="ref/prompt", name=spec.tool)
-    others = {key: value for key, value in given.items() if key != name}
-    params = CompleteRequestParams(
-        ref=ref,
-        argument=CompletionArgument(name=name, value=given[name]),
-        context=CompletionContext(arguments=others) if others else None,
-    )
-    said = (await connector.sent(client, CompleteRequest(params=params), _COMPLETED)).completion
-    values = [value for value in said.values[:MOST_VALUES] if len(value) <= LONGEST_VALUE]
-    return checked({"values": values, "more": bool(said.has_more) or len(values) < len(said.values)})
-
-
-class ResourceConnector(McpConnector):
-    """Reads one resource, or one of those a template stands for. The value is `{"contents": [...]}`."""
+class _Reader(McpConnector):
+    """Gets something whose arguments the server may help to complete."""
 
     async def ask(
         self, client: Client, invocation: Invocation, meta: RequestParamsMeta | None, asking: Asking
     ) -> object:
         if invocation.completes is not None:
-            return await completed(self, client, invocation)
-        arguments = invocation.arguments
+            return await self._completed(client, invocation.completes, invocation.arguments)
+        return await self.read(client, invocation.arguments, meta)
+
+    async def read(self, client: Client, arguments: Mapping[str, object], meta: RequestParamsMeta | None) -> object:
+        """What the server gives."""
+        raise NotImplementedError
+
+    async def _completed(self, client: Client, name: str, arguments: Mapping[str, object]) -> object:
+        """What a server says an argument may be: `{"values": [...], "more": bool}`; nothing where it says nothing about
+        that at all. At most `MOST_VALUES`, none longer than `LONGEST_VALUE`."""
+        if client.server_capabilities.completions is None:
+            return {"values": [], "more": False}
+        spec = self.spec
+        given = {key: str(value) for key, value in arguments.items()}
+        ref: PromptReference | ResourceTemplateReference = ResourceTemplateReference(type="ref/resource", uri=spec.tool)
+        if spec.primitive == "prompt":
+            ref = PromptReference(type="ref/prompt", name=spec.tool)
+        others = {key: value for key, value in given.items() if key != name}
+        params = CompleteRequestParams(
+            ref=ref,
+            argument=CompletionArgument(name=name, value=given[name]),
+            context=CompletionContext(arguments=others) if others else None,
+        )
+        said = (await self.sent(client, CompleteRequest(params=params), _COMPLETED)).completion
+        values = [value for value in said.values[:MOST_VALUES] if len(value) <= LONGEST_VALUE]
+        return checked({"values": values, "more": bool(said.has_more) or len(values) < len(said.values)})
+
+
+class ResourceConnector(_Reader):
+    """Reads one resource, or one of those a template stands for. The value is `{"contents": [...]}`."""
+
+    async def read(self, client: Client, arguments: Mapping[str, object], meta: RequestParamsMeta | None) -> object:
         uri = self._uri(arguments)
         request = ReadResourceRequest(params=ReadResourceRequestParams(uri=uri, _meta=meta))
         result = await self.sent(client, request, _READ)
@@ -126,15 +134,10 @@ class ResourceConnector(McpConnector):
         return text
 
 
-class PromptConnector(McpConnector):
+class PromptConnector(_Reader):
     """Gets one prompt. The value is `{"description"?, "messages": [{"role", "content"}]}`."""
 
-    async def ask(
-        self, client: Client, invocation: Invocation, meta: RequestParamsMeta | None, asking: Asking
-    ) -> object:
-        if invocation.completes is not None:
-            return await completed(self, client, invocation)
-        arguments = invocation.arguments
+    async def read(self, client: Client, arguments: Mapping[str, object], meta: RequestParamsMeta | None) -> object:
         params = GetPromptRequestParams(
             name=self.spec.tool, arguments={name: str(value) for name, value in arguments.items()}, _meta=meta
         )

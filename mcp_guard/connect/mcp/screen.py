@@ -11,7 +11,6 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from types import TracebackType
 from typing import Final, Self
 
 import anyio
@@ -28,6 +27,7 @@ from mcp_types import (
 )
 
 from mcp_guard.connect.mcp.asking import Later, Result
+from mcp_guard.connect.mcp.closing import Closing
 from mcp_guard.connect.mcp.listeners import Listeners
 
 _log = logging.getLogger("mcp_guard.upstream")
@@ -40,10 +40,9 @@ _PROGRESS: Final = "notifications/progress"
 _REFUSED: Final = ErrorData(code=METHOD_NOT_FOUND, message="this client offers nothing to servers")
 
 
-class Screened:
+class Screened(Closing):
     """The answers of a server. `changed` is called where it says that what it offers changed, `ended` at the
-    end;
-    `listeners` hear how far their calls are and what they are asked."""
+    end; `listeners` hear how far their calls are and what they are asked."""
 
     def __init__(
         self,
@@ -92,15 +91,6 @@ class Screened:
         for task in self._replying:
             task.cancel()
         await self._read.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
-    ) -> bool | None:
-        await self.aclose()
-        return None
 
     def _end(self) -> None:
         for task in self._replying:
