@@ -1849,6 +1849,9 @@ REQUIREMENTS: dict[str, Requirement] = {
     "kept:bounded": Requirement(
         "ADR 43", "Results of one person and of all are bounded in number and bytes; nobody's go for somebody else's."
     ),
+    "kept:untold": Requirement(
+        "ADR 43", "What a process that died did not come to tell of makes room; of a living one it stays."
+    ),
     "kept:expires": Requirement("ADR 43", "A kept result is gone when its time is over."),
     "kept:erased": Requirement(
         "ADR 43", "Erasing a subject, a call or a result removes what is kept of it, on record."

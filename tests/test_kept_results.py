@@ -21,6 +21,7 @@ from mcp_guard.model.call import Answer
 from mcp_guard.model.errors import Refused, StoreUnavailable
 from mcp_guard.model.kept import kept_in
 from mcp_guard.model.principal import Principal
+from mcp_guard.results.store import Bounds, Owner, Result
 from mcp_guard.server.results import advertised_output_schema
 from tests.inside import call, ended, opened, records, task_of, who
 from tests.large import SECRET, add_large
@@ -226,6 +227,36 @@ async def test_the_oldest_of_ones_own_goes_and_nobody_fills_the_disk(guard: Guar
     told = full.structured["guard"]
     assert (told["code"], rows(home, "kept_result")) == ("upstream_too_large", 1)
     assert "no room" in told["reason"]
+
+
+@pytest.mark.holds("kept:untold")
+async def test_what_a_killed_process_did_not_tell_of_takes_nobodys_room(home: Path) -> None:
+    program = Program(home)
+    asking = ("--json", "call", "large_rows", "size=100", "--token", program.token("user:alice"))
+    for _ in range(4):
+        killed = program.run(*asking, environ={"MCP_GUARD_FAILPOINT": "audit.before-outcome"})
+        assert killed.status < 0, killed.err
+    assert 1 <= rows(home, "kept_result") <= 3
+    done = program.run(*asking)
+    assert kept_in(done.json["structuredContent"]) is not None, done.out
+    assert rows(home, "kept_result") == 1, "what was not told of made room"
+    killed = program.run(*asking, environ={"MCP_GUARD_FAILPOINT": "audit.before-outcome"})
+    async with opened(home) as guard:
+        await guard.results.sweep()
+    assert rows(home, "kept_result") == 1
+    assert verify(home / "var" / "guard.db", deep=True).ok
+
+
+@pytest.mark.holds("kept:untold")
+async def test_what_a_living_process_is_about_to_tell_of_stays(guard: Guard, home: Path) -> None:
+    store, alice = guard.results.results, who(guard, "user:alice")
+    result = Result("a" * 32, Owner.of(alice), "large_rows", "b" * 32, 4, 1, 4_000_000_000_000_000)
+    await store.keep(result, [b"null"], Bounds(3, 2**20, 2**20), 1)
+    program = Program(home)
+    done = program.run("--json", "call", "large_rows", "size=100", "--token", program.token("user:alice"))
+    assert kept_in(done.json["structuredContent"]) is not None, done.out
+    await guard.results.sweep()
+    assert rows(home, "kept_result") == 2
 
 
 @pytest.mark.holds("kept:expires")

@@ -4,7 +4,7 @@ What stands beside the pages says whose they are and until when; it is authentic
 changed, moved or taken over opens for nobody.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final, NamedTuple
@@ -96,8 +96,8 @@ class ResultStore:
     vault: Callable[[], Vault]
 
     async def keep(self, result: Result, pages: list[bytes], bounds: Bounds, now: int) -> None:
-        """Keep a result, which nobody can read before it is released. What has expired goes, and the oldest of the
-        same person where that makes room. Raises `NoRoom`."""
+        """Keep a result, which nobody can read before it is released. What has expired goes, what a process that died
+        did not come to tell of, and the oldest of the same person where that makes room. Raises `NoRoom`."""
         vault = self.vault()
         sealed = [vault.seal(page, result.row(number)) for number, page in enumerate(pages, 1)]
         owner = result.owner
@@ -110,10 +110,11 @@ class ResultStore:
             "pages": result.pages,
             "now": now,
             "expires_at": result.expires_at,
+            "boot": self.store.boot,
         }
 
         def work(transaction: Transaction) -> None:
-            _sweep(transaction, now)
+            self._sweep(transaction, now)
             _make_room(transaction, result, bounds)
             transaction.run("kept_insert", row)
             for number, page in enumerate(sealed, 1):
@@ -142,14 +143,21 @@ class ResultStore:
         return self.vault().open(row[0], result.row(number)).decode()
 
     async def sweep(self, now: int) -> None:
-        """Remove what has expired."""
-        if await self.store.reader.one("kept_expired", {"now": now}) is not None:
-            await self.store.writer.submit(Unit((), work=lambda transaction: _sweep(transaction, now)))
+        """Remove what has expired, and what a process that died did not come to tell of."""
+        untold = await self.store.reader.all("kept_untold")
+        expired = await self.store.reader.one("kept_expired", {"now": now})
+        if expired is not None or self._gone(untold):
+            await self.store.writer.submit(Unit((), work=lambda transaction: self._sweep(transaction, now)))
 
+    def _sweep(self, transaction: Transaction, now: int) -> None:
+        for boot in self._gone(transaction.all("kept_untold")):
+            transaction.run("kept_give_up", {"boot": boot})
+        transaction.run("kept_pages_expire", {"now": now})
+        transaction.run("kept_expire", {"now": now})
 
-def _sweep(transaction: Transaction, now: int) -> None:
-    transaction.run("kept_pages_expire", {"now": now})
-    transaction.run("kept_expire", {"now": now})
+    def _gone(self, untold: Iterable[Row]) -> list[str]:
+        """The processes among them that are gone."""
+        return [boot for boot in (str(row[0]) for row in untold) if not self.store.liveness.is_alive(boot)]
 
 
 def _make_room(transaction: Transaction, result: Result, bounds: Bounds) -> None:

@@ -1,6 +1,6 @@
 -- name: kept_insert
-INSERT INTO kept_result (id, subject, client, tenant, chain, tool, call, size, pages, created_at, expires_at)
-VALUES (:id, :subject, :client, :tenant, :chain, :tool, :call, :size, :pages, :now, :expires_at);
+INSERT INTO kept_result (id, subject, client, tenant, chain, tool, call, size, pages, created_at, expires_at, boot)
+VALUES (:id, :subject, :client, :tenant, :chain, :tool, :call, :size, :pages, :now, :expires_at, :boot);
 
 -- name: kept_page_insert
 INSERT INTO kept_page (result, page, sealed) VALUES (:id, :page, :sealed);
@@ -20,6 +20,13 @@ SELECT id, size, ready FROM kept_result WHERE subject = :subject AND tenant = :t
 
 -- name: kept_total
 SELECT coalesce(sum(size), 0) FROM kept_result;
+
+-- name: kept_untold
+-- The processes whose calls have not told of what they kept.
+SELECT DISTINCT boot FROM kept_result WHERE ready = 0 AND boot IS NOT NULL AND expires_at > 0;
+
+-- name: kept_give_up
+UPDATE kept_result SET expires_at = 0 WHERE ready = 0 AND boot = :boot;
 
 -- name: kept_expired
 SELECT 1 FROM kept_result WHERE expires_at <= :now LIMIT 1;
