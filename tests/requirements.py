@@ -972,6 +972,7 @@ REQUIREMENTS: dict[str, Requirement] = {
         "design 5", "A process counts as alive exactly as long as it holds the lock named by its boot id."
     ),
     "store:sql-in-files": Requirement("models 5", "SQL stands in `.sql` files, by name."),
+    "audit:tail-says-what": Requirement("contract 5", "A row of the log that is no call says what happened."),
     "audit:intent-before-act": Requirement(
         "I1", "An intent is durable before the act it announces, also when the process dies at any point."
     ),

@@ -9,7 +9,8 @@ COLUMNS = ("n", "time", "kind", "actor", "via", "tool", "effect", "rule", "statu
 
 
 def cells(record: Mapping[str, Any]) -> tuple[object, ...]:
-    """What a row says of a record; an outcome of an intent has no actor and tool of its own."""
+    """What a row says of a record; an outcome of an intent has no actor and tool of its own. What is no call says
+    what happened where calls say how they ended."""
     actor, decision, names = record.get("actor", {}), record.get("decision", {}), record.get("names", {})
     return (
         record["_n"],
@@ -21,5 +22,5 @@ def cells(record: Mapping[str, Any]) -> tuple[object, ...]:
         f"{record['would']} (observed)" if "would" in record else decision.get("effect"),
         decision.get("rule"),
         record.get("status"),
-        record.get("code"),
+        record.get("code", record.get("state", {}).get("what")),
     )
